@@ -1,0 +1,261 @@
+"""What every backend must do. The docstrings are obligations; tests/contract checks them on each backend.
+
+SQL is the truth. The vector index and compiled tokens are caches that can be rebuilt. All methods may be
+called from any thread, and block: the service calls them from executors, never on its event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb_store.model import (
+    Condition,
+    ConflictPolicy,
+    Context,
+    Fact,
+    FactMutation,
+    FactRevision,
+    ImportProgress,
+    ImportResult,
+    ImportRow,
+    LexicalHit,
+    Namespace,
+    OperationRecord,
+    OutboxEntry,
+    Page,
+    WriteResult,
+)
+
+Vectors = NDArray[np.float32]
+
+
+class FactReader(Protocol):
+    """Reads see every write that was acknowledged before they began."""
+
+    def get_fact(self, namespace: str, fact_id: str) -> Fact:
+        """Must return the fact at its newest revision, deleted or not; NotFound when there is none."""
+        ...
+
+    def get_facts(self, namespace: str, fact_ids: Sequence[str]) -> tuple[Fact, ...]:
+        """Must return them in the order asked, from one snapshot; NotFound names the first that is missing."""
+        ...
+
+    def list_facts(
+        self,
+        namespace: str,
+        conditions: Sequence[Condition] = (),
+        *,
+        limit: int,
+        after: int = 0,
+        show_deleted: bool = False,
+    ) -> Page:
+        """Must return facts in creation order, each exactly once over all pages, however many writes happen
+        in between. `contains` must match byte-exactly."""
+        ...
+
+    def list_revisions(
+        self, namespace: str, fact_id: str, *, limit: int, before: int = 0
+    ) -> tuple[FactRevision, ...]:
+        """Must return newest first, starting below revision `before` (0: at the newest)."""
+        ...
+
+    def facts_by_row(self, namespace: str, rows: Sequence[int]) -> dict[int, Fact]:
+        """Must leave out rows of other namespaces, deleted facts and rows that do not exist. This re-read is
+        what keeps one namespace's facts out of another's answers: it must never trust an index."""
+        ...
+
+    def all_rows(self, namespace: str, *, batch: int) -> Iterator[list[tuple[int, Fact]]]:
+        """Must yield every live fact of the namespace once, with its row number, in batches (for rebuilds)."""
+        ...
+
+
+class FactWriter(Protocol):
+    """Writes are serialised by one writer and committed in groups."""
+
+    def submit(self, mutations: Sequence[FactMutation], context: Context) -> Future[WriteResult]:
+        """Applies the mutations as one: all or none, all of one namespace.
+
+        The future must resolve only when the change is durable. Fact, revision, audit row, outbox row,
+        full-text row and request_id must be written in the same transaction. Each mutation that changes
+        something raises the namespace's revision by one; one that changes nothing (an update with the same
+        content, a create of a live identical triple without fact_id) must return the fact as it is and raise
+        nothing. With a request_id seen before, the future must resolve to the first result with `replayed`
+        set, or raise RequestIdReused when the digest differs. With validate_only every check must be made,
+        the result be what it would have been, and nothing be written.
+        A refused mutation must leave no trace and must not disturb others in the same commit group.
+        """
+        ...
+
+    def write(self, mutations: Sequence[FactMutation], context: Context) -> WriteResult:
+        """`submit` and wait."""
+        ...
+
+    def import_rows(
+        self,
+        namespace: str,
+        import_id: str,
+        rows: Sequence[ImportRow],
+        policy: ConflictPolicy,
+        context: Context,
+    ) -> Future[ImportResult]:
+        """Must commit the rows and the import's progress in one transaction. A row that is refused must be
+        reported with its line and not hinder the others; a row that says what is stored counts as unchanged."""
+        ...
+
+    def import_progress(self, namespace: str, import_id: str) -> ImportProgress:
+        """Must return zeros for an import that is not known."""
+        ...
+
+    def purge(self, now: datetime) -> int:
+        """Must remove facts whose purge_time has passed, with revisions and index rows, and return how many."""
+        ...
+
+
+class NamespaceStore(Protocol):
+    """Namespaces and their revisions."""
+
+    def create_namespace(
+        self, namespace_id: str, display_name: str, multi_valued: frozenset[str], context: Context
+    ) -> Namespace:
+        """AlreadyExists when taken; idempotent by request_id like `submit`."""
+        ...
+
+    def get_namespace(self, namespace_id: str) -> Namespace:
+        """NotFound when there is none."""
+        ...
+
+    def list_namespaces(self, *, limit: int, after: str = "") -> tuple[Namespace, ...]:
+        """Must be ordered by id, byte-exactly, starting after `after`."""
+        ...
+
+    def update_namespace(
+        self,
+        namespace_id: str,
+        *,
+        display_name: str | None,
+        multi_valued: frozenset[str] | None,
+        etag: str,
+        context: Context,
+    ) -> Namespace:
+        """EtagMismatch when an etag is given and differs."""
+        ...
+
+    def delete_namespace(self, namespace_id: str, *, force: bool, etag: str, context: Context) -> None:
+        """WrongState when it has live facts and force is not set. Must remove everything of it."""
+        ...
+
+
+class Outbox(Protocol):
+    """Changes on their way to the index."""
+
+    def read_outbox(self, *, after: int, limit: int) -> list[OutboxEntry]:
+        """Must return entries in commit order; an entry is visible only when its fact's write is durable."""
+        ...
+
+    def last_sequence(self) -> int:
+        """Must return the sequence of the newest entry ever written (0 when none), also after trimming."""
+        ...
+
+    def trim_outbox(self, up_to: int) -> None:
+        """Must forget entries up to and including this sequence."""
+        ...
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Must call the listener soon after every commit that wrote outbox entries (from any thread)."""
+        ...
+
+
+class LexicalSearch(Protocol):
+    """Full text on subject and aliases."""
+
+    def search_lexical(self, namespace: str, text: str, *, limit: int) -> list[LexicalHit]:
+        """Must find every live fact of the namespace whose whole subject or alias stands in the text, before
+        those of which only words do, best first; accents and case do not matter. Must not fail on any text,
+        operators of a query language included."""
+        ...
+
+
+class OperationStore(Protocol):
+    """Long-running operations, kept over restarts."""
+
+    def save_operation(self, record: OperationRecord) -> None:
+        """Must insert or replace."""
+        ...
+
+    def get_operation(self, operation_id: str) -> OperationRecord:
+        """NotFound when there is none."""
+        ...
+
+    def list_operations(self, *, limit: int, after: str = "") -> tuple[OperationRecord, ...]:
+        """Must be ordered by id, starting after `after`."""
+        ...
+
+    def delete_operation(self, operation_id: str) -> None:
+        """NotFound when there is none."""
+        ...
+
+
+class Store(FactReader, FactWriter, NamespaceStore, Outbox, LexicalSearch, OperationStore, Protocol):
+    """A whole backend."""
+
+    def close(self) -> None:
+        """Must finish what was submitted, then refuse with StoreClosed."""
+        ...
+
+    def check(self) -> list[str]:
+        """Must verify the backend's integrity and return what is wrong, in sentences; empty when all is well."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of length 1. Given from outside: the store knows no model."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Must change whenever the vectors would."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Must return one row per text, float32, L2-normalised."""
+        ...
+
+
+class VectorIndex(Protocol):
+    """Nearest neighbours within one namespace. Row numbers are the store's."""
+
+    def apply(
+        self, namespace: str, *, remove: Sequence[int], rows: Sequence[int], vectors: Vectors, sequence: int
+    ) -> None:
+        """Must remove, then add (a row that is there is replaced), then note `sequence` as seen."""
+        ...
+
+    def search(self, namespace: str, vector: Vectors, *, limit: int) -> list[tuple[int, float]]:
+        """Must return (row, cosine), best first; an unknown namespace is empty."""
+        ...
+
+    def applied_sequence(self) -> int:
+        """The outbox sequence up to which the index is complete."""
+        ...
+
+    def rows(self, namespace: str) -> frozenset[int]:
+        """Every row in the index (for checks against SQL)."""
+        ...
+
+    def drop(self, namespace: str) -> None:
+        """Must forget the namespace."""
+        ...
+
+    def save(self) -> None:
+        """Must be atomic: after a crash at any moment the old or the new state loads, or none (then rebuilt)."""
+        ...
