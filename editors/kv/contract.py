@@ -1,0 +1,55 @@
+"""What the service needs from a trained encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from engines.contract import KVAdapter, KVTokens
+
+
+@dataclass(frozen=True, slots=True)
+class FactText:
+    """A fact version to compile. `key` names it, e.g. "<uid>@<revision>"."""
+
+    key: str
+    subject: str
+    relation: str
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What retrieval found for one candidate, each 0..1: the prior on attention is made of it."""
+
+    subject_cover: float
+    relation_cover: float
+    dense: float
+
+
+class FactEncoder(Protocol):
+    """A trained encoder bound to its model. `compile` blocks; all methods may be called from any thread."""
+
+    @property
+    def digest(self) -> str:
+        """Names weights and calibration."""
+        ...
+
+    @property
+    def adapter(self) -> KVAdapter:
+        """The part that runs inside attention; the engine is given it at start."""
+        ...
+
+    @property
+    def grounded_threshold(self) -> float:
+        """An answer is grounded when a fact's attention mass at some token exceeds this."""
+        ...
+
+    def compile(self, facts: Sequence[FactText]) -> list[KVTokens]:
+        """Runs the frozen model over the facts' texts, in batches."""
+        ...
+
+    def biases(self, evidence: Sequence[Evidence]) -> list[float | None]:
+        """What is added to each candidate's attention logits; None: do not inject this candidate."""
+        ...
