@@ -1,0 +1,98 @@
+"""The encoder: linear maps from a frozen model's own states to key/value tokens, and the query beside them.
+
+A fact "The {relation} of {subject} is {object}" becomes one token per object token, and a closing one. Token
+j's key says what precedes it (subject, relation, object so far), its value says object token j; the closing
+token's value says that the object ends here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from editors.kv.features import FactFeatures
+from editors.kv.prior import Prior
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Shape of an encoder. `layers` are where facts are attended to; `late_layer` is read for values."""
+
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    layers: tuple[int, ...]
+    late_layer: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> EncoderConfig:
+        """Inverse of `to_json`."""
+        return cls(**{**data, "layers": tuple(data["layers"])})
+
+
+class KVEncoder(nn.Module):
+    """Trainable maps; also the adapter that runs inside the model's attention."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        out_kv, out_q = config.kv_heads * config.head_dim, config.heads * config.head_dim
+        self.key_context = self._per_layer(config.hidden, out_kv)
+        self.key_subject = self._per_layer(config.hidden, out_kv)
+        self.value = self._per_layer(2 * config.hidden, out_kv)
+        self.query_map = self._per_layer(config.hidden, out_q)
+        self.bias = nn.ParameterDict(
+            {str(layer): nn.Parameter(torch.zeros(config.heads)) for layer in config.layers}
+        )
+        self.end = nn.Parameter(torch.zeros(config.hidden))
+        self.prior = Prior()
+        self.digest = "untrained"
+
+    def _per_layer(self, size_in: int, size_out: int) -> nn.ModuleDict:
+        return nn.ModuleDict({str(layer): nn.Linear(size_in, size_out) for layer in self.config.layers})
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Where facts are attended to."""
+        return self.config.layers
+
+    def tokens(self, features: FactFeatures) -> tuple[Tensor, Tensor]:
+        """Keys and values [layers, tokens, kv heads, head dim] of facts whose features were read."""
+        said = torch.where(features.closing[:, None], self.end, normalised(features.embedding))
+        content = torch.cat([said, normalised(features.late)], dim=-1)
+        keys, values = [], []
+        for position, layer in enumerate(self.config.layers):
+            name = str(layer)
+            keys.append(
+                self.key_context[name](normalised(features.context[position]))
+                + self.key_subject[name](normalised(features.subject[position]))
+            )
+            values.append(self.value[name](content))
+        shape = (len(self.config.layers), -1, self.config.kv_heads, self.config.head_dim)
+        return torch.stack(keys).view(shape), torch.stack(values).view(shape)
+
+    def query(self, layer: int, residual: Tensor) -> Tensor:
+        """The KB query of each position, from the residual stream that enters the layer."""
+        batch, length, _ = residual.shape
+        projected = self.query_map[str(layer)](normalised(residual))
+        heads: Tensor = projected.view(batch, length, self.config.heads, self.config.head_dim).transpose(1, 2)
+        return heads
+
+    def head_bias(self, layer: int) -> Tensor:
+        """How readily each head looks at facts."""
+        bias: Tensor = self.bias[str(layer)]
+        return bias
+
+
+def normalised(states: Tensor) -> Tensor:
+    """Layer norm without parameters, in float32: residual streams grow with depth, the maps must not care."""
+    return F.layer_norm(states.float(), states.shape[-1:])

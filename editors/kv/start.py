@@ -1,0 +1,147 @@
+"""A closed-form start, so that training takes minutes: from random maps it learns very slowly.
+
+Values: a copy circuit. What the value map writes, seen through the layer's output projection and the final
+norm, raises the logit of the token it was made from; so every token of the vocabulary can be said from the
+first step, also those that training never shows.
+Keys and queries: canonical correlation between a question's state before the object and the fact's state
+before the object, at the same layer: the directions in which the two say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editors.kv.contract import FactText
+from editors.kv.encoder import KVEncoder, normalised
+from editors.kv.features import object_ids, read_features
+from engines.architectures import spec_for
+
+# A question and the fact that answers it; the question ends right before the object.
+Pair = tuple[str, FactText]
+
+
+@dataclass(frozen=True, slots=True)
+class StartSettings:
+    """Strengths of the start; the defaults were found on SmolLM2-135M and are relative to the model's own norms."""
+
+    pairs: int = 2000
+    batch: int = 50
+    written_share: float = 0.35  # norm of what a value writes, relative to the residual stream
+    matched_logit: float = 10.0
+    head_bias: float = -4.0
+    ridge: float = 0.05
+
+
+@torch.no_grad()
+def closed_form_start(
+    encoder: KVEncoder,
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[Pair],
+    settings: StartSettings,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[float]:
+    """Sets the encoder's maps; returns each layer's mean canonical correlation (how much there is to match)."""
+    questions, contexts, norms = _paired_states(encoder, model, tokenizer, pairs, settings, progress)
+    spec, config = spec_for(model), encoder.config
+    group = config.heads // config.kv_heads
+    strengths = []
+    for position, layer in enumerate(config.layers):
+        name = str(layer)
+        width = config.kv_heads * config.head_dim
+        mean_q, mean_c, to_q, to_c, rho = _cca(questions[position], contexts[position], width, settings.ridge)
+        strengths.append(float(rho.mean()))
+        # Canonical directions are dealt out over the KV heads like cards, strong ones to each.
+        order = torch.arange(width).view(config.head_dim, config.kv_heads).T.reshape(-1)
+        weight = rho[order].sqrt()
+        scale = (config.head_dim**0.5 / (rho.sum() / config.kv_heads) * settings.matched_logit) ** 0.5
+        query = ((to_q[:, order] * weight).T * scale).view(config.kv_heads, 1, config.head_dim, -1)
+        query = query.expand(-1, group, -1, -1).reshape(config.heads * config.head_dim, -1)
+        key = (to_c[:, order] * weight).T * scale
+        _set(encoder.query_map[name], query, -(query @ mean_q))
+        _set(encoder.key_context[name], key, -(key @ mean_c))
+        _set(encoder.key_subject[name], torch.zeros_like(key), torch.zeros(width))
+        encoder.bias[name].fill_(settings.head_bias)
+        written = (
+            spec.output_projection(layer).float().view(config.hidden, config.kv_heads, group, config.head_dim)
+        )
+        written = written.sum(2).reshape(config.hidden, width)
+        gain = spec.final_norm_weight().float()
+        copy = (written * gain[:, None]).T
+        sample = normalised(spec.embedding_weight()[torch.randint(0, spec.vocabulary, (500,))].float())
+        norm = (sample @ copy.T @ written.T).norm(dim=-1).mean()
+        copy = copy * (settings.written_share * norms[position] / norm)
+        _set(encoder.value[name], torch.cat([copy, torch.zeros_like(copy)], dim=1), torch.zeros(width))
+    return strengths
+
+
+def _set(linear: Any, weight: Tensor, bias: Tensor) -> None:
+    linear.weight.copy_(weight)
+    linear.bias.copy_(bias)
+
+
+def _paired_states(
+    encoder: KVEncoder,
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[Pair],
+    settings: StartSettings,
+    progress: Callable[[float], None],
+) -> tuple[Tensor, Tensor, list[float]]:
+    """States before each object token, of questions and of facts, [layers, pairs, hidden]; residual norms."""
+    layers = encoder.config.layers
+    asked, told = [], []
+    for start in range(0, len(pairs), settings.batch):
+        chunk = pairs[start : start + settings.batch]
+        features = read_features(
+            model, tokenizer, [fact for _, fact in chunk], layers, encoder.config.late_layer
+        )
+        told.append(features.context[:, ~features.closing])
+        asked.append(_question_states(model, tokenizer, chunk, layers))
+        progress(min(1.0, (start + len(chunk)) / len(pairs)))
+    questions, contexts = torch.cat(asked, 1), torch.cat(told, 1)
+    norms = [float(states.norm(dim=-1).mean()) for states in questions]
+    return normalised(questions), normalised(contexts), norms
+
+
+def _question_states(model: Any, tokenizer: Any, pairs: Sequence[Pair], layers: Sequence[int]) -> Tensor:
+    prompts = [tokenizer(question).input_ids for question, _ in pairs]
+    answers = [object_ids(tokenizer, fact.object) for _, fact in pairs]
+    length = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
+    ids = torch.full((len(pairs), length), tokenizer.pad_token_id)
+    mask = torch.zeros((len(pairs), length), dtype=torch.long)
+    rows: list[int] = []
+    at: list[int] = []
+    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        ids[row, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
+        mask[row, : len(prompt) + len(answer)] = 1
+        rows += [row] * len(answer)
+        at += range(len(prompt) - 1, len(prompt) + len(answer) - 1)
+    base = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    states = base(
+        input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
+    ).hidden_states
+    return torch.stack([states[layer][rows, at].float() for layer in layers])
+
+
+def _cca(
+    left: Tensor, right: Tensor, count: int, ridge: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Means, canonical maps (columns are directions) and correlations, the strongest `count`."""
+    mean_l, mean_r = left.mean(0), right.mean(0)
+    left, right = left - mean_l, right - mean_r
+    cover_l, cover_r = left.T @ left / len(left), right.T @ right / len(right)
+    white_l, white_r = _whitener(cover_l, ridge), _whitener(cover_r, ridge)
+    u, rho, v = torch.linalg.svd(white_l @ (left.T @ right / len(left)) @ white_r)
+    return mean_l, mean_r, white_l @ u[:, :count], white_r @ v[:count].T, rho[:count].clamp(0, 1)
+
+
+def _whitener(cover: Tensor, ridge: float) -> Tensor:
+    regularised = cover + ridge * cover.diagonal().mean() * torch.eye(len(cover))
+    values, vectors = torch.linalg.eigh(regularised)
+    return vectors @ torch.diag(values.clamp_min(1e-8).rsqrt()) @ vectors.T

@@ -1,0 +1,66 @@
+"""Encoders on disk: safetensors and a manifest. Never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from editors.kv.encoder import EncoderConfig, KVEncoder
+
+_WEIGHTS, _MANIFEST = "encoder.safetensors", "manifest.json"
+
+
+def save_encoder(encoder: KVEncoder, folder: Path, manifest: Mapping[str, Any]) -> str:
+    """Writes weights (float16) and manifest; returns the encoder's digest.
+
+    `manifest` says which model it is for, what it was trained on and what was measured.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().half().contiguous() for name, value in encoder.state_dict().items()}
+    write_tensors(tensors, folder / _WEIGHTS)
+    digest = _digest(tensors)
+    full = {"format": 1, "digest": digest, "shape": encoder.config.to_json(), **manifest}
+    write_text(folder / _MANIFEST, json.dumps(full, indent=2, sort_keys=True) + "\n")
+    return digest
+
+
+def load_weights(folder: Path) -> tuple[KVEncoder, dict[str, Any]]:
+    """The encoder and its manifest; ValueError when the weights are not those of the manifest."""
+    manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text())
+    tensors = load_file(folder / _WEIGHTS)
+    if _digest(tensors) != manifest["digest"]:
+        raise ValueError(f"{folder}: the weights do not match the manifest's digest")
+    encoder = KVEncoder(EncoderConfig.from_json(manifest["shape"]))
+    encoder.load_state_dict({name: value.float() for name, value in tensors.items()})
+    encoder.digest = manifest["digest"]
+    return encoder.eval().requires_grad_(False), manifest
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Atomically."""
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial)
+    os.replace(partial, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Atomically."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,134 @@
+"""Training: AdamW on the encoder alone, the model frozen; checkpointed, so that it can be ended and resumed."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from editors.kv.encoder import KVEncoder
+from editors.kv.objective import Losses, Weights, losses
+from editors.kv.problems import Problem, Scorer
+from editors.kv.storage import write_tensors, write_text
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """The defaults are the recipe of the shipped encoder."""
+
+    steps: int = 600
+    learning_rate: float = 7e-4
+    prior_learning_rate: float = 2e-2
+    warmup: int = 30
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    seed: int = 0
+    checkpoint_every: int = 50
+    weights: Weights = field(default_factory=Weights)
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """Where the training stands."""
+
+    step: int
+    losses: Losses
+    seconds: float
+
+
+def train(
+    encoder: KVEncoder,
+    model: Any,
+    tokenizer: Any,
+    sample: Callable[[random.Random], Problem],
+    scorer: Scorer,
+    settings: TrainSettings,
+    folder: Path,
+    on_step: Callable[[StepReport], None] = lambda report: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[dict[str, float]]:
+    """Trains in place; resumes from `folder` when it holds a checkpoint. Returns the loss curve.
+
+    Every step draws from its own seed, so a resumed run sees what an uninterrupted one would have seen.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder.train().requires_grad_(True)
+    optimiser = torch.optim.AdamW(
+        _groups(encoder, settings), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
+    first, curve = _resume(encoder, optimiser, folder)
+    for step in range(first, settings.steps):
+        if cancelled():
+            break
+        started = time.perf_counter()
+        rng = random.Random(f"{settings.seed}/{step}")
+        torch.manual_seed(rng.randrange(2**31))
+        factor = _schedule(step, settings)
+        for group in optimiser.param_groups:
+            group["lr"] = group["base"] * factor
+        parts = losses(encoder, model, tokenizer, sample(rng), scorer, settings.weights)
+        parts.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(encoder.parameters(), settings.clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        curve.append({"step": step, "said": parts.said, "absent": parts.absent, "after": parts.after})
+        on_step(StepReport(step, parts, time.perf_counter() - started))
+        if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+            _checkpoint(encoder, optimiser, folder, step + 1, curve)
+    encoder.eval().requires_grad_(False)
+    return curve
+
+
+def _groups(encoder: KVEncoder, settings: TrainSettings) -> list[dict[str, Any]]:
+    prior = list(encoder.prior.parameters())
+    known = {id(parameter) for parameter in prior}
+    maps = [parameter for parameter in encoder.parameters() if id(parameter) not in known]
+    return [
+        {"params": maps, "base": settings.learning_rate, "lr": 0.0},
+        {"params": prior, "base": settings.prior_learning_rate, "lr": 0.0, "weight_decay": 0.0},
+    ]
+
+
+def _schedule(step: int, settings: TrainSettings) -> float:
+    return min(1.0, (step + 1) / settings.warmup) * max(0.05, 1.0 - step / max(1, settings.steps))
+
+
+def _checkpoint(
+    encoder: KVEncoder,
+    optimiser: torch.optim.Optimizer,
+    folder: Path,
+    step: int,
+    curve: list[dict[str, float]],
+) -> None:
+    tensors = {f"encoder.{name}": value.detach().contiguous() for name, value in encoder.state_dict().items()}
+    for name, parameter in encoder.named_parameters():
+        for key in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{key}.{name}"] = optimiser.state[parameter][key].contiguous()
+    write_tensors(tensors, folder / "checkpoint.safetensors")
+    write_text(folder / "curve.json", json.dumps({"step": step, "curve": curve}))
+
+
+def _resume(
+    encoder: KVEncoder, optimiser: torch.optim.Optimizer, folder: Path
+) -> tuple[int, list[dict[str, float]]]:
+    path, curve_path = folder / "checkpoint.safetensors", folder / "curve.json"
+    if not path.is_file() or not curve_path.is_file():
+        return 0, []
+    tensors = load_file(path)
+    prefix = "encoder."
+    encoder.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+    saved = json.loads(curve_path.read_text())
+    for name, parameter in encoder.named_parameters():
+        optimiser.state[parameter] = {
+            "step": torch.tensor(float(saved["step"])),
+            "exp_avg": tensors[f"exp_avg.{name}"],
+            "exp_avg_sq": tensors[f"exp_avg_sq.{name}"],
+        }
+    return int(saved["step"]), list(saved["curve"])
