@@ -68,7 +68,9 @@ class _Drawn:
 class World:
     """Draws problems."""
 
-    def __init__(self, bank: PhraseBank, tokenizer: Any, real: Sequence[RealRelation] = (), mix: Mix | None = None):
+    def __init__(
+        self, bank: PhraseBank, tokenizer: Any, real: Sequence[RealRelation] = (), mix: Mix | None = None
+    ):
         self._bank, self._real, self.mix = bank, tuple(real), mix or Mix()
         self._render: Callable[..., str] = tokenizer.apply_chat_template
         self._turn_end = _turn_end(tokenizer)
@@ -85,7 +87,11 @@ class World:
             asked = rng.randrange(len(drawn))
             missing = rng.random() < absent
             size = view.candidates or rng.choice(mix.candidates)
-            questions.append(self._question(rng, view, drawn[asked], asked, chat, self._rivals(rng, facts, asked, size, missing)))
+            questions.append(
+                self._question(
+                    rng, view, drawn[asked], asked, chat, self._rivals(rng, facts, asked, size, missing)
+                )
+            )
         return Problem(facts, tuple(questions))
 
     def pairs(self, rng: random.Random, count: int) -> list[tuple[str, FactText]]:
@@ -156,7 +162,13 @@ class World:
         return (asked, *ordered[: size - 1])
 
     def _question(
-        self, rng: random.Random, view: Slice, drawn: _Drawn, asked: int, chat: bool, candidates: tuple[int, ...]
+        self,
+        rng: random.Random,
+        view: Slice,
+        drawn: _Drawn,
+        asked: int,
+        chat: bool,
+        candidates: tuple[int, ...],
     ) -> Question:
         fact = drawn.fact
         frames = self.mix.frames if view.frames is None else view.frames
@@ -166,7 +178,9 @@ class World:
         phrasing = rng.choice(options)
         user, start = phrasing.filled(fact.subject, fact.relation, fact.object)
         if chat:
-            head = self._render([{"role": "user", "content": user}], tokenize=False, add_generation_prompt=True)
+            head = self._render(
+                [{"role": "user", "content": user}], tokenize=False, add_generation_prompt=True
+            )
             closing = "." + self._turn_end if rng.random() < 0.7 else ""
             after = "" if closing else rng.choice(self._bank.continuations)
             return Question(head + start, user, asked, candidates, after, closing)

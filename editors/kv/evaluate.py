@@ -1,0 +1,127 @@
+"""How good an encoder is: exact objects, silence when the fact is absent, and where attention falls."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editors.kv.encoder import KVEncoder
+from editors.kv.features import read_features
+from editors.kv.objective import hidden_states, log_probabilities, pooled_tokens
+from editors.kv.problems import Laid, Problem, Scorer, lay_out
+from editors.kv.world import Slice, World
+from engines.kv_attention import AttentionRecord, inject
+
+# What is asked of an encoder: every slice has unseen subjects and unseen objects.
+_UNSEEN = Slice(
+    held_out_subjects=True, held_out_objects=True, real=0.0, absent=0.0, candidates=16, chat=False
+)
+SLICES = {
+    "right_seen": replace(_UNSEEN, frames=0.0),
+    "right_phrasing": replace(_UNSEEN, frames=0.0, held_out_phrasings=True),
+    "right_relation": replace(_UNSEEN, frames=1.0, held_out_relations=True),
+    "right_relation_phrasing": replace(_UNSEEN, frames=0.0, held_out_relations=True, held_out_phrasings=True),
+    "right_chat": replace(_UNSEEN, frames=0.0, held_out_phrasings=True, chat=True),
+    "absent_phrasing": replace(_UNSEEN, frames=0.0, held_out_phrasings=True, absent=1.0),
+    "absent_relation": replace(_UNSEEN, frames=0.5, held_out_relations=True, absent=1.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One batch: per question whether it was right, what it said first, and the attention on facts."""
+
+    right: Tensor  # bool: the whole object (teacher-forced greedy, which is greedy exact match)
+    unchanged: Tensor  # bool: first token as the plain model's
+    intruded: Tensor  # bool: first token changed into the first token of a candidate's object
+    mass: Tensor  # the most attended candidate's share at the first answer position
+
+
+@torch.inference_mode()
+def judge(encoder: KVEncoder, model: Any, tokenizer: Any, problem: Problem, scorer: Scorer) -> Judged:
+    """Runs a problem with facts and without."""
+    config = encoder.config
+    features = read_features(model, tokenizer, problem.facts, config.layers, config.late_layer)
+    laid = lay_out(problem, tokenizer)
+    record = AttentionRecord(full=True)
+    with inject(model, encoder, pooled_tokens(encoder, features, problem, scorer), record):
+        states = hidden_states(model, laid)
+    object_at = laid.nth >= 0
+    predicted = torch.full_like(laid.target, -100)
+    predicted[object_at] = log_probabilities(model, states[object_at]).argmax(-1)
+    right = ((predicted == laid.target) | ~object_at).all(-1)
+    rows = torch.arange(len(laid.ids))
+    first = log_probabilities(model, states[rows, laid.decide]).argmax(-1)
+    plain = log_probabilities(model, hidden_states(model, laid)[rows, laid.decide]).argmax(-1)
+    starts = _first_tokens(problem, features.owner, features.token_ids)
+    intruded = torch.tensor(
+        [
+            int(first[row]) in {starts[c] for c in question.candidates} and bool(first[row] != plain[row])
+            for row, question in enumerate(problem.questions)
+        ]
+    )
+    return Judged(right, first == plain, intruded, _mass(record, features.owner, laid))
+
+
+def evaluate(
+    encoder: KVEncoder, model: Any, tokenizer: Any, world: World, scorer: Scorer, *, problems: int, seed: int
+) -> dict[str, float]:
+    """Rates 0..1 for every slice, and the attention threshold that best tells present from absent."""
+    rates: dict[str, float] = {}
+    present: list[Tensor] = []
+    missing: list[Tensor] = []
+    for name, view in SLICES.items():
+        judged = [
+            judge(
+                encoder,
+                model,
+                tokenizer,
+                world.problem(random.Random(f"evaluate/{seed}/{name}/{i}"), view),
+                scorer,
+            )
+            for i in range(problems)
+        ]
+        if view.absent:
+            rates[f"{name}_unchanged"] = _mean(judged, "unchanged")
+            rates[f"{name}_intrusion"] = _mean(judged, "intruded")
+            missing += [item.mass for item in judged]
+        else:
+            rates[name] = _mean(judged, "right")
+            present += [item.mass for item in judged]
+    rates["grounded_threshold"], rates["grounded_accuracy"] = _threshold(
+        torch.cat(present), torch.cat(missing)
+    )
+    return rates
+
+
+def _mean(judged: list[Judged], name: str) -> float:
+    return float(torch.cat([getattr(item, name) for item in judged]).float().mean())
+
+
+def _first_tokens(problem: Problem, owner: Tensor, token_ids: Tensor) -> list[int]:
+    found: dict[int, int] = {}
+    for fact, token in zip(owner.tolist(), token_ids.tolist(), strict=True):
+        found.setdefault(fact, token)
+    return [found[i] for i in range(len(problem.facts))]
+
+
+def _mass(record: AttentionRecord, owner: Tensor, laid: Laid) -> Tensor:
+    """As engines report it: per fact, mean over heads and layers; here at the position before the answer."""
+    rows = torch.arange(len(laid.ids))
+    per_token = torch.stack([p[rows, :, laid.decide].mean(1) for p in record.probabilities.values()]).mean(0)
+    facts = torch.zeros(len(rows), int(owner.max()) + 1).index_add_(1, owner, per_token)
+    return facts.amax(-1)
+
+
+def _threshold(present: Tensor, missing: Tensor) -> tuple[float, float]:
+    """The cut with the best balanced accuracy."""
+    cuts = torch.cat([present, missing]).unique()
+    balanced = (
+        (present[None] > cuts[:, None]).float().mean(1) + (missing[None] <= cuts[:, None]).float().mean(1)
+    ) / 2
+    best = int(balanced.argmax())
+    return float(cuts[best]), float(balanced[best])
