@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__proto__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from interleaf.v1 import namespaces_pb2 as interleaf_dot_v1_dot_namespaces__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -64,7 +64,7 @@ class NamespacesStub:
         self.ReindexNamespace = channel.unary_unary(
                 '/interleaf.v1.Namespaces/ReindexNamespace',
                 request_serializer=interleaf_dot_v1_dot_namespaces__pb2.ReindexNamespaceRequest.SerializeToString,
-                response_deserializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
 
 
@@ -141,7 +141,7 @@ def add_NamespacesServicer_to_server(servicer, server):
             'ReindexNamespace': grpc.unary_unary_rpc_method_handler(
                     servicer.ReindexNamespace,
                     request_deserializer=interleaf_dot_v1_dot_namespaces__pb2.ReindexNamespaceRequest.FromString,
-                    response_serializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.SerializeToString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -306,7 +306,7 @@ class Namespaces:
             target,
             '/interleaf.v1.Namespaces/ReindexNamespace',
             interleaf_dot_v1_dot_namespaces__pb2.ReindexNamespaceRequest.SerializeToString,
-            google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,
