@@ -1,0 +1,101 @@
+"""Indexed look-ups that decide what a write does. All compare byte for byte."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import Connection, bindparam, select, tuple_
+
+from kb_store.model import Content
+from kb_store.sql.prepared import Prepared
+from kb_store.sql.rows import FACT_COLUMNS, REVISION_COLUMNS, Stored, stored_from_row
+from kb_store.sql.tables import fact_revisions, facts
+
+T = TypeVar("T")
+
+# Engines limit the parameters of one statement.
+CHUNK = 400
+
+_BY_ID = Prepared(
+    select(*FACT_COLUMNS).where(
+        facts.c.namespace == bindparam("namespace"), facts.c.fact_id == bindparam("fact_id")
+    )
+)
+_LIVE_OF_RELATION = Prepared(
+    select(*FACT_COLUMNS)
+    .where(
+        facts.c.namespace == bindparam("namespace"),
+        facts.c.subject == bindparam("subject"),
+        facts.c.relation == bindparam("relation"),
+        facts.c.delete_time.is_(None),
+    )
+    .order_by(facts.c.row)
+)
+_AT_REVISION = Prepared(
+    select(*REVISION_COLUMNS)
+    .join_from(facts, fact_revisions, facts.c.row == fact_revisions.c.row)
+    .where(fact_revisions.c.row == bindparam("row"), fact_revisions.c.revision == bindparam("revision"))
+)
+
+
+def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Lists of at most `size`."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def find_by_id(connection: Connection, namespace: str, fact_id: str) -> Stored | None:
+    """The fact of this id, deleted or not."""
+    row = _BY_ID.run(connection, {"namespace": namespace, "fact_id": fact_id}).one_or_none()
+    return None if row is None else stored_from_row(row)
+
+
+def live_of_relation(connection: Connection, namespace: str, subject: str, relation: str) -> list[Stored]:
+    """The live facts of a subject's relation, oldest first."""
+    rows = _LIVE_OF_RELATION.run(
+        connection, {"namespace": namespace, "subject": subject, "relation": relation}
+    )
+    return [stored_from_row(row) for row in rows]
+
+
+def at_revision(connection: Connection, row: int, revision: int) -> Stored | None:
+    """A fact as it was."""
+    found = _AT_REVISION.run(connection, {"row": row, "revision": revision}).one_or_none()
+    return None if found is None else stored_from_row(found)
+
+
+def many_by_id(connection: Connection, namespace: str, fact_ids: Iterable[str]) -> dict[str, Stored]:
+    """The facts of these ids that exist."""
+    found: dict[str, Stored] = {}
+    for chunk in chunks(dict.fromkeys(fact_ids)):
+        statement = select(*FACT_COLUMNS).where(facts.c.namespace == namespace, facts.c.fact_id.in_(chunk))
+        for row in connection.execute(statement):
+            stored = stored_from_row(row)
+            found[stored.fact.fact_id] = stored
+    return found
+
+
+def many_live_of_relation(
+    connection: Connection, namespace: str, contents: Sequence[Content]
+) -> dict[tuple[str, str], list[Stored]]:
+    """The live facts of every (subject, relation) of these contents, oldest first."""
+    found: defaultdict[tuple[str, str], list[Stored]] = defaultdict(list)
+    keys = dict.fromkeys((content.subject, content.relation) for content in contents)
+    for chunk in chunks(keys):
+        statement = (
+            select(*FACT_COLUMNS)
+            .where(
+                facts.c.namespace == namespace,
+                tuple_(facts.c.subject, facts.c.relation).in_(chunk),
+                facts.c.delete_time.is_(None),
+            )
+            .order_by(facts.c.row)
+        )
+        for row in connection.execute(statement):
+            stored = stored_from_row(row)
+            found[stored.fact.content.subject, stored.fact.content.relation].append(stored)
+    return found

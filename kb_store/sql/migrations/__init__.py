@@ -1,0 +1,1 @@
+"""Schema versions, up and down; run by `kb_store.sql.migrate`."""

@@ -1,0 +1,135 @@
+"""SQLite: WAL, synchronous FULL, one writing connection, readers that see snapshots."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, ColumnElement, Connection, Engine, create_engine, event, func
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from kb_store.errors import StorageFull, StoreError
+
+_BUSY_SECONDS = 30
+_READER_CONNECTIONS = 8
+_READER_OVERFLOW = 56
+_FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_SYNCHRONOUS_FULL = 2
+
+_REMOVE_TEXT = (
+    "INSERT INTO facts_fts(facts_fts, rowid, subject, aliases) "
+    "SELECT 'delete', row, subject, aliases FROM facts WHERE row = ?"
+)
+_REMOVE_NAMESPACE_TEXT = (
+    "INSERT INTO facts_fts(facts_fts, rowid, subject, aliases) "
+    "SELECT 'delete', row, subject, aliases FROM facts WHERE namespace = ? AND delete_time IS NULL"
+)
+_ADD_TEXT = (
+    "INSERT INTO facts_fts(rowid, subject, aliases) SELECT row, subject, aliases FROM facts WHERE row = ?"
+)
+# With rank 1 the index is compared with the texts themselves.
+_CHECK_TEXT = "INSERT INTO facts_fts(facts_fts, rank) VALUES ('integrity-check', 1)"
+
+
+class SqliteDialect:
+    """One database file."""
+
+    def __init__(self, path: Path) -> None:
+        self._url = URL.create("sqlite+pysqlite", database=str(path))
+
+    def open_writer(self) -> Engine:
+        """A single connection that commits durably; raises when the file system does not allow WAL."""
+        engine = self._engine(pool_size=1, max_overflow=0)
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _record: object) -> None:
+            connection.isolation_level = None
+            _set(connection, "journal_mode", "wal", "wal")
+            _set(connection, "synchronous", "FULL", _SYNCHRONOUS_FULL)
+            _set(connection, "foreign_keys", "ON", 1)
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("PRAGMA temp_store = MEMORY")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+
+    def open_readers(self) -> Engine:
+        """A pool of connections that refuse to write."""
+        engine = self._engine(pool_size=_READER_CONNECTIONS, max_overflow=_READER_OVERFLOW)
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _record: object) -> None:
+            connection.isolation_level = None
+            _set(connection, "query_only", "ON", 1)
+            connection.execute("PRAGMA cache_size = -16384")
+            connection.execute("PRAGMA mmap_size = 1073741824")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN")
+
+        return engine
+
+    def _engine(self, *, pool_size: int, max_overflow: int) -> Engine:
+        return create_engine(
+            self._url,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            hide_parameters=True,  # errors are logged, and logs hold no fact texts
+            connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False, "cached_statements": 512},
+        )
+
+    def contains(self, column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
+        """LIKE would fold ASCII case; instr does not."""
+        return func.instr(column, value) > 0
+
+    def remove_text(self, connection: Connection, rows: Sequence[int]) -> None:
+        """The index keeps no copy of the texts: it is told what to forget from the facts as they still are."""
+        connection.exec_driver_sql(_REMOVE_TEXT, [(row,) for row in rows])
+
+    def add_text(self, connection: Connection, rows: Sequence[int]) -> None:
+        """Indexes the facts as they are."""
+        connection.exec_driver_sql(_ADD_TEXT, [(row,) for row in rows])
+
+    def remove_namespace_text(self, connection: Connection, namespace: str) -> None:
+        """In one statement, also for a million facts."""
+        connection.exec_driver_sql(_REMOVE_NAMESPACE_TEXT, (namespace,))
+
+    def translate(self, error: DBAPIError) -> StoreError | None:
+        """Full disks, also where SQLite meets them in the shared-memory file."""
+        if getattr(error.orig, "sqlite_errorcode", None) in _FULL_CODES:
+            return StorageFull("no space left for the database; reading goes on, writing needs space")
+        return None
+
+    def check(self, connection: Connection) -> list[str]:
+        """Pages, indexes, foreign keys, and the full text against the facts."""
+        wrong = [
+            f"integrity_check: {message}"
+            for (message,) in connection.exec_driver_sql("PRAGMA integrity_check")
+            if message != "ok"
+        ]
+        wrong += [
+            f"foreign key of {table} row {row} points at a missing row of {parent}"
+            for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check")
+        ]
+        try:
+            connection.exec_driver_sql(_CHECK_TEXT)
+        except DBAPIError as error:
+            wrong.append(f"the full-text index disagrees with the facts: {error.orig}")
+        return wrong
+
+
+def _set(connection: sqlite3.Connection, pragma: str, value: str, expected: object) -> None:
+    connection.execute(f"PRAGMA {pragma} = {value}")
+    (found,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+    if found != expected:
+        raise StoreError(f"SQLite refused {pragma} = {value} (it is {found!r})", pragma=pragma, value=value)

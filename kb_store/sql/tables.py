@@ -1,0 +1,195 @@
+"""The tables. Times are microseconds since 1970 UTC; texts compare byte for byte on every engine.
+
+The full-text table `facts_fts(subject, aliases)`, whose rowid is `facts.row`, and the view `live_facts` that
+it reads from differ between engines and are made by the migrations alone.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+# "C" is PostgreSQL's byte order; SQLite's is BINARY.
+TEXT = Text().with_variant(Text(collation="BINARY"), "sqlite").with_variant(Text(collation="C"), "postgresql")
+# Only INTEGER makes a SQLite key the row itself.
+INTEGER = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+
+def _text(name: str, *, primary_key: bool = False) -> Column[str]:
+    return Column(name, TEXT, nullable=False, primary_key=primary_key)
+
+
+def _integer(name: str) -> Column[int]:
+    return Column(name, INTEGER, nullable=False)
+
+
+def _moment(name: str) -> Column[int | None]:
+    return Column(name, INTEGER, nullable=True)
+
+
+# One row: the last numbers given to facts and outbox entries, so that neither is ever used twice.
+counters = Table(
+    "counters",
+    metadata,
+    Column("id", INTEGER, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    _integer("last_row"),
+    _integer("last_sequence"),
+)
+
+namespaces = Table(
+    "namespaces",
+    metadata,
+    _text("id", primary_key=True),
+    _text("uid"),
+    _text("display_name"),
+    _text("multi_valued"),  # JSON list, sorted
+    _integer("revision"),
+    _integer("live_count"),
+    _integer("version"),  # counts changes of the settings; the etag's source
+    _integer("create_time"),
+    _integer("update_time"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("row", INTEGER, primary_key=True, autoincrement=False),
+    Column("namespace", TEXT, ForeignKey("namespaces.id"), nullable=False),
+    _text("fact_id"),
+    _text("uid"),
+    _text("subject"),
+    _text("relation"),
+    _text("object"),
+    _text("aliases"),  # JSON list
+    _text("source"),
+    _moment("valid_from"),
+    _moment("valid_to"),
+    _integer("revision"),
+    _integer("namespace_revision"),
+    _integer("create_time"),
+    _integer("update_time"),
+    _moment("delete_time"),
+    _moment("purge_time"),
+    Index("facts_by_id", "namespace", "fact_id", unique=True),
+    Index("facts_in_order", "namespace", "row"),
+    Index(
+        "facts_live_by_relation",
+        "namespace",
+        "subject",
+        "relation",
+        sqlite_where=text("delete_time IS NULL"),
+        postgresql_where=text("delete_time IS NULL"),
+    ),
+    Index(
+        "facts_to_purge",
+        "purge_time",
+        sqlite_where=text("purge_time IS NOT NULL"),
+        postgresql_where=text("purge_time IS NOT NULL"),
+    ),
+)
+
+# Append-only. valid_* is when a fact holds in the world, recorded_at..superseded_at when we believed it.
+fact_revisions = Table(
+    "fact_revisions",
+    metadata,
+    Column("row", INTEGER, ForeignKey("facts.row"), primary_key=True, autoincrement=False),
+    Column("revision", INTEGER, primary_key=True, autoincrement=False),
+    _text("action"),
+    _text("principal"),
+    _text("subject"),
+    _text("relation"),
+    _text("object"),
+    _text("aliases"),
+    _text("source"),
+    _moment("valid_from"),
+    _moment("valid_to"),
+    _integer("namespace_revision"),
+    _integer("recorded_at"),
+    _moment("superseded_at"),
+    _moment("delete_time"),
+    _moment("purge_time"),
+    sqlite_with_rowid=False,
+)
+
+# Folded names (kb_store.text.fold_name) of live facts, for finding a whole name in a text. A name without a
+# letter or digit stands here as the empty string.
+fact_names = Table(
+    "fact_names",
+    metadata,
+    _text("namespace", primary_key=True),
+    _text("folded_name", primary_key=True),
+    Column("row", INTEGER, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("sequence", INTEGER, primary_key=True, autoincrement=False),
+    _text("namespace"),
+    _integer("row"),
+    _integer("namespace_revision"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", INTEGER, primary_key=True),
+    _integer("recorded_at"),
+    _text("principal"),
+    _text("action"),
+    _text("namespace"),
+    _text("target"),
+    _integer("namespace_revision"),
+    _text("request_id"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    _text("request_id", primary_key=True),
+    _text("namespace"),
+    _text("digest"),
+    _text("result"),  # JSON
+    _integer("create_time"),
+    Index("requests_by_age", "create_time"),
+    Index("requests_by_namespace", "namespace"),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("namespace", TEXT, ForeignKey("namespaces.id"), primary_key=True),
+    _text("import_id", primary_key=True),
+    _integer("rows"),
+    _integer("written"),
+    _integer("unchanged"),
+    _integer("failed"),
+    _integer("update_time"),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    _text("operation_id", primary_key=True),
+    _text("kind"),
+    _integer("done"),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    _integer("error_code"),
+    _text("error_message"),
+    _integer("create_time"),
+)
