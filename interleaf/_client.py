@@ -26,7 +26,7 @@ from interleaf._errors import (
 from interleaf._options import DEFAULT_NAMESPACE, DEFAULT_TARGET, TLS, Retry, Timeout
 from interleaf._retry import Attempts
 from interleaf._session import Session
-from interleaf._settings import CHANNEL_OPTIONS, Settings, WatchedRequests, poll_delays, present
+from interleaf._settings import CHANNEL_OPTIONS, Settings, WatchedRequests, poll_delays, present, serialize
 from interleaf._streams import AnswerStream, whole_file
 from interleaf._types import Answer, FileFormat, ImportReport, Namespace
 
@@ -218,7 +218,7 @@ class Client:
     def _invoke(self, shape: str, rpc: str, request: Any, response: Any, attempts: Attempts) -> Any:
         """Sends one attempt. `shape` is the name of the channel's method, such as unary_unary."""
         start = getattr(self._channel, shape)(
-            rpc, request_serializer=_serialize, response_deserializer=response.FromString
+            rpc, request_serializer=serialize, response_deserializer=response.FromString
         )
         return start(request, timeout=attempts.remaining(), metadata=self._settings.connection.metadata)
 
@@ -303,8 +303,3 @@ class Client:
                 raise InterruptedTransfer("the server ended the import without its last message")
             finally:
                 messages.cancel()
-
-
-def _serialize(message: Any) -> bytes:
-    data: bytes = message.SerializeToString()
-    return data

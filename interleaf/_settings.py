@@ -113,3 +113,9 @@ def present(method: Callable[..., Any], build: Callable[..., Any], returns: dict
     method.__name__ = build.__name__
     method.__doc__ = build.__doc__
     method.__signature__ = signature.replace(parameters=parameters, return_annotation=result)  # type: ignore[attr-defined]
+
+
+def serialize(message: Any) -> bytes:
+    """The wire form of a protobuf message."""
+    data: bytes = message.SerializeToString()
+    return data

@@ -1,0 +1,73 @@
+"""Errors as people (and scripts) get them: one sentence, a hint, an exit code.
+
+0  done
+1  refused, or failed on the server
+2  wrong usage
+3  not found
+4  in conflict with what is stored (exists already, etag does not match)
+5  the server cannot be reached, is too busy, or took too long
+6  not allowed (API key missing, unknown, or without the scope)
+130  interrupted
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interleaf import _errors as e
+
+REFUSED, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE, NOT_ALLOWED, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
+
+_EXIT_CODES: tuple[tuple[type[e.InterleafError], int], ...] = (
+    (e.NotFound, NOT_FOUND),
+    (e.AlreadyExists, CONFLICT),
+    (e.Aborted, CONFLICT),
+    (e.Unavailable, UNREACHABLE),
+    (e.DeadlineExceeded, UNREACHABLE),
+    (e.ResourceExhausted, UNREACHABLE),
+    (e.InterruptedTransfer, UNREACHABLE),
+    (e.Unauthenticated, NOT_ALLOWED),
+    (e.PermissionDenied, NOT_ALLOWED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What to say about an error, and the exit code."""
+
+    message: str
+    hint: str
+    exit_code: int
+    code: str
+    reason: str = ""
+    metadata: dict[str, str] | None = None
+
+
+def describe(error: Exception, server: str) -> Failure:
+    """What to tell about an error of a command that talked to this server."""
+    if not isinstance(error, e.InterleafError):
+        return Failure(str(error), "", USAGE if isinstance(error, ValueError) else REFUSED, "CLIENT")
+    exit_code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), REFUSED)
+    message = error.message
+    if isinstance(error, e.Unavailable) and not error.reason:
+        encryption = any(word in message.lower() for word in ("ssl", "tls", "handshake", "certificate"))
+        message = f"No Interleaf server answers at {server}" + (f": {message}" if encryption else ".")
+    return Failure(message, _hint(error), exit_code, error.code, error.reason, error.metadata or None)
+
+
+def _hint(error: e.InterleafError) -> str:
+    if isinstance(error, e.Unavailable) and not error.reason:
+        return "Start one with `interleaf serve`, or say where it is: --server HOST:PORT or INTERLEAF_SERVER."
+    if isinstance(error, e.ConflictingFact):
+        return f"See it with `interleaf facts get {error.fact_id}`, or add --on-conflict replace (or add)."
+    if isinstance(error, e.EtagMismatch):
+        return "Somebody else changed it: read it again, then repeat with the new --etag, or without one."
+    if isinstance(error, e.Unauthenticated):
+        return "Set INTERLEAF_API_KEY, or give --api-key."
+    if isinstance(error, e.NotFound) and error.metadata.get("kind") == "namespace":
+        return "Make it with `interleaf namespaces create NAME`; `interleaf namespaces list` shows what there is."
+    if isinstance(error, e.DeadlineExceeded):
+        return "Give it longer with --timeout SECONDS."
+    if error.retry_after is not None:
+        return f"The server is busy: try again in {error.retry_after:g} s."
+    return ""
