@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -75,6 +76,7 @@ class NameTable:
 class Statement:
     """One of our exported facts: the triple it is about, and what a triple cannot carry."""
 
+    line: int
     fact_id: str = ""
     parts: dict[str, str] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
@@ -98,11 +100,11 @@ class StatementTable:
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self._by_triple: dict[Key, list[str]] = {}
 
-    def add(self, fact: str, predicate: str, text: str) -> None:
-        """Notes one line about the fact with this IRI."""
+    def add(self, line: int, fact: str, predicate: str, text: str) -> None:
+        """Notes what a line says about the fact with this IRI."""
         statement = self._statements.get(fact)
         if statement is None:
-            statement = self._statements[fact] = Statement(names.own_text(fact) or "")
+            statement = self._statements[fact] = Statement(line, names.own_text(fact) or "")
             self.size += statement.size
         grown = len(fact) + len(predicate) + len(text)
         statement.size += grown
@@ -122,6 +124,10 @@ class StatementTable:
         """The first statement about this triple; it is then forgotten."""
         facts = self._by_triple.get(triple)
         return self._remove(facts[0]) if facts else None
+
+    def oldest_line(self) -> float:
+        """The line on which the oldest statement began; infinity when there is none."""
+        return next(iter(self._statements.values())).line if self._statements else math.inf
 
     def forget_oldest(self) -> None:
         """Gives up the statement that has waited longest for its triple."""

@@ -74,7 +74,7 @@ class NTriplesReader:
                 if data is None:
                     raise too_long(self._max)
                 for triple in _parse(data):
-                    if not self._learn(triple):
+                    if not self._learn(triple, number):
                         self._wait(_Waiting(number, triple, len(data)))
             except RowProblem as problem:
                 self._wait(_Waiting(number, problem.at(number), 0))
@@ -85,9 +85,12 @@ class NTriplesReader:
         self._window_bytes += waiting.size
 
     def _narrow(self, rows: list[Row]) -> None:
-        """Statements are claimed as triples are released, so releasing shrinks both."""
-        while len(self._window) > WINDOW_TRIPLES or self._window_bytes + self._statements.size > WINDOW_BYTES:
-            if self._window:
+        """Gives out what has waited long enough, and forgets statements that nothing waits for."""
+        while len(self._window) > WINDOW_TRIPLES:
+            rows.append(self._release())
+        while self._window_bytes + self._statements.size > WINDOW_BYTES:
+            # A statement that began before the oldest waiting triple is not that triple's.
+            if self._window and self._window[0].line <= self._statements.oldest_line():
                 rows.append(self._release())
             else:
                 self._statements.forget_oldest()
@@ -102,16 +105,16 @@ class NTriplesReader:
         except RowProblem as problem:
             return problem.at(waiting.line)
 
-    def _learn(self, triple: ox.Triple) -> bool:
+    def _learn(self, triple: ox.Triple, line: int) -> bool:
         """Notes a triple that names or describes; False when it is a fact."""
         predicate, value = triple.predicate.value, triple.object
         subject = triple.subject
         if isinstance(subject, ox.NamedNode) and subject.value.startswith(names.STATEMENTS):
             # The object of a reified triple is kept as written, to be compared with the triple itself.
             if isinstance(value, ox.Literal) and predicate != names.RDF_OBJECT:
-                self._statements.add(subject.value, predicate, value.value)
+                self._statements.add(line, subject.value, predicate, value.value)
             else:
-                self._statements.add(subject.value, predicate, str(value))
+                self._statements.add(line, subject.value, predicate, str(value))
             return True
         if predicate not in (names.RDFS_LABEL, names.SKOS_ALT_LABEL) or not isinstance(value, ox.Literal):
             return False
@@ -126,7 +129,7 @@ class NTriplesReader:
         statement = self._statements.claim((subject, str(triple.predicate), str(triple.object)))
         if statement is None:
             about = self._names.get(subject)
-            statement = Statement(aliases=about.aliases if about else [])
+            statement = Statement(line, aliases=about.aliases if about else [])
         content = Content(
             subject=self._name(triple.subject, "subject"),
             relation=self._name(triple.predicate, "predicate"),
