@@ -38,6 +38,11 @@ def cut(folded: str) -> list[str]:
     return _WORD.findall(folded)
 
 
+def word_spans(folded: str) -> list[tuple[int, int]]:
+    """Where the words of `cut` begin and end."""
+    return [match.span() for match in _WORD.finditer(folded)]
+
+
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """What inflection leaves of an English word: founder, founded and founding meet. For comparing only."""
