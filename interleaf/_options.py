@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DEFAULT_TARGET = "127.0.0.1:7411"
+DEFAULT_TARGET = "127.0.0.1:7421"
 DEFAULT_NAMESPACE = "default"
 
 
