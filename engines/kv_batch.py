@@ -1,0 +1,105 @@
+"""The key/value tokens of a batch of requests, each of which sees its own facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from engines.contract import InjectedFact
+
+
+@dataclass(frozen=True)
+class KVBatch:
+    """Tokens per adapter layer, and who may see them.
+
+    keys, values: layer -> [requests, tokens, kv heads, head dim]; 1 instead of requests when all share them.
+    bias: [requests, tokens], added to the logits; -inf where a request must not see a token.
+    owner: [requests or 1, tokens], the index of the token's fact among the request's facts.
+    """
+
+    keys: Mapping[int, Tensor]
+    values: Mapping[int, Tensor]
+    bias: Tensor
+    owner: Tensor | None = None
+
+    @classmethod
+    def pack(
+        cls,
+        facts: Sequence[Sequence[InjectedFact]],
+        layers: Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> KVBatch:
+        """One row per request. Requests with fewer tokens are padded with tokens that they cannot see."""
+        is_shared = all(_are_same(row, facts[0]) for row in facts[1:])
+        stored = facts[:1] if is_shared else facts
+        counts = [[fact.tokens.count for fact in row] for row in stored]
+        width = max((sum(row) for row in counts), default=0)
+        first = next((fact.tokens for row in stored for fact in row), None)
+        heads, size = first.keys.shape[2:] if first is not None else (1, 1)
+        keys = torch.zeros(len(layers), len(stored), width, heads, size, dtype=dtype)
+        values = torch.zeros_like(keys)
+        bias = torch.full((len(stored), width), float("-inf"))
+        owner = torch.zeros(len(stored), width, dtype=torch.long)
+        for row, (held, lengths) in enumerate(zip(stored, counts, strict=True)):
+            start = 0
+            for index, (fact, length) in enumerate(zip(held, lengths, strict=True)):
+                span = slice(start, start + length)
+                keys[:, row, span] = fact.tokens.keys.to(keys)
+                values[:, row, span] = fact.tokens.values.to(values)
+                bias[row, span] = fact.bias
+                owner[row, span] = index
+                start += length
+        keys, values = keys.to(device), values.to(device)
+        return cls(
+            keys={layer: keys[i] for i, layer in enumerate(layers)},
+            values={layer: values[i] for i, layer in enumerate(layers)},
+            bias=bias.to(device).expand(len(facts), -1),
+            owner=owner.to(device),
+        )
+
+    @cached_property
+    def sees(self) -> Tensor:
+        """[requests] bool: whether the request sees any token."""
+        return (self.bias.detach() > float("-inf")).any(-1)
+
+    @cached_property
+    def all_see(self) -> bool:
+        """Whether every request sees a token."""
+        return bool(self.sees.all())
+
+    @cached_property
+    def none_sees(self) -> bool:
+        """Whether no request sees a token: then the model is the plain model."""
+        return not bool(self.sees.any())
+
+
+def _are_same(left: Sequence[InjectedFact], right: Sequence[InjectedFact]) -> bool:
+    return len(left) == len(right) and all(
+        a.tokens is b.tokens and a.bias == b.bias for a, b in zip(left, right, strict=True)
+    )
+
+
+@dataclass
+class AttentionRecord:
+    """What attention did in the last forward under `inject`; empty when no request saw a fact.
+
+    mass: layer -> [requests, positions, tokens]: the share of attention on each token, mean over heads, at the
+        last `positions` positions.
+    probabilities: only with `full`: layer -> [requests, heads, length, tokens], differentiable.
+    """
+
+    full: bool = False
+    positions: int = 1
+    mass: dict[int, Tensor] = field(default_factory=dict)
+    probabilities: dict[int, Tensor] = field(default_factory=dict)
+
+    def by_fact(self, owner: Tensor, facts: int) -> Tensor:
+        """[requests, positions, facts]: summed over each fact's tokens, mean over layers."""
+        mean = torch.stack(list(self.mass.values())).mean(0)
+        where = owner[:, None].expand_as(mean)
+        return mean.new_zeros(*mean.shape[:2], facts).scatter_add_(2, where, mean)
