@@ -6,6 +6,7 @@ import asyncio
 import copy
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -17,17 +18,17 @@ from interleaf import _inference_calls as on_model
 from interleaf import _namespace_calls as on_namespaces
 from interleaf import _transfer_calls as on_files
 from interleaf._calls import Call, Paged, Polled, Streamed, Upload
+from interleaf._client import Client
 from interleaf._errors import (
     AlreadyExists,
     DeadlineExceeded,
-    InterruptedTransfer,
     Unavailable,
     from_rpc_error,
 )
 from interleaf._options import DEFAULT_NAMESPACE, DEFAULT_TARGET, TLS, Retry, Timeout
 from interleaf._retry import Attempts
 from interleaf._session import Session
-from interleaf._settings import CHANNEL_OPTIONS, Settings, WatchedRequests, poll_delays, present, serialize
+from interleaf._settings import CHANNEL_OPTIONS, Settings, poll_delays, present, serialize
 from interleaf._streams import AsyncAnswerStream, whole_file
 from interleaf._types import Answer, FileFormat, ImportReport, Namespace
 
@@ -288,38 +289,17 @@ class AsyncClient:
                 messages.cancel()
 
     async def _upload(self, upload: Upload) -> ImportReport:
-        attempts = self._settings.attempts("transfer")
-        committed = 0
-        while True:
-            requests = WatchedRequests(upload.requests())
-            report = upload.start
-            messages = self._invoke(
-                "stream_stream", upload.rpc, _off_loop(requests), upload.response, attempts
-            )
-            try:
-                async for message in messages:
-                    report = upload.fold(report, message)
-                    if upload.progress is not None:
-                        upload.progress(report)
-                    if report.rows_read > committed:
-                        committed = report.rows_read
-                        attempts.progressed()
-            except (grpc.RpcError, asyncio.CancelledError) as failure:
-                if requests.error is not None:
-                    raise requests.error from failure
-                if isinstance(failure, asyncio.CancelledError):
-                    raise
-                await self._pause(attempts, failure)
-            else:
-                if report.done:
-                    return report
-                raise InterruptedTransfer("the server ended the import without its last message")
-            finally:
-                messages.cancel()
+        """Runs in a thread, on a blocking connection of its own.
 
+        When a server ends an import early, grpc.aio hides why whenever a write was under way ("Internal error
+        from Core"): the caller would not learn what is wrong with the file.
+        """
+        loop = asyncio.get_running_loop()
+        if (progress := upload.progress) is not None:
 
-async def _off_loop(requests: WatchedRequests) -> AsyncIterator[Any]:
-    """Makes the requests in a thread: reading a file must not hold up the event loop."""
-    end = object()
-    while (request := await asyncio.to_thread(next, requests, end)) is not end:
-        yield request
+            def report_in_loop(report: ImportReport) -> None:
+                loop.call_soon_threadsafe(progress, report)
+
+            upload = replace(upload, progress=report_in_loop)
+        with Client._of(self._settings) as client:  # closing it ends the import when this task is cancelled
+            return await asyncio.to_thread(client._upload, upload)

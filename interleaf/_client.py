@@ -119,13 +119,24 @@ class Client:
         retry: Retry | None = None,
         read_your_writes: bool = True,
     ) -> None:
-        self._settings = Settings.make(target, namespace, api_key, tls, timeout, retry, read_your_writes)
+        self._open(Settings.make(target, namespace, api_key, tls, timeout, retry, read_your_writes))
+
+    def _open(self, settings: Settings) -> None:
+        self._settings = settings
+        self._owns_channel = True
+        target, tls = settings.connection.target, settings.connection.tls
         if tls is None:
             self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
         else:
             credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
             self._channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
-        self._owns_channel = True
+
+    @classmethod
+    def _of(cls, settings: Settings) -> Self:
+        """A client with these settings, and a connection of its own."""
+        client = cls.__new__(cls)
+        client._open(settings)
+        return client
 
     add = _calling(on_facts.add)
     add_many = _calling(on_facts.add_many)

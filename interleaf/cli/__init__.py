@@ -12,10 +12,11 @@ def main() -> None:
     try:
         from interleaf.cli._app import run
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in NEEDED:
+        package = (error.name or "").partition(".")[0]
+        if package not in NEEDED:
             raise
         print(
-            f"The interleaf command needs {error.name}, which is not installed: pip install 'interleaf[cli]'",
+            f"The interleaf command needs {package}, which is not installed: pip install 'interleaf[cli]'",
             file=sys.stderr,
         )
         sys.exit(1)
