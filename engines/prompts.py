@@ -1,0 +1,87 @@
+"""Prompts as the model sees them: plain text, or a chat in the model's own template."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+
+from engines.contract import Message
+from engines.errors import InvalidRequest
+
+# Tokens with which models end a text or a turn; configurations often name only one of a model's two.
+_END_MARKERS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "</s>",
+    "<eos>",
+)
+
+
+class PromptEncoder:
+    """Tokenises on any thread: it owns a copy of the tokenizer (a shared one fails when two threads meet in it)."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = copy.deepcopy(tokenizer)
+        self._lock = threading.Lock()
+
+    def encode(self, prompt: str | Sequence[Message], continuation: str = "") -> list[int]:
+        """Token ids; InvalidRequest for a prompt that the model has no way to read."""
+        text, is_chat = self._render(prompt)
+        try:
+            (text + continuation).encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequest("prompt", "is not valid Unicode text") from error
+        with self._lock:
+            # A template writes the special tokens itself.
+            ids: list[int] = self._tokenizer(text + continuation, add_special_tokens=not is_chat).input_ids
+        if not ids:
+            raise InvalidRequest("prompt", "is empty")
+        return ids
+
+    def encode_pair(self, prompt: str | Sequence[Message], continuation: str) -> tuple[list[int], list[int]]:
+        """Prompt and continuation, tokenised as one text where its tokens allow a cut between them."""
+        head, whole = self.encode(prompt), self.encode(prompt, continuation)
+        if whole[: len(head)] == head:
+            return head, whole[len(head) :]
+        with self._lock:
+            tail: list[int] = self._tokenizer(continuation, add_special_tokens=False).input_ids
+        return head, tail
+
+    def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Each token's own text."""
+        with self._lock:
+            return tuple(self._tokenizer.decode([token]) for token in ids)
+
+    def _render(self, prompt: str | Sequence[Message]) -> tuple[str, bool]:
+        if isinstance(prompt, str):
+            return prompt, False
+        if not prompt:
+            raise InvalidRequest("prompt", "a chat needs at least one message")
+        if self._tokenizer.chat_template is None:
+            raise InvalidRequest("prompt", "this model has no chat template: give a plain text")
+        messages = [{"role": message.role, "content": message.content} for message in prompt]
+        try:
+            rendered: str = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise InvalidRequest("prompt", f"the model's chat template refuses it: {error}") from error
+        return rendered, True
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a generation."""
+    found: set[int] = set()
+    for stated in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
+        if stated is not None:
+            found.update([stated] if isinstance(stated, int) else stated)
+    added = tokenizer.get_added_vocab()
+    found.update(added[marker] for marker in _END_MARKERS if marker in added)
+    return frozenset(found)

@@ -1,0 +1,137 @@
+"""A request on its way: what the caller holds, and what the worker fills."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+
+from engines.contract import FinishReason, GenerateRequest, Generation, InjectedFact
+from engines.detokenizer import StreamDecoder
+from engines.sampling import Sampler
+
+
+class Handle:
+    """Implements `engines.contract.GenerationHandle`. Pieces are for one reader."""
+
+    def __init__(self) -> None:
+        self.on_cancel: Callable[[], None] = lambda: None
+        self._pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._done: Future[Generation] = Future()
+
+    def __iter__(self) -> Iterator[str]:
+        while (piece := self._pieces.get()) is not None:
+            yield piece
+        self._pieces.put(None)  # a second loop ends at once
+        self._done.result()  # raises what ended the generation, if it failed
+
+    def result(self, timeout: float | None = None) -> Generation:
+        """Waits for the whole answer; TimeoutError when it takes longer."""
+        return self._done.result(timeout)
+
+    def cancel(self) -> None:
+        """Stops decoding within one step; the answer so far is the result."""
+        self.on_cancel()
+
+    def give(self, piece: str) -> None:
+        """From the worker: a piece of text."""
+        if piece:
+            self._pieces.put(piece)
+
+    def finish(self, generation: Generation) -> None:
+        """From the worker: the end."""
+        if not self._done.done():
+            self._done.set_result(generation)
+            self._pieces.put(None)
+
+    def fail(self, error: BaseException) -> None:
+        """From the worker: no answer. An end that is there already stays."""
+        if not self._done.done():
+            self._done.set_exception(error)
+            self._pieces.put(None)
+
+
+class ActiveRequest:
+    """A request from its submission to its end; a row of the running batch in between."""
+
+    def __init__(
+        self,
+        request: GenerateRequest,
+        prompt_ids: list[int],
+        decode: Callable[[list[int]], str],
+        end_tokens: frozenset[int],
+        context: int,
+    ) -> None:
+        self.handle = Handle()
+        self.cancelled = False
+        self._prompt_ids, self._facts = prompt_ids, request.facts
+        self._sampler = Sampler(request.sampling)
+        self._decoder = StreamDecoder(decode, prompt_ids, request.sampling.stop)
+        self._end_tokens = end_tokens
+        self._room = min(request.sampling.max_tokens, context - len(prompt_ids))
+        self._tokens: list[int] = []
+        self._said: list[float] = []
+        self._masses: list[list[float]] = []
+        self._submitted = time.perf_counter()
+        self._admitted: float | None = None
+        self._first: float | None = None
+
+    @property
+    def prompt_ids(self) -> Sequence[int]:
+        """The prompt."""
+        return self._prompt_ids
+
+    @property
+    def facts(self) -> Sequence[InjectedFact]:
+        """What it may see."""
+        return self._facts
+
+    @property
+    def sampler(self) -> Sampler:
+        """How it chooses."""
+        return self._sampler
+
+    def admit(self) -> None:
+        """It leaves the queue."""
+        self._admitted = time.perf_counter()
+
+    def accept(self, token: int, log_probability: float, masses: Sequence[float]) -> bool:
+        """Takes a token, gives its text out, ends where it must."""
+        self._first = self._first or time.perf_counter()
+        self._tokens.append(token)
+        self._said.append(log_probability)
+        self._masses.append(list(masses))
+        if token in self._end_tokens:
+            return self._end(FinishReason.STOP)
+        self.handle.give(self._decoder.add(token))
+        if self._decoder.stopped:
+            return self._end(FinishReason.STOP)
+        return len(self._tokens) < self._room or self._end(FinishReason.LENGTH)
+
+    def end_cancelled(self) -> None:
+        """The caller wants no more: what there is becomes the result."""
+        self._end(FinishReason.CANCELLED)
+
+    def _end(self, reason: FinishReason) -> bool:
+        self.handle.give(self._decoder.finish())
+        now = time.perf_counter()
+        attention: dict[str, list[float]] = {}
+        for index, fact in enumerate(self._facts):
+            known = attention.setdefault(fact.tokens.key, [0.0] * len(self._masses))
+            for at, mass in enumerate(self._masses):
+                known[at] += mass[index]
+        self.handle.finish(
+            Generation(
+                text=self._decoder.text,
+                token_ids=tuple(self._tokens),
+                log_probabilities=tuple(self._said),
+                finish_reason=reason,
+                prompt_tokens=len(self._prompt_ids),
+                attention={key: tuple(values) for key, values in attention.items()},
+                queue_seconds=(self._admitted or now) - self._submitted,
+                first_token_seconds=(self._first or now) - self._submitted,
+                total_seconds=now - self._submitted,
+            )
+        )
+        return False
