@@ -155,7 +155,8 @@ class Outbox(Protocol):
     """Changes on their way to the index."""
 
     def read_outbox(self, *, after: int, limit: int) -> list[OutboxEntry]:
-        """Must return entries in commit order; an entry is visible only when its fact's write is durable."""
+        """Must return entries in commit order, numbered without gaps (a gap tells the index that it missed
+        something); an entry is visible only when its fact's write is durable."""
         ...
 
     def last_sequence(self) -> int:
@@ -242,6 +243,10 @@ class VectorIndex(Protocol):
 
     def search(self, namespace: str, vector: Vectors, *, limit: int) -> list[tuple[int, float]]:
         """Must return (row, cosine), best first; an unknown namespace is empty."""
+        ...
+
+    def similarities(self, namespace: str, vector: Vectors, rows: Sequence[int]) -> dict[int, float]:
+        """Must return the cosines of those of these rows that are in the index (for facts found otherwise)."""
         ...
 
     def applied_sequence(self) -> int:

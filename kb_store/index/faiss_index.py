@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class FaissIndex:
         self._saved: dict[str, FileEntry] = {}
         self._changed: set[str] = set()
         self._sequence = 0
+        self._saved_sequence = 0
         self._generation = 0
         self._lock = threading.Lock()
         self._saving = threading.Lock()
@@ -59,9 +60,9 @@ class FaissIndex:
             _log.warning("%s: the index is made again", error.message)
             self.lost = True
             return
-        self._sequence = manifest.sequence
+        self._sequence = self._saved_sequence = manifest.sequence
         self._generation = manifest.generation
-        damaged = set()
+        damaged = set(manifest.damaged)
         for namespace, entry in manifest.namespaces.items():
             try:
                 self._partitions[namespace] = self._read(entry)
@@ -155,29 +156,38 @@ class FaissIndex:
             self._changed.add(namespace)
             self.damaged -= {namespace}
 
-    def restart_at(self, sequence: int) -> None:
-        """Forgets everything, as a new index that is about to be rebuilt from SQL as of this sequence."""
+    def restart_at(self, sequence: int, namespaces: Iterable[str]) -> None:
+        """Forgets everything. These namespaces, as they are in SQL after this sequence, are to be rebuilt; until
+        they are, a saved manifest says so."""
         with self._lock:
-            self._changed |= set(self._partitions) | set(self._saved)
+            self._changed |= set(self._partitions)
             self._partitions.clear()
             self._sequence = sequence
             self.lost = False
-            self.damaged = frozenset()
+            self.damaged = frozenset(namespaces)
+
+    @property
+    def saved_sequence(self) -> int:
+        """The outbox sequence that the manifest on disk covers."""
+        with self._lock:
+            return self._saved_sequence
 
     def save(self) -> None:
         """Atomic. Writes only namespaces that have changed; the manifest's sequence is never ahead of them."""
         with self._saving:
             with self._lock:
-                sequence, partitions = self._sequence, dict(self._partitions)
+                sequence, partitions, damaged = self._sequence, dict(self._partitions), self.damaged
                 changed, self._changed = self._changed, set()
             try:
-                self._save(sequence, partitions, changed)
+                self._save(sequence, partitions, changed, damaged)
             except BaseException:
                 with self._lock:
                     self._changed |= changed
                 raise
 
-    def _save(self, sequence: int, partitions: dict[str, Partition], changed: set[str]) -> None:
+    def _save(
+        self, sequence: int, partitions: dict[str, Partition], changed: set[str], damaged: frozenset[str]
+    ) -> None:
         generation = self._generation + 1
         entries: dict[str, FileEntry] = {}
         for namespace, partition in partitions.items():
@@ -186,8 +196,13 @@ class FaissIndex:
                 entries[namespace] = saved
             else:
                 entries[namespace] = self._write(namespace, partition, generation)
-        write_manifest(self.folder, Manifest(self.embedder, self.dimension, sequence, generation, entries))
+        manifest = Manifest(
+            self.embedder, self.dimension, sequence, generation, tuple(sorted(damaged)), entries
+        )
+        write_manifest(self.folder, manifest)
         self._saved, self._generation = entries, generation
+        with self._lock:
+            self._saved_sequence = sequence
         remove_others(self.folder, (entry.file for entry in entries.values()))
 
     def _write(self, namespace: str, partition: Partition, generation: int) -> FileEntry:

@@ -49,6 +49,7 @@ class Manifest:
     dimension: int
     sequence: int
     generation: int
+    damaged: tuple[str, ...] = ()  # namespaces that wait to be rebuilt
     namespaces: Mapping[str, FileEntry] = field(default_factory=dict)
 
 
@@ -107,7 +108,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         if body.pop("format") != FORMAT or checksum != _checksum({"format": FORMAT, **body}):
             raise IndexCorrupt("the index manifest fails its checksum")
         entries = {name: FileEntry(**entry) for name, entry in body.pop("namespaces").items()}
-        return Manifest(**body, namespaces=entries)
+        damaged = tuple(body.pop("damaged"))
+        return Manifest(**body, damaged=damaged, namespaces=entries)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise IndexCorrupt(f"the index manifest is damaged: {error}") from error
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from kb_store.model import LexicalHit
+from kb_store.sql.backend import Backend
 from kb_store.text import fold_name
 from kb_store.words import FUNCTION_WORDS, word_spans
 
@@ -43,6 +44,15 @@ _ROWS_OF = """
 SELECT row FROM facts WHERE row IN (SELECT value FROM json_each(?2))
 AND namespace = ?1 AND delete_time IS NULL
 """
+
+
+class LexicalSearching(Backend):
+    """The contract's LexicalSearch."""
+
+    def search_lexical(self, namespace: str, text: str, *, limit: int) -> list[LexicalHit]:
+        """Facts whose whole name stands in the text first; any text will do."""
+        with self._reading() as connection:
+            return search_lexical(connection, namespace, text, limit=limit)
 
 
 def search_lexical(connection: Connection, namespace: str, text: str, *, limit: int) -> list[LexicalHit]:

@@ -1,0 +1,113 @@
+"""Hybrid retrieval: dense and lexical candidates, re-read from SQL by namespace, scored against the text.
+
+Neither the vector index nor the full text is believed about what a fact says, whether it still exists, or
+whose it is: they only propose rows. What is returned was read from SQL, in the namespace that was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from kb_store.contract import Embedder, FactReader, LexicalSearch, NamespaceStore, VectorIndex, Vectors
+from kb_store.errors import InvalidInput, LimitExceeded
+from kb_store.keys import query_text
+from kb_store.model import Fact, Hit, Limits, SearchMode, SearchResult
+from kb_store.scoring import Question
+
+# Chosen on generated worlds (bench/retrieval_world.py), never on evaluation sets.
+SUBJECT_WEIGHT, RELATION_WEIGHT, DENSE_WEIGHT = 0.6, 0.1, 0.3
+# Candidates asked of each half, for each fact wanted, and at least.
+_CANDIDATES_PER_HIT = 4
+_MIN_CANDIDATES = 64
+_CACHED_QUERIES = 256
+
+
+class SearchedStore(FactReader, LexicalSearch, NamespaceStore, Protocol):
+    """The part of a store that retrieval reads."""
+
+
+class Retriever:
+    """Finds the facts that a text speaks of. May be called from any thread; blocks while it embeds and reads."""
+
+    def __init__(
+        self, store: SearchedStore, index: VectorIndex, embedder: Embedder, limits: Limits | None = None
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._embedder = embedder
+        self._limits = limits or Limits()
+        self._embed = lru_cache(maxsize=_CACHED_QUERIES)(self._embed_now)
+
+    def search(
+        self,
+        namespace: str,
+        text: str,
+        *,
+        top_k: int,
+        mode: SearchMode = SearchMode.FUSED,
+        now: datetime | None = None,
+    ) -> SearchResult:
+        """The best `top_k` facts that are live and hold at `now`, best first, ties in order of creation.
+
+        Of a long text everything is searched for names, and the end (about 256 tokens) for meaning.
+        """
+        self._check(text, top_k)
+        # Read first: what is found afterwards is at least as new.
+        revision = self._store.get_namespace(namespace).revision
+        if not text.strip():
+            return SearchResult((), revision)
+        vector = None if mode is SearchMode.LEXICAL else self._embed(query_text(text))
+        rows = self._candidates(
+            namespace, text, vector, max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * top_k), mode
+        )
+        moment = now or datetime.now(UTC)
+        facts = {
+            row: fact
+            for row, fact in self._store.facts_by_row(namespace, rows).items()
+            if fact.holds_at(moment)
+        }
+        cosines = {} if vector is None else self._index.similarities(namespace, vector, list(facts))
+        ranked = sorted(_hits(text, facts, cosines, mode), key=lambda pair: (-pair[1].score, pair[0]))
+        return SearchResult(tuple(hit for _, hit in ranked[:top_k]), revision)
+
+    def _check(self, text: str, top_k: int) -> None:
+        if len(text) > self._limits.max_query_length:
+            raise LimitExceeded("query", "max_query_length", self._limits.max_query_length, len(text))
+        if top_k < 1:
+            raise InvalidInput("top_k", "must be at least 1")
+        if top_k > self._limits.max_top_k:
+            raise LimitExceeded("top_k", "max_top_k", self._limits.max_top_k, top_k)
+
+    def _candidates(
+        self, namespace: str, text: str, vector: Vectors | None, count: int, mode: SearchMode
+    ) -> list[int]:
+        rows: dict[int, None] = {}
+        if mode is not SearchMode.DENSE:
+            hits = self._store.search_lexical(namespace, text, limit=count)
+            rows.update(dict.fromkeys(hit.row for hit in hits))
+        if vector is not None:
+            found = self._index.search(namespace, vector, limit=count)
+            rows.update(dict.fromkeys(row for row, _ in found))
+        return list(rows)
+
+    def _embed_now(self, text: str) -> Vectors:
+        vector = self._embedder.embed([text])[0]
+        return np.ascontiguousarray(vector, dtype=np.float32)
+
+
+def _hits(
+    text: str, facts: dict[int, Fact], cosines: dict[int, float], mode: SearchMode
+) -> Iterable[tuple[int, Hit]]:
+    covers = Question(text).score([fact.content for fact in facts.values()])
+    for (row, fact), cover in zip(facts.items(), covers, strict=True):
+        dense = min(1.0, max(0.0, cosines.get(row, 0.0)))
+        if mode is SearchMode.DENSE:
+            score = dense
+        else:
+            score = SUBJECT_WEIGHT * cover.subject + RELATION_WEIGHT * cover.relation + DENSE_WEIGHT * dense
+        yield row, Hit(fact, score, cover.subject, cover.relation, dense)
