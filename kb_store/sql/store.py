@@ -12,6 +12,7 @@ from kb_store.errors import InvalidInput, StoreError
 from kb_store.model import Limits
 from kb_store.sql.backend import DEFAULT_RETENTION, Clock, utc_now
 from kb_store.sql.checking import Checking
+from kb_store.sql.lexical import LexicalSearching
 from kb_store.sql.namespacing import NamespaceKeeping
 from kb_store.sql.queues import OperationKeeping, OutboxKeeping
 from kb_store.sql.reading import FactReading
@@ -19,7 +20,15 @@ from kb_store.sql.sqlite import SqliteDialect
 from kb_store.sql.writing import FactWriting
 
 
-class SqlStore(FactReading, FactWriting, NamespaceKeeping, OutboxKeeping, OperationKeeping, Checking):
+class SqlStore(
+    FactReading,
+    FactWriting,
+    NamespaceKeeping,
+    OutboxKeeping,
+    OperationKeeping,
+    LexicalSearching,
+    Checking,
+):
     """Implements `kb_store.contract.Store` on a SQL database."""
 
 
