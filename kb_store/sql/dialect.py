@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Engine
+from sqlalchemy import ColumnElement, Connection, Engine, Select
 from sqlalchemy.exc import DBAPIError
 
 from kb_store.errors import StoreError
+
+# Row number, subject and aliases as their columns hold them.
+TextRow = tuple[int, str, str]
 
 
 class Dialect(Protocol):
@@ -27,12 +30,22 @@ class Dialect(Protocol):
         """Must match byte-exactly."""
         ...
 
-    def remove_text(self, connection: Connection, rows: Sequence[int]) -> None:
-        """Must take these rows out of the full text; called before their facts change. Each is in it."""
+    def live_of_relations(
+        self, connection: Connection, namespace: str, keys: Sequence[tuple[str, str]]
+    ) -> Iterable[Any]:
+        """Must give FACT_COLUMNS of the live facts of each (subject, relation), by an index, byte-exactly."""
         ...
 
-    def add_text(self, connection: Connection, rows: Sequence[int]) -> None:
-        """Must put these rows, as their facts are now, into the full text. None of them is in it."""
+    def by_subject(self, statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+        """A hint that this statement on live facts asks for one subject."""
+        ...
+
+    def remove_text(self, connection: Connection, texts: Sequence[TextRow]) -> None:
+        """Must take these rows out of the full text. Each is in it, with exactly these texts."""
+        ...
+
+    def add_text(self, connection: Connection, texts: Sequence[TextRow]) -> None:
+        """Must put these rows into the full text. None of them is in it."""
         ...
 
     def remove_namespace_text(self, connection: Connection, namespace: str) -> None:

@@ -77,7 +77,9 @@ class _Known:
         self._by_id = many_by_id(
             unit.connection, unit.namespace, (row.fact_id for row in rows if row.fact_id)
         )
-        self._groups = many_live_of_relation(unit.connection, unit.namespace, [row.content for row in rows])
+        self._groups = many_live_of_relation(
+            unit.connection, unit.dialect, unit.namespace, [row.content for row in rows]
+        )
 
     def by_id(self, fact_id: str) -> Stored | None:
         return self._by_id.get(fact_id) if fact_id else None
@@ -92,7 +94,7 @@ class _Known:
             group[:] = [stored for stored in group if stored.row != old.row]
         group = self.group(new.fact.content)
         group.append(new)
-        group.sort()
+        group.sort(key=lambda stored: stored.row)
         self._by_id[new.fact.fact_id] = new
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import TypeVar
 
-from sqlalchemy import Connection, bindparam, select, tuple_
+from sqlalchemy import Connection, bindparam, select
 
 from kb_store.model import Content
+from kb_store.sql.dialect import Dialect
 from kb_store.sql.prepared import Prepared
 from kb_store.sql.rows import FACT_COLUMNS, REVISION_COLUMNS, Stored, stored_from_row
 from kb_store.sql.tables import fact_revisions, facts
@@ -19,20 +21,12 @@ T = TypeVar("T")
 # Engines limit the parameters of one statement.
 CHUNK = 400
 
+_ROW = itemgetter(0)
+
 _BY_ID = Prepared(
     select(*FACT_COLUMNS).where(
         facts.c.namespace == bindparam("namespace"), facts.c.fact_id == bindparam("fact_id")
     )
-)
-_LIVE_OF_RELATION = Prepared(
-    select(*FACT_COLUMNS)
-    .where(
-        facts.c.namespace == bindparam("namespace"),
-        facts.c.subject == bindparam("subject"),
-        facts.c.relation == bindparam("relation"),
-        facts.c.delete_time.is_(None),
-    )
-    .order_by(facts.c.row)
 )
 _AT_REVISION = Prepared(
     select(*REVISION_COLUMNS)
@@ -54,12 +48,12 @@ def find_by_id(connection: Connection, namespace: str, fact_id: str) -> Stored |
     return None if row is None else stored_from_row(row)
 
 
-def live_of_relation(connection: Connection, namespace: str, subject: str, relation: str) -> list[Stored]:
+def live_of_relation(
+    connection: Connection, dialect: Dialect, namespace: str, subject: str, relation: str
+) -> list[Stored]:
     """The live facts of a subject's relation, oldest first."""
-    rows = _LIVE_OF_RELATION.run(
-        connection, {"namespace": namespace, "subject": subject, "relation": relation}
-    )
-    return [stored_from_row(row) for row in rows]
+    rows = dialect.live_of_relations(connection, namespace, [(subject, relation)])
+    return sorted(map(stored_from_row, rows), key=_ROW)
 
 
 def at_revision(connection: Connection, row: int, revision: int) -> Stored | None:
@@ -80,22 +74,12 @@ def many_by_id(connection: Connection, namespace: str, fact_ids: Iterable[str]) 
 
 
 def many_live_of_relation(
-    connection: Connection, namespace: str, contents: Sequence[Content]
+    connection: Connection, dialect: Dialect, namespace: str, contents: Sequence[Content]
 ) -> dict[tuple[str, str], list[Stored]]:
     """The live facts of every (subject, relation) of these contents, oldest first."""
-    found: defaultdict[tuple[str, str], list[Stored]] = defaultdict(list)
     keys = dict.fromkeys((content.subject, content.relation) for content in contents)
-    for chunk in chunks(keys):
-        statement = (
-            select(*FACT_COLUMNS)
-            .where(
-                facts.c.namespace == namespace,
-                tuple_(facts.c.subject, facts.c.relation).in_(chunk),
-                facts.c.delete_time.is_(None),
-            )
-            .order_by(facts.c.row)
-        )
-        for row in connection.execute(statement):
-            stored = stored_from_row(row)
-            found[stored.fact.content.subject, stored.fact.content.relation].append(stored)
+    found: defaultdict[tuple[str, str], list[Stored]] = defaultdict(list)
+    rows = dialect.live_of_relations(connection, namespace, list(keys))
+    for stored in sorted(map(stored_from_row, rows), key=_ROW):
+        found[stored.fact.content.subject, stored.fact.content.relation].append(stored)
     return found

@@ -86,7 +86,9 @@ class Mutator:
         content, fact_id = mutation.content, mutation.fact_id
         if fact_id and find_by_id(unit.connection, unit.namespace, fact_id) is not None:
             raise AlreadyExists("fact", fact_name(unit.namespace, fact_id))
-        group = live_of_relation(unit.connection, unit.namespace, content.subject, content.relation)
+        group = live_of_relation(
+            unit.connection, unit.dialect, unit.namespace, content.subject, content.relation
+        )
         return place(unit, content, fact_id, group, mutation.on_conflict)
 
     def _update(self, unit: Unit, current: Stored, mutation: UpdateFact) -> Stored:
@@ -152,6 +154,8 @@ def _require_live(unit: Unit, fact: Fact) -> None:
 def _require_room(unit: Unit, moving: Stored, content: Content) -> None:
     if content.relation in unit.multi_valued:
         return
-    for other in live_of_relation(unit.connection, unit.namespace, content.subject, content.relation):
+    for other in live_of_relation(
+        unit.connection, unit.dialect, unit.namespace, content.subject, content.relation
+    ):
         if other.row != moving.row and other.fact.content.object != content.object:
             raise ConflictingFact(unit.namespace, other.fact.fact_id)

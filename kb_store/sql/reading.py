@@ -79,6 +79,8 @@ class FactReading(Backend):
         )
         if not show_deleted:
             statement = statement.where(facts.c.delete_time.is_(None))
+            if any(each.field == "subject" and each.op is FilterOp.EQUAL for each in conditions):
+                statement = self._dialect.by_subject(statement)
         statement = statement.where(*map(self._criterion, conditions))
         with self._reading() as connection:
             revision = _namespace_revision(connection, namespace)

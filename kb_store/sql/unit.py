@@ -14,11 +14,12 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from kb_store.errors import NotFound
 from kb_store.model import Action, Content, Context, Fact
-from kb_store.sql.dialect import Dialect
+from kb_store.sql.dialect import Dialect, TextRow
 from kb_store.sql.prepared import Prepared
 from kb_store.sql.rows import (
     Stored,
     content_values,
+    dump_list,
     fact_etag,
     load_list,
     new_fact_id,
@@ -96,6 +97,11 @@ def write_audit(
     _INSERT_AUDIT.run(connection, row)
 
 
+def _text_row(stored: Stored) -> TextRow:
+    content = stored.fact.content
+    return stored.row, content.subject, dump_list(content.aliases)
+
+
 class Unit:
     """Changes to facts of one namespace, within the writer's transaction."""
 
@@ -118,7 +124,7 @@ class Unit:
         self.now = now
         self.revision: int = found[0]
         self.multi_valued = frozenset(load_list(found[2]))
-        self._dialect = dialect
+        self.dialect = dialect
         self._now_micros = to_micros(now)
         self._audit_each = audit_each
         self._first_revision = self.revision
@@ -132,8 +138,8 @@ class Unit:
         self._updates: list[dict[str, Any]] = []
         self._touched: set[int] = set()
         self._revisions: list[dict[str, Any]] = []
-        self._text_out: list[int] = []
-        self._text_in: list[int] = []
+        self._text_out: list[TextRow] = []
+        self._text_in: list[TextRow] = []
         self._names_out: list[dict[str, Any]] = []
         self._names_in: list[dict[str, Any]] = []
         self._outbox: list[dict[str, Any]] = []
@@ -265,11 +271,11 @@ class Unit:
         ]
 
     def _enter_text(self, stored: Stored) -> None:
-        self._text_in.append(stored.row)
+        self._text_in.append(_text_row(stored))
         self._names_in += self._names(stored)
 
     def _leave_text(self, stored: Stored) -> None:
-        self._text_out.append(stored.row)
+        self._text_out.append(_text_row(stored))
         self._names_out += self._names(stored)
 
     def flush(self) -> None:
@@ -278,7 +284,7 @@ class Unit:
             return
         connection = self.connection
         if self._text_out:
-            self._dialect.remove_text(connection, self._text_out)
+            self.dialect.remove_text(connection, self._text_out)
         _DELETE_NAME.run_many(connection, self._names_out)
         _INSERT_FACT.run_many(connection, self._inserts)
         _UPDATE_FACT.run_many(connection, self._updates)
@@ -286,7 +292,7 @@ class Unit:
         _INSERT_REVISION.run_many(connection, self._revisions)
         _INSERT_NAME.run_many(connection, self._names_in)
         if self._text_in:
-            self._dialect.add_text(connection, self._text_in)
+            self.dialect.add_text(connection, self._text_in)
         _INSERT_OUTBOX.run_many(connection, self._outbox)
         _INSERT_AUDIT.run_many(connection, self._audit)
         self._reset()
