@@ -1,0 +1,10 @@
+import pytest
+
+pytest.register_assert_rewrite(
+    "tests.contract.reading_rules",
+    "tests.contract.writing_rules",
+    "tests.contract.request_rules",
+    "tests.contract.import_rules",
+    "tests.contract.namespace_rules",
+    "tests.contract.queue_rules",
+)

@@ -1,0 +1,166 @@
+"""FactWriter: imports."""
+
+from __future__ import annotations
+
+import pytest
+
+from kb_store.contract import Store
+from kb_store.errors import InvalidInput, NotFound
+from kb_store.model import (
+    Action,
+    ConflictPolicy,
+    Content,
+    Context,
+    DeleteFact,
+    ImportProgress,
+    ImportResult,
+    ImportRow,
+)
+from tests.contract.harness import ANYONE, NS, Harness, Rules, content, create, revision, traces
+
+FAIL, REPLACE, ADD = ConflictPolicy.FAIL, ConflictPolicy.REPLACE, ConflictPolicy.ADD
+
+
+def bring(
+    store: Store, *rows: ImportRow | Content, policy: ConflictPolicy = FAIL, context: Context = ANYONE
+) -> ImportResult:
+    whole = [row if isinstance(row, ImportRow) else ImportRow(n, row) for n, row in enumerate(rows, start=1)]
+    return store.import_rows(NS, "imp", whole, policy, context).result()
+
+
+def counts(progress: ImportProgress) -> tuple[int, int, int, int]:
+    return progress.rows, progress.written, progress.unchanged, progress.failed
+
+
+class ImportRules(Rules):
+    def test_rows_become_facts_and_progress_is_kept(self, store: Store, harness: Harness) -> None:
+        assert counts(store.import_progress(NS, "imp")) == (0, 0, 0, 0)
+        result = bring(store, content("a"), content("b"), ImportRow(3, content("c"), "given"))
+        assert counts(result.progress) == (3, 3, 0, 0)
+        assert result.namespace_revision == revision(store) == 3
+        assert [fact.content.subject for fact in store.list_facts(NS, limit=9).facts] == ["a", "b", "c"]
+        assert store.get_fact(NS, "given").content.subject == "c"
+        result = bring(store, content("d"))
+        assert counts(result.progress) == (4, 4, 0, 0)
+        store.close()
+        assert store_progress(harness.open()) == (4, 4, 0, 0)
+
+    def test_what_is_stored_is_unchanged(self, store: Store) -> None:
+        rows = [content("a"), ImportRow(2, content("b", aliases=("x",)), "bee")]
+        bring(store, *rows)
+        facts = store.list_facts(NS, limit=9).facts
+        for policy in (FAIL, REPLACE, ADD):
+            result = bring(store, *rows, content("a"), policy=policy)
+            assert result.failures == ()
+        assert counts(result.progress) == (11, 2, 9, 0)
+        assert store.list_facts(NS, limit=9).facts == facts
+        assert revision(store) == 2
+
+    def test_bad_rows_are_reported_with_their_line_and_hinder_nobody(self, store: Store) -> None:
+        create(store, "taken", fact_id="taken")
+        result = bring(
+            store,
+            ImportRow(10, content("a")),
+            ImportRow(11, content("")),
+            ImportRow(12, content("b"), "NO ID"),
+            ImportRow(13, content("a", object_="Beta")),
+            ImportRow(14, content("c"), "taken"),
+            ImportRow(15, content("c" * 300)),
+            ImportRow(16, content("d")),
+        )
+        assert [(failure.line, failure.reason) for failure in result.failures] == [
+            (11, "INVALID_FIELD"),
+            (12, "INVALID_FIELD"),
+            (13, "CONFLICTING_FACT"),
+            (14, "ALREADY_EXISTS"),
+            (15, "LIMIT_EXCEEDED"),
+        ]
+        assert all(failure.message for failure in result.failures)
+        assert counts(result.progress) == (7, 2, 0, 5)
+        assert [fact.content.subject for fact in store.list_facts(NS, limit=9).facts] == ["taken", "a", "d"]
+
+    def test_replace_corrects_stored_facts_and_rows_of_the_same_chunk(self, store: Store) -> None:
+        stored = create(store, "a")
+        given = create(store, "g", fact_id="given")
+        result = bring(
+            store,
+            content("a", object_="Beta"),
+            content("n", object_="one"),
+            content("n", object_="two"),
+            content("a", object_="Gamma"),
+            ImportRow(5, content("h", object_="new"), "given"),
+            content("h", object_="newer"),
+            policy=REPLACE,
+        )
+        assert counts(result.progress) == (6, 6, 0, 0)
+        assert store.get_fact(NS, stored.fact_id).content.object == "Gamma"
+        assert store.get_fact(NS, given.fact_id).content == content("h", object_="newer")
+        assert [entry.action for entry in store.list_revisions(NS, stored.fact_id, limit=9)] == [
+            Action.REPLACE,
+            Action.REPLACE,
+            Action.CREATE,
+        ]
+        assert store.get_namespace(NS).fact_count == 3
+        assert revision(store) == 8
+        assert store.check() == []
+
+    def test_replace_does_not_push_a_named_fact_into_a_conflict(self, store: Store) -> None:
+        create(store, "a")
+        create(store, "b", fact_id="bee")
+        result = bring(store, ImportRow(1, content("a", object_="Beta"), "bee"), policy=REPLACE)
+        assert [failure.reason for failure in result.failures] == ["CONFLICTING_FACT"]
+
+    def test_add_keeps_both(self, store: Store) -> None:
+        create(store, "a")
+        result = bring(store, content("a", object_="Beta"), content("a", object_="Gamma"), policy=ADD)
+        assert counts(result.progress) == (2, 2, 0, 0)
+        assert store.get_namespace(NS).fact_count == 3
+
+    def test_multi_valued_relations_take_several_objects(self, store: Store) -> None:
+        rows = [content("a", "child", f"c{n}") for n in range(5)]
+        assert counts(bring(store, *rows).progress) == (5, 5, 0, 0)
+
+    def test_ids_given_twice_and_ids_of_deleted_facts(self, store: Store) -> None:
+        create(store, "gone", fact_id="gone")
+        store.write([DeleteFact(NS, "gone")], ANYONE)
+        result = bring(
+            store,
+            ImportRow(1, content("a"), "one"),
+            ImportRow(2, content("b"), "one"),
+            ImportRow(3, content("gone"), "gone"),
+            policy=ADD,
+        )
+        assert [(each.line, each.reason) for each in result.failures] == [
+            (2, "ALREADY_EXISTS"),
+            (3, "ALREADY_EXISTS"),
+        ]
+
+    def test_many_rows_reach_index_and_names(self, store: Store) -> None:
+        sequence = store.last_sequence()
+        bring(store, *(content(f"Person Number{n}", f"relation {n % 3}", "x" * 500) for n in range(1500)))
+        entries = store.read_outbox(after=sequence, limit=10_000)
+        assert [entry.namespace_revision for entry in entries] == list(range(1, 1501))
+        (hit, *_) = store.search_lexical(NS, "person number777", limit=3)
+        assert store.facts_by_row(NS, [hit.row])[hit.row].content.subject == "Person Number777"
+        assert store.check() == []
+
+    def test_validate_only_tells_and_writes_nothing(self, store: Store) -> None:
+        create(store, "a")
+        before = traces(store)
+        rows = [content("a"), content("a", object_="Beta"), content("b")]
+        result = bring(store, *rows, context=Context(validate_only=True))
+        assert counts(result.progress) == (3, 1, 1, 1)
+        assert traces(store) == before
+        assert counts(store.import_progress(NS, "imp")) == (0, 0, 0, 0)
+
+    def test_unknown_namespace_and_bad_import_id(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            store.import_rows("nowhere", "imp", [ImportRow(1, content())], FAIL, ANYONE).result()
+        with pytest.raises(InvalidInput, match="import_id"):
+            store.import_rows(NS, "", [ImportRow(1, content())], FAIL, ANYONE).result()
+        with pytest.raises(InvalidInput, match="import_id"):
+            store.import_progress(NS, "a\0b")
+
+
+def store_progress(store: Store) -> tuple[int, int, int, int]:
+    return counts(store.import_progress(NS, "imp"))

@@ -1,0 +1,85 @@
+"""Outbox and OperationStore."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import pytest
+
+from kb_store.contract import Store
+from kb_store.errors import NotFound, StoreError
+from kb_store.model import Context, CreateFact, DeleteFact, OperationRecord, UndeleteFact, UpdateFact
+from tests.contract.harness import ANYONE, NS, Clock, Harness, Rules, content, create
+
+
+class QueueRules(Rules):
+    def test_every_change_is_in_the_outbox_in_commit_order(self, store: Store) -> None:
+        assert (store.last_sequence(), store.read_outbox(after=0, limit=9)) == (0, [])
+        fact = create(store)
+        create(store)  # the same again: no change
+        store.write([UpdateFact(NS, fact.fact_id, {"object": "x"}), DeleteFact(NS, fact.fact_id)], ANYONE)
+        store.write([UndeleteFact(NS, fact.fact_id)], ANYONE)
+        store.write([CreateFact(NS, content("Zoe"))], Context(validate_only=True))
+        with pytest.raises(StoreError):
+            store.write([CreateFact(NS, content("Zoe")), DeleteFact(NS, "none")], ANYONE)
+        entries = store.read_outbox(after=0, limit=9)
+        assert [entry.namespace_revision for entry in entries] == [1, 2, 3, 4]
+        assert {(entry.namespace, entry.row) for entry in entries} == {(NS, entries[0].row)}
+        sequences = [entry.sequence for entry in entries]
+        assert sequences == sorted(set(sequences))
+        assert store.last_sequence() == sequences[-1]
+        assert store.read_outbox(after=sequences[0], limit=2) == entries[1:3]
+
+    def test_trimming_forgets_entries_but_not_the_count(
+        self, store: Store, harness: Harness, clock: Clock
+    ) -> None:
+        for n in range(3):
+            create(store, f"s{n}")
+        entries = store.read_outbox(after=0, limit=9)
+        store.trim_outbox(entries[1].sequence)
+        assert store.read_outbox(after=0, limit=9) == entries[2:]
+        store.trim_outbox(entries[2].sequence)
+        assert store.read_outbox(after=0, limit=9) == []
+        assert store.last_sequence() == entries[2].sequence
+        store.close()
+        store = harness.open(clock=clock)
+        assert store.last_sequence() == entries[2].sequence
+        create(store, "later")
+        assert store.read_outbox(after=0, limit=9)[0].sequence > entries[2].sequence
+
+    def test_listeners_hear_of_commits_and_may_fail(self, store: Store) -> None:
+        heard = threading.Event()
+        seen: list[int] = []
+
+        def fails() -> None:
+            raise RuntimeError("a listener's own trouble")
+
+        def listens() -> None:
+            seen.append(store.last_sequence())
+            heard.set()
+
+        store.on_commit(fails)
+        store.on_commit(listens)
+        create(store)
+        assert heard.wait(10)
+        assert seen[0] >= 1
+
+    def test_operations_are_kept(self, store: Store, harness: Harness, clock: Clock) -> None:
+        record = OperationRecord("b", "reindex", done=False, metadata=b"\x00m")
+        store.save_operation(record)
+        kept = store.get_operation("b")
+        assert kept == dataclasses.replace(record, create_time=clock.now)
+        clock.advance(seconds=5)
+        finished = OperationRecord("b", "reindex", True, b"m2", b"r", 13, "broke")
+        store.save_operation(finished)
+        store.save_operation(OperationRecord("a", "import", False, b""))
+        store.close()
+        store = harness.open(clock=clock)
+        assert store.get_operation("b") == dataclasses.replace(finished, create_time=kept.create_time)
+        assert [each.operation_id for each in store.list_operations(limit=9)] == ["a", "b"]
+        assert [each.operation_id for each in store.list_operations(limit=1, after="a")] == ["b"]
+        store.delete_operation("b")
+        for refuse in (store.get_operation, store.delete_operation):
+            with pytest.raises(NotFound):
+                refuse("b")
