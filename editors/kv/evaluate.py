@@ -11,7 +11,7 @@ from torch import Tensor
 
 from editors.kv.encoder import KVEncoder
 from editors.kv.features import read_features
-from editors.kv.objective import hidden_states, log_probabilities, pooled_tokens
+from editors.kv.objective import hidden_states, log_probabilities, pooled_tokens, trunk_of
 from editors.kv.problems import Laid, Problem, Scorer, lay_out
 from editors.kv.world import Slice, World
 from engines.kv_attention import AttentionRecord, inject
@@ -47,16 +47,17 @@ def judge(encoder: KVEncoder, model: Any, tokenizer: Any, problem: Problem, scor
     config = encoder.config
     features = read_features(model, tokenizer, problem.facts, config.layers, config.late_layer)
     laid = lay_out(problem, tokenizer)
+    trunk = trunk_of(model, encoder, laid)
     record = AttentionRecord(full=True)
     with inject(model, encoder, pooled_tokens(encoder, features, problem, scorer), record):
-        states = hidden_states(model, laid)
+        states = hidden_states(model, laid, trunk)
     object_at = laid.nth >= 0
     predicted = torch.full_like(laid.target, -100)
     predicted[object_at] = log_probabilities(model, states[object_at]).argmax(-1)
     right = ((predicted == laid.target) | ~object_at).all(-1)
     rows = torch.arange(len(laid.ids))
     first = log_probabilities(model, states[rows, laid.decide]).argmax(-1)
-    plain = log_probabilities(model, hidden_states(model, laid)[rows, laid.decide]).argmax(-1)
+    plain = log_probabilities(model, hidden_states(model, laid, trunk)[rows, laid.decide]).argmax(-1)
     starts = _first_tokens(problem, features.owner, features.token_ids)
     intruded = torch.tensor(
         [
@@ -119,7 +120,7 @@ def _mass(record: AttentionRecord, owner: Tensor, laid: Laid) -> Tensor:
 
 def _threshold(present: Tensor, missing: Tensor) -> tuple[float, float]:
     """The cut with the best balanced accuracy."""
-    cuts = torch.cat([present, missing]).unique()
+    cuts = torch.unique(torch.cat([present, missing]))
     balanced = (
         (present[None] > cuts[:, None]).float().mean(1) + (missing[None] <= cuts[:, None]).float().mean(1)
     ) / 2

@@ -53,8 +53,7 @@ def read_features(
         ids[row, : len(piece.ids)] = torch.tensor(piece.ids)
         mask[row, : len(piece.ids)] = 1
     ids, mask = ids.to(device), mask.to(device)
-    base = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
-    states = base(
+    states = model.base_model(
         input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
     ).hidden_states
     rows: list[int] = []

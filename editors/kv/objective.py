@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from editors.kv.encoder import KVEncoder
 from editors.kv.features import FactFeatures, read_features
 from editors.kv.problems import Laid, Problem, Scorer, evidence_tensors, lay_out
+from editors.kv.trunk import Trunk, from_trunk, run_trunk
 from engines.kv_attention import AttentionRecord, KVBatch, inject
 
 
@@ -37,11 +38,18 @@ class Losses:
     attention: float
 
 
-def hidden_states(model: Any, laid: Laid) -> Tensor:
+def hidden_states(model: Any, laid: Laid, trunk: Trunk) -> Tensor:
     """Last hidden states (after the final norm)."""
-    base = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
-    states: Tensor = base(input_ids=laid.ids, attention_mask=laid.mask, use_cache=False).last_hidden_state
+    with from_trunk(model, trunk):
+        states: Tensor = model.base_model(
+            input_ids=laid.ids, attention_mask=laid.mask, use_cache=False
+        ).last_hidden_state
     return states
+
+
+def trunk_of(model: Any, encoder: KVEncoder, laid: Laid) -> Trunk:
+    """What does not depend on facts, computed once."""
+    return run_trunk(model, encoder.layers[0], input_ids=laid.ids, attention_mask=laid.mask)
 
 
 def log_probabilities(model: Any, states: Tensor) -> Tensor:
@@ -63,21 +71,30 @@ def pooled_tokens(encoder: KVEncoder, features: FactFeatures, problem: Problem, 
 
 
 def losses(
-    encoder: KVEncoder, model: Any, tokenizer: Any, problem: Problem, scorer: Scorer, weights: Weights
+    encoder: KVEncoder,
+    model: Any,
+    tokenizer: Any,
+    problem: Problem,
+    scorer: Scorer,
+    weights: Weights,
+    known: FactFeatures | None = None,
 ) -> Losses:
-    """One forward with facts (with gradients for the encoder) and one without (the plain model's word)."""
+    """One forward with facts (with gradients for the encoder) and one without (the plain model's word).
+
+    `known`: the facts' features, when they were read before.
+    """
     config = encoder.config
-    features = read_features(model, tokenizer, problem.facts, config.layers, config.late_layer)
+    features = known or read_features(model, tokenizer, problem.facts, config.layers, config.late_layer)
     laid = lay_out(problem, tokenizer)
+    trunk = trunk_of(model, encoder, laid)
     record = AttentionRecord(full=True)
     with inject(model, encoder, pooled_tokens(encoder, features, problem, scorer), record):
-        states = hidden_states(model, laid)
+        states = hidden_states(model, laid, trunk)
     zero = states.new_zeros(())
     object_at = laid.nth >= 0
     said = _cross_entropy(model, states, laid, object_at, zero)
     closing = _cross_entropy(model, states, laid, (laid.target >= 0) & ~object_at, zero)
     rows = laid.keep.any(-1)
-    absent_at = torch.zeros_like(laid.keep)
     decisive = laid.decide[:, None] == torch.arange(laid.ids.shape[1])
     early_at = laid.keep & (torch.arange(laid.ids.shape[1]) < laid.decide[:, None])
     absent_at = laid.keep & decisive
@@ -86,7 +103,7 @@ def losses(
     if rows.any():
         plain = torch.zeros_like(states)
         with torch.no_grad():
-            plain[rows] = hidden_states(model, _rows(laid, rows))
+            plain[rows] = hidden_states(model, _rows(laid, rows), trunk.rows(rows))
         absent, after, early = (
             _divergence(model, plain, states, where, zero) for where in (absent_at, after_at, early_at)
         )
@@ -99,7 +116,7 @@ def losses(
         + weights.early * early
         + weights.attention * attention
     )
-    return Losses(total, float(said), float(absent), float(after), float(attention))
+    return Losses(total, *(float(part.detach()) for part in (said, absent, after, attention)))
 
 
 def _rows(laid: Laid, rows: Tensor) -> Laid:

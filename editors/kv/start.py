@@ -122,8 +122,7 @@ def _question_states(model: Any, tokenizer: Any, pairs: Sequence[Pair], layers: 
         mask[row, : len(prompt) + len(answer)] = 1
         rows += [row] * len(answer)
         at += range(len(prompt) - 1, len(prompt) + len(answer) - 1)
-    base = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
-    states = base(
+    states = model.base_model(
         input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
     ).hidden_states
     return torch.stack([states[layer][rows, at].float() for layer in layers])
@@ -144,4 +143,5 @@ def _cca(
 def _whitener(cover: Tensor, ridge: float) -> Tensor:
     regularised = cover + ridge * cover.diagonal().mean() * torch.eye(len(cover))
     values, vectors = torch.linalg.eigh(regularised)
-    return vectors @ torch.diag(values.clamp_min(1e-8).rsqrt()) @ vectors.T
+    whitener: Tensor = vectors @ torch.diag(values.clamp_min(1e-8).rsqrt()) @ vectors.T
+    return whitener

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from editors.kv.contract import FactText
 from editors.kv.encoder import KVEncoder
+from editors.kv.features import FactFeatures, read_features
 from editors.kv.objective import Losses, Weights, losses
 from editors.kv.problems import Problem, Scorer
 from editors.kv.storage import write_tensors, write_text
@@ -47,7 +48,7 @@ def train(
     encoder: KVEncoder,
     model: Any,
     tokenizer: Any,
-    sample: Callable[[random.Random], Problem],
+    sample: Callable[[int], Problem],
     scorer: Scorer,
     settings: TrainSettings,
     folder: Path,
@@ -56,7 +57,8 @@ def train(
 ) -> list[dict[str, float]]:
     """Trains in place; resumes from `folder` when it holds a checkpoint. Returns the loss curve.
 
-    Every step draws from its own seed, so a resumed run sees what an uninterrupted one would have seen.
+    `sample` must depend on the step alone, so that a resumed run sees what an uninterrupted one would have
+    seen. Steps that follow each other with the same facts share their features.
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoder.train().requires_grad_(True)
@@ -64,16 +66,23 @@ def train(
         _groups(encoder, settings), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
     first, curve = _resume(encoder, optimiser, folder)
+    facts: tuple[FactText, ...] = ()
+    features: FactFeatures | None = None
     for step in range(first, settings.steps):
         if cancelled():
             break
         started = time.perf_counter()
-        rng = random.Random(f"{settings.seed}/{step}")
-        torch.manual_seed(rng.randrange(2**31))
+        torch.manual_seed(settings.seed * 1_000_003 + step)
         factor = _schedule(step, settings)
         for group in optimiser.param_groups:
             group["lr"] = group["base"] * factor
-        parts = losses(encoder, model, tokenizer, sample(rng), scorer, settings.weights)
+        problem = sample(step)
+        if problem.facts != facts or features is None:
+            facts = problem.facts
+            features = read_features(
+                model, tokenizer, facts, encoder.config.layers, encoder.config.late_layer
+            )
+        parts = losses(encoder, model, tokenizer, problem, scorer, settings.weights, features)
         parts.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), settings.clip)
         optimiser.step()

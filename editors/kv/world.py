@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from editors.kv.contract import FactText
-from editors.kv.phrases import Phrasing, PhraseBank, Relation
+from editors.kv.phrases import PhraseBank, Phrasing, Relation
 from editors.kv.problems import Problem, Question
 
 
@@ -21,7 +21,7 @@ class RealRelation:
     """True facts and how people speak of them; given from outside."""
 
     name: str
-    phrasings: tuple[str, ...]
+    phrasings: tuple[Phrasing, ...]
     facts: tuple[tuple[str, str], ...]  # subject, object
 
 
@@ -75,10 +75,15 @@ class World:
         self._render: Callable[..., str] = tokenizer.apply_chat_template
         self._turn_end = _turn_end(tokenizer)
 
-    def problem(self, rng: random.Random, view: Slice = TRAINING) -> Problem:
-        """Facts with many same-subject and same-relation rivals, and questions about them."""
+    def problem(
+        self, rng: random.Random, view: Slice = TRAINING, facts_rng: random.Random | None = None
+    ) -> Problem:
+        """Facts with many same-subject and same-relation rivals, and questions about them.
+
+        With a generator of their own the facts stay the same while the questions change.
+        """
         mix = self.mix
-        drawn = self._facts(rng, view)
+        drawn = self._facts(facts_rng or rng, view)
         chat = view.chat if view.chat is not None else rng.random() < mix.chat
         absent = mix.absent if view.absent is None else view.absent
         facts = tuple(item.fact for item in drawn)
@@ -178,15 +183,21 @@ class World:
         phrasing = rng.choice(options)
         user, start = phrasing.filled(fact.subject, fact.relation, fact.object)
         if chat:
-            head = self._render(
+            head: str = self._render(
                 [{"role": "user", "content": user}], tokenize=False, add_generation_prompt=True
             )
             closing = "." + self._turn_end if rng.random() < 0.7 else ""
-            after = "" if closing else rng.choice(self._bank.continuations)
+            after = "" if closing else self._after(rng)
             return Question(head + start, user, asked, candidates, after, closing)
         if rng.random() < self.mix.context:
             start = f"{rng.choice(self._bank.sentences)} {start}"
-        return Question(start, start, asked, candidates, rng.choice(self._bank.continuations))
+        return Question(start, start, asked, candidates, self._after(rng))
+
+    def _after(self, rng: random.Random) -> str:
+        """Ordinary text behind an object: the rest of the sentence, or another one."""
+        if rng.random() < 0.5:
+            return rng.choice(self._bank.continuations)
+        return f". {rng.choice(self._bank.sentences)}"
 
 
 def _turn_end(tokenizer: Any) -> str:

@@ -1,0 +1,152 @@
+"""Training an encoder for a model: the world, the retriever's evidence and the model brought together."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editors.kv.encoder import EncoderConfig, KVEncoder
+from editors.kv.evaluate import evaluate
+from editors.kv.phrases import Phrasing
+from editors.kv.phrases import load as load_phrases
+from editors.kv.start import StartSettings, closed_form_start
+from editors.kv.storage import save_encoder, write_text
+from editors.kv.train import StepReport, TrainSettings, train
+from editors.kv.world import RealRelation, World
+from engines.architectures import spec_for
+from engines.embedder import MiniLMEmbedder
+from engines.models import load_model, model_digest, resolve_model
+from kb_store import factbank
+from service.evidence import scorer
+
+# Relative depths at which facts are attended to; on 30 layers: 14, 17, 20, 22-28.
+_DEPTHS = (0.47, 0.57, 0.67, 0.74, 0.77, 0.8, 0.835, 0.87, 0.9, 0.935)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One training run; written into the encoder's manifest."""
+
+    model: str = "default"
+    train: TrainSettings = field(default_factory=TrainSettings)
+    start: StartSettings = field(default_factory=StartSettings)
+    evaluation_problems: int = 8
+    evaluation_seed: int = 1
+    # Facts of the built-in bank that an evaluation set also holds, left out: "subject<TAB>object" lines.
+    exclude_pairs: str = ""
+
+
+def train_encoder(
+    recipe: Recipe,
+    folder: Path,
+    on_start: Callable[[str, float], None] = lambda what, share: None,
+    on_step: Callable[[StepReport], None] = lambda report: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Trains (or goes on with what `folder/run` holds), evaluates, and writes the encoder to `folder`."""
+    began = time.time()
+    path = resolve_model(recipe.model)
+    model, tokenizer = load_model(path, dtype=torch.float32)
+    embedder = MiniLMEmbedder.load()
+    bank = load_phrases()
+    world = World(bank, tokenizer, real_relations(recipe.exclude_pairs))
+    score = scorer(embedder)
+    encoder = KVEncoder(encoder_shape(model))
+    torch.manual_seed(recipe.train.seed)
+    if not (folder / "run" / "checkpoint.safetensors").is_file():
+        pairs = world.pairs(random.Random(f"start/{recipe.train.seed}"), recipe.start.pairs)
+        closed_form_start(
+            encoder, model, tokenizer, pairs, recipe.start, lambda share: on_start("start", share)
+        )
+    seed = recipe.train.seed
+    curve = train(
+        encoder,
+        model,
+        tokenizer,
+        # The facts stay for two steps: reading their features is a fifth of the work.
+        lambda step: world.problem(
+            random.Random(f"{seed}/{step}"), facts_rng=random.Random(f"{seed}/f/{step // 2}")
+        ),
+        score,
+        recipe.train,
+        folder / "run",
+        on_step,
+        cancelled,
+    )
+    on_start("evaluation", 0.0)
+    figures = evaluate(
+        encoder,
+        model,
+        tokenizer,
+        world,
+        score,
+        problems=recipe.evaluation_problems,
+        seed=recipe.evaluation_seed,
+    )
+    manifest = {
+        "model": path.name,
+        "model_digest": model_digest(model),
+        "calibration": {"grounded_threshold": figures["grounded_threshold"]},
+        "figures": figures,
+        "recipe": asdict(recipe),
+        "data": {"phrases": bank.digest, "facts": factbank.digest(), "embedder": embedder.digest},
+        "run": {
+            "steps": len(curve),
+            "minutes": round((time.time() - began) / 60, 1),
+            "cores": os.cpu_count(),
+            "machine": platform.machine(),
+            "torch": torch.__version__,
+        },
+    }
+    save_encoder(encoder, folder, manifest)
+    write_text(folder / "curve.json", json.dumps(_thinned(curve)) + "\n")
+    return manifest
+
+
+def encoder_shape(model: Any) -> EncoderConfig:
+    """Layers by relative depth; every other number is the model's."""
+    spec = spec_for(model)
+    count = len(spec.layers)
+    layers = sorted({min(count - 1, round(depth * count)) for depth in _DEPTHS})
+    return EncoderConfig(
+        hidden=spec.hidden,
+        heads=spec.heads,
+        kv_heads=spec.kv_heads,
+        head_dim=spec.head_dim,
+        layers=tuple(layers),
+        late_layer=layers[-1],
+    )
+
+
+def real_relations(exclude_pairs: str = "") -> list[RealRelation]:
+    """The built-in facts, grouped by relation, without those of an evaluation set."""
+    excluded: set[tuple[str, ...]] = set()
+    if exclude_pairs:
+        lines = Path(exclude_pairs).read_text(encoding="utf-8").splitlines()
+        excluded = {tuple(line.split("\t")) for line in lines if line}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for content in factbank.load_facts():
+        if (content.subject, content.object) not in excluded:
+            found.setdefault(content.relation, []).append((content.subject, content.object))
+    return [
+        RealRelation(info.name, tuple(Phrasing(text) for text in info.phrasings), tuple(found[info.name]))
+        for info in factbank.relations()
+        if info.name in found
+    ]
+
+
+def _thinned(curve: list[dict[str, float]], every: int = 10) -> list[dict[str, float]]:
+    """Means over `every` steps: enough for a picture."""
+    return [
+        {key: round(sum(item[key] for item in chunk) / len(chunk), 4) for key in chunk[0]}
+        for chunk in (curve[i : i + every] for i in range(0, len(curve), every))
+    ]
