@@ -109,11 +109,16 @@ def pick_dtype(device: str = "cpu") -> torch.dtype:
 
 
 def model_digest(model: torch.nn.Module) -> str:
-    """Names the weights: the same values give the same digest wherever they were loaded from."""
+    """Names the weights, rounded to bfloat16: the same model has one digest in either precision."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        rounded = (
+            tensor.detach().to(torch.bfloat16).cpu().contiguous()
+            if tensor.is_floating_point()
+            else tensor.cpu()
+        )
+        digest.update(f"{name}:{tuple(tensor.shape)}\n".encode())
+        digest.update(rounded.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
