@@ -27,7 +27,7 @@ from engines.kv_batch import AttentionRecord, KVBatch
 
 __all__ = ["AttentionRecord", "KVBatch", "inject", "require_injectable"]
 
-_SLOT = "_interleaf_injection"  # on an attention module while it is under injection
+_SLOT = "_interleaf_injection"  # on a model and its attention modules while facts are injected
 _PREFIX = "interleaf_kv_"
 _IMPLEMENTATIONS = ("sdpa", "eager")
 _BLOCK = 512  # query positions at a time: bounds the memory of long prompts
@@ -61,12 +61,14 @@ def inject(
     if batch.none_sees:
         yield
         return
+    if _SLOT in model.__dict__:
+        raise RuntimeError("facts are already being injected into this model")
     spec = require_injectable(model)
     with ExitStack() as undo:
+        model.__dict__[_SLOT] = batch
+        undo.callback(model.__dict__.pop, _SLOT)
         for layer in adapter.layers:
             attention = spec.attention(layer)
-            if _SLOT in attention.__dict__:
-                raise RuntimeError("facts are already being injected into this model")
             injection = _LayerInjection(layer, adapter, batch, record)
             hook = spec.layers[layer].register_forward_pre_hook(injection.note_residual, with_kwargs=True)
             undo.callback(hook.remove)

@@ -1,0 +1,156 @@
+"""What injection must equal: every family written out plainly, one text at a time, attention head by head, one
+softmax over facts and context. No batches, no padding, no cache, no library attention, none of our engine code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engines.contract import InjectedFact
+
+
+def reference_logits(
+    model: Any, ids: Sequence[int], adapter: Any = None, facts: Sequence[InjectedFact] = ()
+) -> Tensor:
+    """Logits [length, vocabulary]."""
+    config, kind = model.config, model.config.model_type
+    token_ids, places = torch.tensor(ids), torch.arange(len(ids))
+    if kind == "gpt_neox":
+        body, blocks, final = model.gpt_neox, model.gpt_neox.layers, model.gpt_neox.final_layer_norm
+        states = body.embed_in.weight[token_ids]
+    elif kind in ("gpt2", "gptj"):
+        body, blocks, final = model.transformer, model.transformer.h, model.transformer.ln_f
+        states = body.wte.weight[token_ids]
+        if kind == "gpt2":
+            states = states + body.wpe.weight[places]
+    else:
+        body, blocks, final = model.model, model.model.layers, model.model.norm
+        states = body.embed_tokens.weight[token_ids]
+        if kind.startswith("gemma"):
+            states = states * torch.tensor(config.hidden_size**0.5)
+    for index, block in enumerate(blocks):
+        told = _told(adapter, index, states, facts)
+        states = _block(kind, config, block, index, states, places, told)
+    logits = model.lm_head(final(states))
+    cap = getattr(config, "final_logit_softcapping", None)
+    return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def reference_greedy(
+    model: Any, ids: Sequence[int], adapter: Any, facts: Sequence[InjectedFact], tokens: int
+) -> tuple[list[int], list[float]]:
+    """Greedy tokens and their log-probabilities, everything computed anew for each."""
+    said: list[int] = []
+    scores: list[float] = []
+    for _ in range(tokens):
+        scored = reference_logits(model, [*ids, *said], adapter, facts)[-1].log_softmax(-1)
+        said.append(int(scored.argmax()))
+        scores.append(float(scored[said[-1]]))
+    return said, scores
+
+
+def _told(adapter: Any, layer: int, states: Tensor, facts: Sequence[InjectedFact]) -> Any:
+    """Query [heads, length, d], keys and values [tokens, kv heads, d], bias per head and token."""
+    if adapter is None or layer not in adapter.layers or not facts:
+        return None
+    at = adapter.layers.index(layer)
+    keys = torch.cat([fact.tokens.keys[at] for fact in facts])
+    values = torch.cat([fact.tokens.values[at] for fact in facts])
+    bias = torch.cat([torch.full((fact.tokens.count,), fact.bias) for fact in facts])
+    return adapter.query(layer, states[None])[0], keys, values, adapter.head_bias(layer), bias
+
+
+def _block(
+    kind: str, config: Any, block: Any, index: int, states: Tensor, places: Tensor, told: Any
+) -> Tensor:
+    if kind in ("gpt2", "gptj"):
+        inner = block.ln_1(states)
+        attended = _attention(kind, config, block.attn, index, inner, places, told)
+        if kind == "gptj":
+            return states + attended + block.mlp(inner)
+        states = states + attended
+        return states + block.mlp(block.ln_2(states))
+    attention = block.attention if kind == "gpt_neox" else block.self_attn
+    attended = _attention(kind, config, attention, index, block.input_layernorm(states), places, told)
+    if kind == "gpt_neox" and config.use_parallel_residual:
+        return states + attended + block.mlp(block.post_attention_layernorm(states))
+    if kind in ("gemma2", "gemma3_text"):
+        states = states + block.post_attention_layernorm(attended)
+        wide = block.mlp(block.pre_feedforward_layernorm(states))
+        return states + block.post_feedforward_layernorm(wide)
+    states = states + attended
+    return states + block.mlp(block.post_attention_layernorm(states))
+
+
+def _attention(
+    kind: str, config: Any, module: Any, index: int, inner: Tensor, places: Tensor, told: Any
+) -> Tensor:
+    heads, length = config.num_attention_heads, len(places)
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    if kind == "gpt_neox":
+        query, key, value = module.query_key_value(inner).view(length, heads, 3, size).unbind(2)
+    elif kind == "gpt2":
+        query, key, value = (part.view(length, -1, size) for part in module.c_attn(inner).chunk(3, -1))
+    else:
+        query, key, value = (
+            project(inner).view(length, -1, size) for project in (module.q_proj, module.k_proj, module.v_proj)
+        )
+    if kind in ("qwen3", "gemma3_text"):
+        query, key = module.q_norm(query), module.k_norm(key)
+    query, key = (_rotated(kind, config, index, part, places) for part in (query, key))
+    scale = 1.0 / math.sqrt(config.query_pre_attn_scalar if kind in ("gemma2", "gemma3_text") else size)
+    visible = places[:, None] >= places[None]
+    if _window(kind, config, index):
+        visible &= places[:, None] - places[None] < _window(kind, config, index)
+    cap = config.attn_logit_softcapping if kind == "gemma2" else None
+    group = heads // key.shape[1]
+    outputs = []
+    for head in range(heads):
+        own = query[:, head] @ key[:, head // group].T * scale
+        if cap:
+            own = cap * torch.tanh(own / cap)
+        own = own.masked_fill(~visible, float("-inf"))
+        seen = value[:, head // group]
+        if told is not None:
+            kb_query, kb_keys, kb_values, head_bias, bias = told
+            notes = kb_query[head] @ kb_keys[:, head // group].T / math.sqrt(size) + head_bias[head] + bias
+            own = torch.cat([notes, own], dim=-1)
+            seen = torch.cat([kb_values[:, head // group], seen])
+        outputs.append(own.softmax(-1) @ seen)
+    joined = torch.cat(outputs, dim=-1)
+    names = {"gpt_neox": "dense", "gpt2": "c_proj", "gptj": "out_proj"}
+    projected: Tensor = getattr(module, names.get(kind, "o_proj"))(joined)
+    return projected
+
+
+def _window(kind: str, config: Any, index: int) -> int | None:
+    if kind == "mistral":
+        return config.sliding_window
+    types = getattr(config, "layer_types", None)
+    return config.sliding_window if types and types[index] == "sliding_attention" else None
+
+
+def _rotated(kind: str, config: Any, index: int, states: Tensor, places: Tensor) -> Tensor:
+    """[length, heads, d] turned by position."""
+    if kind == "gpt2":
+        return states
+    if kind == "gptj":
+        size, theta = config.rotary_dim, 10000.0
+    else:
+        rope = config.rope_parameters
+        rope = rope[config.layer_types[index]] if kind == "gemma3_text" else rope
+        size = int(states.shape[-1] * rope.get("partial_rotary_factor", 1.0))
+        theta = rope["rope_theta"]
+    angles = places[:, None].float() * theta ** (-torch.arange(0, size, 2).float() / size)
+    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+    turned, rest = states[..., :size], states[..., size:]
+    if kind == "gptj":  # neighbours are a pair
+        first, second = turned[..., 0::2], turned[..., 1::2]
+        pairs = torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1)
+        return torch.cat([pairs.flatten(-2), rest], dim=-1)
+    first, second = turned[..., : size // 2], turned[..., size // 2 :]
+    return torch.cat([first * cos - second * sin, second * cos + first * sin, rest], dim=-1)
