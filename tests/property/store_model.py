@@ -1,0 +1,129 @@
+"""The store in the fewest words: what tests/property compares every backend with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kb_store.errors import AlreadyExists, ConflictingFact, NotFound, StoreError, WrongState
+from kb_store.model import (
+    ConflictPolicy,
+    CreateFact,
+    DeleteFact,
+    FactMutation,
+    RollbackFact,
+    UndeleteFact,
+    UpdateFact,
+)
+
+MULTI_VALUED = "child"
+
+Said = tuple[str, str, str]
+
+
+class Refused(Exception):
+    """The model's refusal: which error the store must raise."""
+
+    def __init__(self, error: type[StoreError]) -> None:
+        super().__init__(error.__name__)
+        self.error = error
+
+
+@dataclass
+class Entry:
+    """A fact: what it said at each revision, and whether it was live."""
+
+    history: list[tuple[Said, bool]] = field(default_factory=list)
+
+    @property
+    def said(self) -> Said:
+        return self.history[-1][0]
+
+    @property
+    def live(self) -> bool:
+        return self.history[-1][1]
+
+
+@dataclass
+class Model:
+    """Facts by id in the order of creation; an id that the store is to make is made by `name_new`."""
+
+    facts: dict[str, Entry] = field(default_factory=dict)
+    revision: int = 0
+    made: int = 0
+
+    def copy(self) -> Model:
+        facts = {name: Entry(list(entry.history)) for name, entry in self.facts.items()}
+        return Model(facts, self.revision, self.made)
+
+    def apply(self, mutation: FactMutation) -> str:
+        """Returns the fact's id ("new-N" for one that the store names), or raises Refused."""
+        if isinstance(mutation, CreateFact):
+            content = mutation.content
+            said = (content.subject, content.relation, content.object)
+            return self._create(said, mutation.fact_id, mutation.on_conflict)
+        entry = self.facts.get(mutation.fact_id)
+        if entry is None:
+            raise Refused(NotFound)
+        if isinstance(mutation, UndeleteFact):
+            if entry.live:
+                raise Refused(WrongState)
+            self._guard(entry, entry.said)
+            self._add(entry, entry.said)
+        elif isinstance(mutation, RollbackFact) and not 1 <= mutation.revision <= len(entry.history):
+            raise Refused(NotFound)
+        elif not entry.live:
+            raise Refused(WrongState)
+        elif isinstance(mutation, DeleteFact):
+            self._add(entry, entry.said, live=False)
+        elif isinstance(mutation, UpdateFact):
+            subject, relation, object_ = entry.said
+            changes = mutation.changes
+            said = (
+                str(changes.get("subject", subject)),
+                str(changes.get("relation", relation)),
+                str(changes.get("object", object_)),
+            )
+            self._revise(entry, said)
+        else:
+            self._revise(entry, entry.history[mutation.revision - 1][0])
+        return mutation.fact_id
+
+    def _group(self, said: Said) -> list[str]:
+        return [name for name, entry in self.facts.items() if entry.live and entry.said[:2] == said[:2]]
+
+    def _create(self, said: Said, fact_id: str, policy: ConflictPolicy) -> str:
+        if fact_id in self.facts:
+            raise Refused(AlreadyExists)
+        group = self._group(said)
+        same = [name for name in group if self.facts[name].said == said]
+        if same and not fact_id:
+            return same[0]
+        others = [name for name in group if name not in same]
+        if others and said[1] != MULTI_VALUED and policy is not ConflictPolicy.ADD:
+            if policy is ConflictPolicy.FAIL:
+                raise Refused(ConflictingFact)
+            self._add(self.facts[others[0]], said)
+            return others[0]
+        if not fact_id:
+            self.made += 1
+            fact_id = f"new-{self.made}"
+        self.facts[fact_id] = Entry()
+        self._add(self.facts[fact_id], said)
+        return fact_id
+
+    def _revise(self, entry: Entry, said: Said) -> None:
+        if said == entry.said:
+            return
+        if said[:2] != entry.said[:2]:
+            self._guard(entry, said)
+        self._add(entry, said)
+
+    def _guard(self, moving: Entry, said: Said) -> None:
+        for name in self._group(said):
+            other = self.facts[name]
+            if other is not moving and said[1] != MULTI_VALUED and other.said[2] != said[2]:
+                raise Refused(ConflictingFact)
+
+    def _add(self, entry: Entry, said: Said, *, live: bool = True) -> None:
+        entry.history.append((said, live))
+        self.revision += 1

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect
+
+from kb_store.errors import StoreError
+from kb_store.sql import open_store
+from kb_store.sql.migrate import HEAD, current_version, migrate, newest_version
+from kb_store.sql.sqlite import SqliteDialect
+from kb_store.sql.tables import metadata
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return SqliteDialect(tmp_path / "facts.db").open_writer()
+
+
+def objects(engine: Engine) -> set[tuple[str, str]]:
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT type, name FROM sqlite_master").all()
+    return {(kind, name) for kind, name in found if not name.startswith(("sqlite_", "alembic_"))}
+
+
+def test_the_program_works_with_the_newest_version() -> None:
+    assert newest_version() == HEAD
+
+
+def test_up_down_and_up_again(engine: Engine) -> None:
+    migrate(engine)
+    made = objects(engine)
+    assert ("table", "facts_fts") in made
+    migrate(engine, "base")
+    assert objects(engine) == set()
+    migrate(engine)
+    assert objects(engine) == made
+    with engine.connect() as connection:
+        assert current_version(connection) == HEAD
+
+
+def test_the_migrated_schema_is_the_one_in_the_code(engine: Engine) -> None:
+    migrate(engine)
+
+    def ours(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+        return not (kind == "table" and str(name).startswith("facts_fts"))
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": ours, "compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+        reflected = inspect(connection)
+        for table in metadata.sorted_tables:
+            primary = reflected.get_pk_constraint(table.name)["constrained_columns"]
+            assert primary == [column.name for column in table.primary_key]
+        partial = connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '%WHERE%' ORDER BY name"
+        )
+        assert partial.scalars().all() == ["facts_live_by_relation", "facts_to_purge"]
+
+
+def test_metadata_can_make_the_same_tables(engine: Engine, tmp_path: Path) -> None:
+    migrate(engine)
+    other = SqliteDialect(tmp_path / "other.db").open_writer()
+    metadata.create_all(other)
+    statement = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+    for table in metadata.sorted_tables:
+        texts = []
+        for each in (engine, other):
+            with each.connect() as connection:
+                sql = connection.exec_driver_sql(statement, (table.name,)).one()[1]
+            texts.append(" ".join(sql.split()))
+        assert texts[0] == texts[1]
+
+
+def test_a_newer_database_is_refused(engine: Engine, tmp_path: Path) -> None:
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="newer version"):
+        open_store(tmp_path / "facts.db")
+
+
+def test_an_unknown_target_is_refused(engine: Engine) -> None:
+    with pytest.raises(StoreError, match="0815"):
+        migrate(engine, "0815")
