@@ -1,0 +1,169 @@
+"""The composition: every part made, connected, started, and stopped in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from engines.embedder import MiniLMEmbedder
+from kb_store.contract import Embedder, Store
+from kb_store.errors import NotFound, StoreError
+from kb_store.index import FaissIndex
+from kb_store.indexer import Indexer
+from kb_store.model import Context
+from kb_store.retrieval import Retriever
+from kb_store.sql import open_store
+from service import model as served
+from service.commands.answering import Answering, Model
+from service.commands.scoring import Scoring
+from service.compile_worker import CompileWorker, NothingCompiled
+from service.compiled import CompiledFacts
+from service.config import MIB, ConfigError, Settings
+from service.datadir import DataDir
+from service.knowledge import KnowledgeSource
+from service.operations import Operations
+from service.page_tokens import PageTokens
+from service.revisions import Revisions
+from service.workers import Workers
+
+_log = structlog.get_logger("interleaf.app")
+
+
+def load_embedder(path: Path | None) -> Embedder:
+    """The configured embedder."""
+    return MiniLMEmbedder.load(path)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the servicers are made of."""
+
+    settings: Settings
+    store: Store
+    indexer: Indexer
+    retriever: Retriever
+    tokens: PageTokens
+    workers: Workers
+    revisions: Revisions
+    operations: Operations
+    answering: Answering
+    scoring: Scoring
+    has_model: bool
+
+
+class App:
+    """Everything behind the network. `open` blocks; the rest belongs to the event loop."""
+
+    def __init__(self, parts: Parts, closing: ExitStack) -> None:
+        self.parts = parts
+        self._closing = closing
+        self._maintenance: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(cls, settings: Settings, embedder: Embedder | None = None) -> App:
+        """Loads and connects. ConfigError with a sentence when it cannot. An embedder that is given is used
+        in place of the configured one."""
+        with ExitStack() as undo:
+            data = undo.enter_context(DataDir(settings.store.data_dir))
+            parts = _connect(settings, data, embedder or load_embedder(settings.retrieval.embedder), undo)
+            return cls(parts, undo.pop_all())
+
+    async def start(self) -> None:
+        """What needs the event loop."""
+        await self.parts.operations.abort_interrupted()
+        self._maintenance = asyncio.create_task(self._maintain(), name="maintenance")
+
+    async def stop(self) -> None:
+        """Finishes what is under way and closes everything, the store last."""
+        if self._maintenance is not None:
+            self._maintenance.cancel()
+        await self.parts.operations.close()
+        await asyncio.to_thread(self._closing.close)
+
+    async def _maintain(self) -> None:
+        while True:
+            await asyncio.sleep(self.parts.settings.store.maintenance_seconds)
+            try:
+                gone = await self.parts.workers.writes.run(self.parts.store.purge, datetime.now(UTC))
+            except StoreError as error:
+                _log.warning("purging failed; it is tried again", reason=error.reason)
+            else:
+                if gone:
+                    _log.info("purged", facts=gone)
+
+
+def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitStack) -> Parts:
+    limits = settings.limits.for_store()
+    try:
+        store = open_store(settings.database, limits, retention=timedelta(days=settings.store.retention_days))
+    except StoreError as error:
+        raise ConfigError(f"store: {error}") from None
+    undo.callback(store.close)
+    _ensure_namespace(store, settings.store.default_namespace)
+    model = served.load(settings.engine)
+    workers = Workers(model_threads=settings.admission.generate)
+    undo.callback(workers.close)
+    if model is not None:
+        undo.callback(model.engine.close)
+    index = FaissIndex(data.index, dimension=embedder.dimension, embedder=embedder.digest)
+    indexer = Indexer(store, index, embedder)
+    indexer.start()
+    undo.callback(indexer.close)
+    retriever = Retriever(store, index, embedder, limits)
+    compiled, watcher = _compiling(settings, store, model, undo)
+    revisions = Revisions(store, indexer, watcher, workers, settings.retrieval.revision_wait_seconds)
+    knowledge = KnowledgeSource(store, retriever, embedder, revisions, compiled, workers)
+    answers = None if model is None else _answers(model)
+    longest = settings.limits.max_query_length
+    answering = Answering(answers, knowledge, workers, longest)
+    if isinstance(watcher, CompileWorker) and settings.compile.background:
+        watcher.start(idle=lambda: answering.running == 0)
+    return Parts(
+        settings=settings,
+        store=store,
+        indexer=indexer,
+        retriever=retriever,
+        tokens=PageTokens.open(data.token_key),
+        workers=workers,
+        revisions=revisions,
+        operations=Operations(store, workers),
+        answering=answering,
+        scoring=Scoring(answers, knowledge, workers, longest),
+        has_model=model is not None,
+    )
+
+
+def _compiling(
+    settings: Settings, store: Store, model: served.ServedModel | None, undo: ExitStack
+) -> tuple[CompiledFacts | None, CompileWorker | NothingCompiled]:
+    if model is None or model.encoder is None:
+        return None, NothingCompiled()
+    chosen = settings.compile
+    compiled = CompiledFacts(model.encoder, chosen.cache_mib * MIB, chosen.batch)
+    watcher = CompileWorker(store, compiled, max_facts=chosen.background_facts, batch=chosen.batch)
+    undo.callback(watcher.close)
+    return compiled, watcher
+
+
+def _answers(model: served.ServedModel) -> Model:
+    encoder = model.encoder
+    if encoder is None:
+        return Model(model.engine, "", 0.0)
+    return Model(model.engine, encoder.digest, encoder.grounded_threshold)
+
+
+def _ensure_namespace(store: Store, namespace_id: str) -> None:
+    if not namespace_id:
+        return
+    try:
+        store.get_namespace(namespace_id)
+    except NotFound:
+        try:
+            store.create_namespace(namespace_id, "", frozenset(), Context(principal="server"))
+        except StoreError as error:
+            raise ConfigError(f"store.default_namespace: {error}") from None

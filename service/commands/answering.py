@@ -1,0 +1,212 @@
+"""Generate, StreamGenerate and Compare: the model's answer with the facts of a namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from engines.contract import (
+    Engine,
+    FinishReason,
+    GenerateRequest,
+    Generation,
+    GenerationHandle,
+    Message,
+    Sampling,
+)
+from service.citations import Citation, Grounding, cite, grounding
+from service.errors import NoModel, ShuttingDown
+from service.knowledge import Knowledge, KnowledgeSource, RetrievalSpec
+from service.workers import Workers
+
+_SEED_BITS = 62
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked, and of which namespace."""
+
+    namespace: str
+    prompt: str | tuple[Message, ...]
+    sampling: Sampling
+    retrieval: RetrievalSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time went, in seconds."""
+
+    retrieval: float
+    compile: float
+    queue: float
+    first_token: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer and what it rests on."""
+
+    generation: Generation
+    citations: tuple[Citation, ...]
+    grounding: Grounding
+    injected_tokens: int
+    timings: Timings
+    namespace_revision: int
+    model: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The served model, and what is known of its encoder (empty and 0 where it has none)."""
+
+    engine: Engine
+    encoder: str
+    grounded_threshold: float
+
+
+def queries_of(prompt: str | Sequence[Message], longest: int) -> tuple[str, ...]:
+    """The texts to retrieve with: the prompt; or a chat's last question, and then, for follow-up questions
+    that name nothing themselves, the conversation up to it. Of a long text the end counts."""
+    if isinstance(prompt, str):
+        return (prompt[-longest:],)
+    last = prompt[-1].content
+    turns = [message.content for message in prompt if message.role != "system"]
+    whole = "\n".join(turns)
+    return (last[-longest:], whole[-longest:]) if len(turns) > 1 else (last[-longest:],)
+
+
+class Answering:
+    """Runs questions. `model` is None where the server has none."""
+
+    def __init__(
+        self, model: Model | None, knowledge: KnowledgeSource, workers: Workers, longest_query: int
+    ) -> None:
+        self._model, self._knowledge, self._workers = model, knowledge, workers
+        self._longest_query = longest_query
+        self.running = 0
+
+    async def answer(self, ask: Ask) -> Answer:
+        """The whole answer at once."""
+        model, began = self._served(), time.perf_counter()
+        knowledge = await self._gather(ask)
+        generation = await self._generate(model, ask, knowledge)
+        return _answer(model, knowledge, generation, began)
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[str | Answer, None]:
+        """Pieces of text as they are decoded, and at last the answer. Leaving stops the decoding."""
+        model, began = self._served(), time.perf_counter()
+        knowledge = await self._gather(ask)
+        handle = await self._submit(model.engine, ask, knowledge)
+        try:
+            async with aclosing(self._pieces(handle)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            generation = _whole(handle.result())
+        finally:
+            handle.cancel()
+        yield _answer(model, knowledge, generation, began)
+
+    async def compare(self, ask: Ask) -> tuple[Answer, Answer]:
+        """The plain model's answer and the answer with facts, made side by side with the same chance."""
+        model, began = self._served(), time.perf_counter()
+        if ask.sampling.temperature > 0 and ask.sampling.seed is None:
+            ask = replace(ask, sampling=replace(ask.sampling, seed=secrets.randbits(_SEED_BITS)))
+        edited = await self._gather(ask)
+        original = Knowledge((), edited.namespace_revision)
+        tasks = [
+            asyncio.ensure_future(self._generate(model, ask, knowledge)) for knowledge in (original, edited)
+        ]
+        try:
+            plain, changed = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return _answer(model, original, plain, began), _answer(model, edited, changed, began)
+
+    def _served(self) -> Model:
+        if self._model is None:
+            raise NoModel
+        return self._model
+
+    async def _gather(self, ask: Ask) -> Knowledge:
+        queries = queries_of(ask.prompt, self._longest_query)
+        return await self._knowledge.gather(ask.namespace, queries, ask.retrieval)
+
+    async def _generate(self, model: Model, ask: Ask, knowledge: Knowledge) -> Generation:
+        handle = await self._submit(model.engine, ask, knowledge)
+        self.running += 1
+        try:
+            return _whole(await self._workers.model.run(handle.result))
+        finally:
+            self.running -= 1
+            handle.cancel()
+
+    async def _submit(self, engine: Engine, ask: Ask, knowledge: Knowledge) -> GenerationHandle:
+        request = GenerateRequest(ask.prompt, knowledge.injected, ask.sampling)
+        submitting = asyncio.ensure_future(self._workers.reads.run(engine.submit, request))
+        try:
+            return await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            submitting.add_done_callback(_cancel_submitted)
+            raise
+
+    async def _pieces(self, handle: GenerationHandle) -> AsyncGenerator[str, None]:
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()  # bounded by the tokens of the answer
+
+        def pump() -> None:
+            try:
+                for piece in handle:
+                    loop.call_soon_threadsafe(pieces.put_nowait, piece)
+            finally:
+                loop.call_soon_threadsafe(pieces.put_nowait, None)
+
+        self.running += 1
+        pumping = asyncio.ensure_future(self._workers.model.run(pump))
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            await pumping
+        finally:
+            self.running -= 1
+            handle.cancel()
+            pumping.cancel()
+
+
+def _cancel_submitted(submitting: asyncio.Future[GenerationHandle]) -> None:
+    """The caller went away while its request was being submitted."""
+    if not submitting.cancelled() and submitting.exception() is None:
+        submitting.result().cancel()
+
+
+def _whole(generation: Generation) -> Generation:
+    """Nobody here cancels and then asks for the result: a cancelled generation means that the engine closes."""
+    if generation.finish_reason is FinishReason.CANCELLED:
+        raise ShuttingDown
+    return generation
+
+
+def _answer(model: Model, knowledge: Knowledge, generation: Generation, began: float) -> Answer:
+    citations = cite(knowledge.known, generation.attention, generation.text, model.grounded_threshold)
+    return Answer(
+        generation=generation,
+        citations=citations,
+        grounding=grounding(citations),
+        injected_tokens=knowledge.tokens,
+        timings=Timings(
+            retrieval=knowledge.retrieval_seconds,
+            compile=knowledge.compile_seconds,
+            queue=generation.queue_seconds,
+            first_token=max(0.0, generation.first_token_seconds - generation.queue_seconds),
+            total=time.perf_counter() - began,
+        ),
+        namespace_revision=knowledge.namespace_revision,
+        model=model.engine.model_name,
+        encoder=model.encoder,
+    )

@@ -1,0 +1,289 @@
+"""Everything that can be configured: one frozen tree of values, from defaults, a TOML file, the environment
+(`INTERLEAF_STORE__DATA_DIR`) and the command line, the later ones first.
+
+`docs/configuration.md` is made from it by `service.config_docs`; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from service.limits import LimitSettings
+
+KIB = 1024
+MIB = 1024 * KIB
+
+ENV_PREFIX = "INTERLEAF_"
+DELIMITER = "__"
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message says which key and why."""
+
+
+class Section(BaseModel):
+    """A part of the tree."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ListenSettings(Section):
+    """Where the server listens, and how it behaves on the wire."""
+
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on. Others than loopback need [security]."
+    )
+    port: int = Field(
+        default=7421, ge=0, le=65535, description="Port; 0 takes a free one, which the log names."
+    )
+    health_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="A second port, on the same host and without keys, that answers nothing but health "
+        "checks. Health is on the main port in any case.",
+    )
+    max_message_bytes: int = Field(
+        default=8 * MIB, ge=64 * KIB, le=1024 * MIB, description="Largest message that is received."
+    )
+    reflection: bool = Field(default=True, description="Answer server reflection (grpcurl, grpcui).")
+    grace_seconds: float = Field(
+        default=10.0, ge=0, le=3600, description="How long calls in flight may go on after SIGTERM."
+    )
+
+
+class SecuritySettings(Section):
+    """Who may connect. Outside loopback all three are needed; a half-made configuration refuses to start."""
+
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of the server's certificate chain."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    api_keys_file: Path | None = Field(
+        default=None,
+        description="File of API keys: `NAME SHA256-OF-KEY` a line; `interleaf new-key` adds one.",
+    )
+
+
+class StoreSettings(Section):
+    """Where facts are kept."""
+
+    data_dir: Path = Field(
+        default=Path("interleaf-data"),
+        description="Folder of the database, the index and the page-token key.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="URL of the database. Unset: `facts.db` in the data folder."
+    )
+    default_namespace: str = Field(
+        default="default", description="Namespace that is made at start unless it is there; empty: none."
+    )
+    retention_days: float = Field(
+        default=30.0, ge=0, le=36500, description="How long a deleted fact can be brought back."
+    )
+    maintenance_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        le=86400,
+        description="How often deleted facts that are past their time are removed for good.",
+    )
+    import_rows: int = Field(
+        default=2000, ge=1, le=100_000, description="Rows of an import that are committed in one transaction."
+    )
+
+
+class RetrievalSettings(Section):
+    """How facts are found."""
+
+    top_k: int = Field(default=8, ge=1, description="Facts that a query retrieves unless it says how many.")
+    embedder: Path | None = Field(
+        default=None, description="Folder of a sentence-transformers model. Unset: MiniLM from its package."
+    )
+    revision_wait_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        description="How long a call waits for its min_revision, within its deadline.",
+    )
+
+
+class EngineSettings(Section):
+    """The served model."""
+
+    kind: Literal["transformers", "none"] = Field(
+        default="transformers", description="`none` serves facts and namespaces without a model."
+    )
+    model: str = Field(
+        default="default", description="`default`, or the folder of a model in transformers layout."
+    )
+    encoder: str = Field(
+        default="default",
+        description="`default` (shipped for the model), the folder of an encoder, or `none`.",
+    )
+    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, ...")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="`auto`: what the device computes natively."
+    )
+    max_batch: int = Field(default=16, ge=1, le=4096, description="Requests that are decoded together.")
+    max_queue: int = Field(
+        default=256,
+        ge=1,
+        le=65536,
+        description="Requests that may wait for the model; further ones are refused.",
+    )
+    max_context: int | None = Field(
+        default=None,
+        ge=16,
+        description="Tokens of a prompt and its answer together. Unset: what the model knows.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Threads that the model computes with. Unset: PyTorch's choice.",
+    )
+
+
+class CompileSettings(Section):
+    """Key/value tokens of facts, made ahead where that is cheap and on demand otherwise."""
+
+    cache_mib: int = Field(default=512, ge=1, description="Memory for compiled facts.")
+    background: bool = Field(
+        default=True, description="Compile facts when they are written, before anybody asks."
+    )
+    background_facts: int = Field(
+        default=2000,
+        ge=0,
+        description="Namespaces with more facts than this are compiled on demand only; their "
+        "compiled_revision then stands still.",
+    )
+    batch: int = Field(default=16, ge=1, le=1024, description="Facts compiled between two decoding steps.")
+
+
+class DeadlineSettings(Section):
+    """The longest a call may take, in seconds, whatever deadline its client set."""
+
+    read: float = Field(default=30.0, gt=0, description="Reads and searches.")
+    write: float = Field(default=60.0, gt=0, description="Writes.")
+    generate: float = Field(default=300.0, gt=0, description="Generate, StreamGenerate, Score and Compare.")
+    transfer: float = Field(default=86400.0, gt=0, description="Imports and exports.")
+    operation: float = Field(
+        default=300.0, gt=0, description="Calls about long-running operations, waiting included."
+    )
+
+
+class AdmissionSettings(Section):
+    """Calls of a kind at the same time; one more is RESOURCE_EXHAUSTED and told when to come back."""
+
+    read: int = Field(default=256, ge=1, description="Reads and searches.")
+    write: int = Field(default=512, ge=1, description="Writes.")
+    generate: int = Field(default=128, ge=1, le=1024, description="Calls that need the model.")
+    transfer: int = Field(default=16, ge=1, description="Imports and exports.")
+    operation: int = Field(default=64, ge=1, description="Calls about long-running operations.")
+    retry_seconds: float = Field(
+        default=0.5, gt=0, le=3600, description="When a refused call should come back."
+    )
+
+
+class LogSettings(Section):
+    """What is logged, to standard error. Logs hold ids, never the text of facts or prompts."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="`debug` also logs calls that went well."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto`: for people on a terminal, JSON elsewhere."
+    )
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter=DELIMITER, frozen=True, extra="forbid"
+    )
+
+    listen: ListenSettings = ListenSettings()
+    security: SecuritySettings = SecuritySettings()
+    store: StoreSettings = StoreSettings()
+    limits: LimitSettings = LimitSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    engine: EngineSettings = EngineSettings()
+    compile: CompileSettings = CompileSettings()
+    deadlines: DeadlineSettings = DeadlineSettings()
+    admission: AdmissionSettings = AdmissionSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment; the file is put below them by `load`."""
+        return init_settings, env_settings
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.retrieval.top_k > self.limits.max_top_k:
+            raise ValueError(
+                f"retrieval.top_k = {self.retrieval.top_k} is over limits.max_top_k = {self.limits.max_top_k}"
+            )
+        return self
+
+    @property
+    def database(self) -> str | Path:
+        """Path or URL of the database."""
+        url = self.store.database_url
+        return self.store.data_dir / "facts.db" if url is None else url.get_secret_value()
+
+
+def load(config: Path | None = None, overrides: dict[str, dict[str, Any]] | None = None) -> Settings:
+    """Reads the configuration; ConfigError with a sentence for each key that is wrong.
+
+    `overrides` are the command line's: section, key, value.
+    """
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            above = super().settings_customise_sources(settings_cls, *sources, **named)
+            return above if config is None else (*above, TomlConfigSettingsSource(settings_cls, config))
+
+    if config is not None and not config.is_file():
+        raise ConfigError(f"there is no configuration file {config}")
+    try:
+        found = FromFile(**(overrides or {}))  # type: ignore[arg-type]
+        return Settings.model_construct(**{name: getattr(found, name) for name in Settings.model_fields})
+    except ValidationError as error:
+        raise ConfigError(_sentences(error)) from None
+    except ValueError as error:  # a file that is not TOML, a variable that is not JSON
+        raise ConfigError(str(error)) from None
+
+
+def effective(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The values in force, with secrets hidden, as JSON can hold them."""
+    dumped: dict[str, dict[str, Any]] = settings.model_dump(mode="json")
+    return dumped
+
+
+def _sentences(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        parts.append(f"{key}: {item['msg']}" if key else item["msg"])
+    return "; ".join(parts)

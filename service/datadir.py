@@ -1,0 +1,52 @@
+"""The data folder: one server at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from service.config import ConfigError
+
+INDEX_FOLDER = "index"
+
+
+class DataDir:
+    """A locked data folder; made when it is not there. The lock falls with the process, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ConfigError(f"store.data_dir: cannot use {path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._handle)
+            raise ConfigError(f"store.data_dir: {path} is in use by another server") from None
+
+    @property
+    def index(self) -> Path:
+        """The folder of the vector index."""
+        return self.path / INDEX_FOLDER
+
+    @property
+    def token_key(self) -> Path:
+        """The key of page tokens."""
+        return self.path / "page-token.key"
+
+    def close(self) -> None:
+        """Lets the next one in."""
+        os.close(self._handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

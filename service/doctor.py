@@ -1,0 +1,180 @@
+"""What is installed, what would be used, and whether it fits together."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from engines.embedder import MiniLMEmbedder
+from engines.errors import EngineError
+from engines.models import resolve_model
+from kb_store.contract import Embedder
+from kb_store.errors import StoreError
+from kb_store.index import FaissIndex
+from kb_store.index.files import read_manifest
+from kb_store.indexer import Indexer
+from kb_store.sql import open_store
+from service import model as served
+from service.access import decide
+from service.config import MIB, ConfigError, EngineSettings, Settings
+from service.datadir import INDEX_FOLDER, DataDir
+
+_PACKAGES = (
+    "interleaf",
+    "grpcio",
+    "protobuf",
+    "torch",
+    "transformers",
+    "faiss-cpu",
+    "sqlalchemy",
+    "numpy",
+    "safetensors",
+)
+_MIN_FREE_MIB = 512
+_PAGE = 500
+_CATCH_UP_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `problem` is a sentence, empty when all is well."""
+
+    name: str
+    value: str
+    problem: str = ""
+
+
+def examine(settings: Settings, *, deep: bool) -> list[Finding]:
+    """Looks at everything; with `deep` also loads the model and compares SQL with the index."""
+    findings = [*_machine(), *_installed()]
+    findings.append(_checked("access", lambda: _access(settings)))
+    findings += _model(settings.engine, deep)
+    findings += _data(settings)
+    try:
+        embedder = MiniLMEmbedder.load(settings.retrieval.embedder)
+    except (EngineError, OSError, ValueError) as error:
+        return [*findings, Finding("embedder", "", str(error))]
+    findings.append(Finding("embedder", f"{embedder.digest}, {embedder.dimension} numbers"))
+    findings.append(_checked("index", lambda: _index(settings, embedder)))
+    return [*findings, *_compare(settings, embedder)] if deep else findings
+
+
+def _checked(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, look())
+    except (ConfigError, EngineError, StoreError, OSError, ValueError) as error:
+        return Finding(name, "", str(error))
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding("cores", str(len(os.sched_getaffinity(0))))
+
+
+def _installed() -> Iterator[Finding]:
+    for name in _PACKAGES:
+        try:
+            yield Finding(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, "", "is not installed: pip install 'interleaf[server]'")
+
+
+def _access(settings: Settings) -> str:
+    access = decide(settings)
+    how = "TLS" if access.credentials is not None else "plain text, this machine only"
+    return f"{settings.listen.host}:{settings.listen.port}, {how}, " + (
+        "no keys" if access.keys is None else "API keys"
+    )
+
+
+def _model(settings: EngineSettings, deep: bool) -> Iterator[Finding]:
+    if settings.kind == "none":
+        yield Finding("engine", "none: facts without a model")
+        return
+    device = served.device_of(settings)
+    yield _checked(
+        "engine", lambda: f"transformers on {device}, {str(served.dtype_of(settings, device))[6:]}"
+    )
+    yield _checked("model", lambda: str(resolve_model(settings.model)))
+    if settings.encoder == "none":
+        yield Finding("encoder", "none: the plain model only")
+        return
+    yield _checked("encoder", lambda: _encoder(settings))
+    if deep:
+        yield _checked("model and encoder", lambda: _load_model(settings))
+
+
+def _encoder(settings: EngineSettings) -> str:
+    from editors.kv.trained import load_encoder
+
+    name = resolve_model(settings.model).name
+    loaded = load_encoder(settings.encoder, name)
+    trained_for = str(loaded.manifest["model"])
+    if trained_for != name:
+        raise ValueError(f"encoder {loaded.digest} was trained for {trained_for}, the model is {name}")
+    return f"{loaded.digest} for {trained_for}"
+
+
+def _load_model(settings: EngineSettings) -> str:
+    model = served.load(settings)
+    if model is None or model.encoder is None:
+        return "loaded"
+    model.engine.close()
+    return f"{model.engine.model_digest} fits encoder {model.encoder.digest}"
+
+
+def _index(settings: Settings, embedder: Embedder) -> str:
+    manifest = read_manifest(settings.store.data_dir / INDEX_FOLDER)
+    if manifest is None:
+        return "none yet"
+    count = sum(entry.count for entry in manifest.namespaces.values())
+    if manifest.embedder != embedder.digest:
+        return f"{count} facts of another embedder: it is made again at start"
+    return f"{count} facts"
+
+
+def _data(settings: Settings) -> Iterator[Finding]:
+    folder = settings.store.data_dir
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        yield Finding("data folder", str(folder), "cannot be written")
+        return
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    state = f"{size / MIB:.1f} MiB" if folder.exists() else "will be made"
+    yield Finding("data folder", f"{folder} ({state})")
+    free = shutil.disk_usage(there).free // MIB
+    problem = "" if free >= _MIN_FREE_MIB else f"is less than {_MIN_FREE_MIB} MiB"
+    yield Finding("free disk", f"{free} MiB", problem)
+
+
+def _compare(settings: Settings, embedder: Embedder) -> Iterator[Finding]:
+    """Opens the data as the server would, lets the index catch up, and looks for differences."""
+    if settings.store.database_url is None and not (settings.store.data_dir / "facts.db").exists():
+        yield Finding("facts", "none yet")
+        return
+    try:
+        with ExitStack() as undo:
+            data = undo.enter_context(DataDir(settings.store.data_dir))
+            store = open_store(settings.database, settings.limits.for_store())
+            undo.callback(store.close)
+            damage = store.check()
+            yield Finding("database", "damaged:" if damage else "agrees with itself", "; ".join(damage))
+            index = FaissIndex(data.index, dimension=embedder.dimension, embedder=embedder.digest)
+            indexer = Indexer(store, index, embedder)
+            indexer.start()
+            undo.callback(indexer.close)
+            after = ""
+            while page := store.list_namespaces(limit=_PAGE, after=after):
+                for space in page:
+                    wrong = indexer.verify(space.namespace_id, timeout=_CATCH_UP_SECONDS)
+                    yield Finding(
+                        f"namespace {space.namespace_id}", f"{space.fact_count} facts", "; ".join(wrong)
+                    )
+                after = page[-1].namespace_id
+    except (ConfigError, StoreError) as error:
+        yield Finding("data", "", str(error))

@@ -1,0 +1,239 @@
+"""What the service itself refuses, and the one table from every domain error to what a client sees.
+
+ServiceError
+├── MalformedMessage     bytes that are not a message of the method's type
+├── TooBusy              more calls at once than are admitted
+├── ImportRunning        another stream is at work on this import
+├── NotSearchableYet     the index has not come as far as min_revision
+├── NoModel              the server runs without a model
+├── NoEncoder            the server's model has no encoder for facts
+├── NotWithoutKey        no API key, or one that is not known
+├── DeadlinePassed       the server's own limit on a call's duration
+└── ShuttingDown         the server drains
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf import duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from engines import errors as engine
+from kb_store import errors as store
+
+DOMAIN = "interleaf"
+_MAX_TEXT = 1000
+_MAX_VALUE = 200
+_MAX_FIELD = 200
+
+
+class ServiceError(Exception):
+    """Base of the service's own errors. `details` holds every dynamic part of the message."""
+
+    reason = "SERVICE_ERROR"
+
+    def __init__(self, message: str, **details: str | float) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = {key: str(value) for key, value in details.items()}
+
+
+class MalformedMessage(ServiceError):
+    """Bytes that are not a message of the method's type."""
+
+    reason = "MALFORMED_MESSAGE"
+
+
+class TooBusy(ServiceError):
+    """More calls at once than are admitted."""
+
+    reason = "TOO_BUSY"
+
+    def __init__(self, kind: str, limit: int, retry_seconds: float) -> None:
+        super().__init__(
+            f"{limit} {kind} calls are in progress already (admission.{kind}): try again later",
+            kind=kind,
+            limit=limit,
+        )
+        self.retry_seconds = retry_seconds
+
+
+class ImportRunning(ServiceError):
+    """Another stream is at work on this import."""
+
+    reason = "IMPORT_RUNNING"
+
+    def __init__(self, import_id: str) -> None:
+        super().__init__(
+            f"another stream is at work on import {import_id!r}: try again when it has ended",
+            import_id=import_id,
+        )
+
+
+class NotSearchableYet(ServiceError):
+    """The index has not come as far as min_revision."""
+
+    reason = "NOT_SEARCHABLE_YET"
+
+    def __init__(self, namespace: str, wanted: int, reached: int) -> None:
+        super().__init__(
+            f"namespace {namespace!r} is searchable at revision {reached}, {wanted} was asked for: try again",
+            namespace=namespace,
+            wanted=wanted,
+            reached=reached,
+        )
+
+
+class NoModel(ServiceError):
+    """The server runs without a model."""
+
+    reason = "NO_MODEL"
+
+    def __init__(self) -> None:
+        super().__init__(
+            'this server runs without a model (engine.kind = "none"): it stores and finds facts only'
+        )
+
+
+class NoEncoder(ServiceError):
+    """The server's model has no encoder for facts."""
+
+    reason = "NO_ENCODER"
+
+    def __init__(self) -> None:
+        super().__init__(
+            'this server has no encoder for its model (engine.encoder = "none"): facts cannot be injected; '
+            "use retrieval.disabled, or train one with `interleaf encoder train`"
+        )
+
+
+class NotWithoutKey(ServiceError):
+    """No API key, or one that is not known."""
+
+    reason = "UNAUTHENTICATED"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}: send the metadata `authorization: Bearer KEY`")
+
+
+class DeadlinePassed(ServiceError):
+    """The server's own limit on a call's duration."""
+
+    reason = "DEADLINE_PASSED"
+
+    def __init__(self, kind: str, seconds: float) -> None:
+        super().__init__(f"the call took longer than {seconds:g} s (deadlines.{kind})", kind=kind)
+
+
+class ShuttingDown(ServiceError):
+    """The server drains."""
+
+    reason = "SHUTTING_DOWN"
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down")
+
+
+Code = grpc.StatusCode
+Details = Callable[[Exception], list[Message]]
+_RETRY_SECONDS = 1.0
+
+
+def _bad_request(error: Exception) -> list[Message]:
+    violation = error_details_pb2.BadRequest.FieldViolation(
+        field=_printable(str(getattr(error, "field", "")), _MAX_FIELD),
+        description=_printable(str(error), _MAX_TEXT),
+        reason=_reason(error),
+    )
+    return [error_details_pb2.BadRequest(field_violations=[violation])]
+
+
+def _retry(error: Exception) -> list[Message]:
+    delay = duration_pb2.Duration()
+    delay.FromMilliseconds(int(1000 * getattr(error, "retry_seconds", _RETRY_SECONDS)))
+    return [error_details_pb2.RetryInfo(retry_delay=delay)]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a client sees of an error: its code, and the details beside ErrorInfo.
+
+    `hidden`: the message is about our inside; clients get a sentence with an id that the log has too.
+    """
+
+    code: grpc.StatusCode
+    details: Details = field(default=lambda error: [])
+    hidden: bool = False
+
+
+TABLE: dict[type[Exception], Row] = {
+    store.StoreError: Row(Code.INTERNAL, hidden=True),
+    store.InvalidInput: Row(Code.INVALID_ARGUMENT, _bad_request),
+    store.LimitExceeded: Row(Code.INVALID_ARGUMENT, _bad_request),
+    store.RequestIdReused: Row(Code.INVALID_ARGUMENT, _bad_request),
+    store.NotFound: Row(Code.NOT_FOUND),
+    store.AlreadyExists: Row(Code.ALREADY_EXISTS),
+    store.ConflictingFact: Row(Code.ALREADY_EXISTS),
+    store.EtagMismatch: Row(Code.ABORTED),
+    store.WrongState: Row(Code.FAILED_PRECONDITION),
+    store.RevisionNotReached: Row(Code.FAILED_PRECONDITION),
+    store.StorageFull: Row(Code.RESOURCE_EXHAUSTED),
+    store.StoreClosed: Row(Code.UNAVAILABLE),
+    store.IndexCorrupt: Row(Code.INTERNAL, hidden=True),
+    engine.EngineError: Row(Code.INTERNAL, hidden=True),
+    engine.InvalidRequest: Row(Code.INVALID_ARGUMENT, _bad_request),
+    engine.EngineBusy: Row(Code.RESOURCE_EXHAUSTED, _retry),
+    engine.UnsupportedModel: Row(Code.FAILED_PRECONDITION),
+    engine.ModelMissing: Row(Code.FAILED_PRECONDITION),
+    engine.EngineClosed: Row(Code.UNAVAILABLE),
+    ServiceError: Row(Code.INTERNAL, hidden=True),
+    MalformedMessage: Row(Code.INVALID_ARGUMENT),
+    TooBusy: Row(Code.RESOURCE_EXHAUSTED, _retry),
+    ImportRunning: Row(Code.UNAVAILABLE, _retry),
+    NotSearchableYet: Row(Code.UNAVAILABLE, _retry),
+    NoModel: Row(Code.FAILED_PRECONDITION),
+    NoEncoder: Row(Code.FAILED_PRECONDITION),
+    NotWithoutKey: Row(Code.UNAUTHENTICATED),
+    DeadlinePassed: Row(Code.DEADLINE_EXCEEDED),
+    ShuttingDown: Row(Code.UNAVAILABLE),
+}
+_UNKNOWN = Row(Code.INTERNAL, hidden=True)
+
+
+def row_of(error: Exception) -> Row:
+    """The row of the error's class, or of the nearest base that has one."""
+    return next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), _UNKNOWN)
+
+
+def to_status(error: Exception, request_id: str) -> status_pb2.Status:
+    """The google.rpc.Status of an error: one ErrorInfo, and what the table adds."""
+    row = row_of(error)
+    if row.hidden:
+        message = f"the server failed; its log says why under request {request_id}"
+        details: dict[str, str] = {}
+        extra: list[Message] = []
+        reason = "INTERNAL"
+    else:
+        message, reason = str(error), _reason(error)
+        details, extra = getattr(error, "details", {}), row.details(error)
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+    for key, value in {**details, "server_request_id": request_id}.items():
+        info.metadata[key] = _printable(value, _MAX_VALUE)
+    status = status_pb2.Status(code=row.code.value[0], message=_printable(message, _MAX_TEXT))
+    for detail in (info, *extra):
+        status.details.add().Pack(detail)
+    return status
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", "INTERNAL"))
+
+
+def _printable(text: str, maximum: int) -> str:
+    """What comes from outside may be long, or not be text that can be sent: headers take neither."""
+    short = text if len(text) <= maximum else text[: maximum - 1] + "…"
+    return short.encode("utf-8", "backslashreplace").decode("utf-8")

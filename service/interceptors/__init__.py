@@ -1,0 +1,28 @@
+"""What surrounds every call, the outermost first."""
+
+from __future__ import annotations
+
+import grpc
+
+from service.config import Settings
+from service.interceptors.admission import Admission
+from service.interceptors.auth import Authentication
+from service.interceptors.deadline import Deadlines
+from service.interceptors.decode import Decode
+from service.interceptors.failures import Failures
+from service.interceptors.log import CallLog
+from service.keys import KeyRing
+
+__all__ = ["chain"]
+
+
+def chain(settings: Settings, keys: KeyRing | None) -> list[grpc.aio.ServerInterceptor]:
+    """The interceptors of a server."""
+    return [
+        CallLog(),
+        Failures(),
+        Authentication(keys),
+        Admission(settings.admission),
+        Deadlines(settings.deadlines),
+        Decode(),
+    ]

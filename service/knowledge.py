@@ -1,0 +1,157 @@
+"""From a question to the facts that the model will see: retrieve, weigh, compile.
+
+What is injected was read from SQL in the question's namespace within this call, at the revision that is cited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from editors.kv.contract import Evidence
+from engines.contract import InjectedFact
+from kb_store.contract import Embedder, Store
+from kb_store.errors import WrongState
+from kb_store.keys import key_text, query_text
+from kb_store.model import Fact
+from kb_store.retrieval import Retriever
+from kb_store.scoring import Question
+from service.compiled import CompiledFacts
+from service.errors import NoEncoder
+from service.revisions import Revisions
+from service.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSpec:
+    """Which facts a call may use: the best `top_k`, or none, or those that are named."""
+
+    top_k: int
+    disabled: bool = False
+    fact_ids: tuple[str, ...] = ()
+    min_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A fact that goes into attention, and how well the retriever found it to fit (1 when it was named)."""
+
+    fact: Fact
+    score: float
+    injected: InjectedFact
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a call works with, and what it took."""
+
+    known: tuple[Known, ...]
+    namespace_revision: int
+    retrieval_seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+    @property
+    def injected(self) -> tuple[InjectedFact, ...]:
+        """For the engine."""
+        return tuple(item.injected for item in self.known)
+
+    @property
+    def tokens(self) -> int:
+        """Key/value tokens of all facts."""
+        return sum(item.injected.tokens.count for item in self.known)
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    fact: Fact
+    score: float
+    bias: float
+
+
+class KnowledgeSource:
+    """Gathers knowledge. `compiled` is None where there is no encoder."""
+
+    def __init__(
+        self,
+        store: Store,
+        retriever: Retriever,
+        embedder: Embedder,
+        revisions: Revisions,
+        compiled: CompiledFacts | None,
+        workers: Workers,
+    ) -> None:
+        self._store, self._retriever, self._embedder = store, retriever, embedder
+        self._revisions, self._compiled, self._workers = revisions, compiled, workers
+
+    async def gather(self, namespace: str, queries: Sequence[str], spec: RetrievalSpec) -> Knowledge:
+        """The facts for the first of the queries that finds any (later ones look further back in a chat)."""
+        if spec.disabled:
+            found = await self._workers.reads.run(self._store.get_namespace, namespace)
+            return Knowledge((), found.revision)
+        compiled = self._compiled
+        if compiled is None:
+            raise NoEncoder
+        began = time.perf_counter()
+        if spec.fact_ids:
+            await self._revisions.written(namespace, spec.min_revision)
+            work = self._named
+        else:
+            await self._revisions.searchable(namespace, spec.min_revision)
+            work = self._retrieved
+        weighed, revision = await self._workers.retrieval.run(work, compiled, namespace, queries, spec)
+        retrieved = time.perf_counter()
+        facts = [item.fact for item in weighed]
+        tokens = await self._workers.waiting.run(compiled.tokens, facts) if facts else []
+        known = tuple(
+            Known(item.fact, item.score, InjectedFact(made, item.bias))
+            for item, made in zip(weighed, tokens, strict=True)
+        )
+        return Knowledge(known, revision, retrieved - began, time.perf_counter() - retrieved)
+
+    def _retrieved(
+        self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec
+    ) -> tuple[list[_Weighed], int]:
+        revision = 0
+        for query in queries:
+            result = self._retriever.search(namespace, query, top_k=spec.top_k)
+            revision = result.namespace_revision
+            evidence = [
+                Evidence(hit.subject_cover, hit.relation_score, hit.dense_score) for hit in result.hits
+            ]
+            weighed = [
+                _Weighed(hit.fact, hit.score, bias)
+                for hit, bias in zip(result.hits, compiled.encoder.biases(evidence), strict=True)
+                if bias is not None
+            ]
+            if weighed:
+                return weighed, revision
+        return [], revision
+
+    def _named(
+        self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec
+    ) -> tuple[list[_Weighed], int]:
+        """The caller vouches that the facts' subjects are meant; the rest of the evidence is measured."""
+        revision = self._store.get_namespace(namespace).revision
+        facts = self._store.get_facts(namespace, spec.fact_ids)
+        now = datetime.now(UTC)
+        for fact in facts:
+            if not fact.holds_at(now):
+                name = f"namespaces/{fact.namespace}/facts/{fact.fact_id}"
+                problem = "is deleted" if fact.deleted else "does not hold at this time"
+                raise WrongState(f"fact {name!r} {problem}: it cannot be injected", kind="fact", name=name)
+        text = queries[0]
+        covers = Question(text).score([fact.content for fact in facts])
+        vectors = self._embedder.embed(
+            [query_text(text), *(key_text(fact.content.relation, fact.content.subject) for fact in facts)]
+        )
+        cosines = (vectors[1:] @ vectors[0]).clip(0.0, 1.0).tolist()
+        evidence = [
+            Evidence(1.0, cover.relation, cosine) for cover, cosine in zip(covers, cosines, strict=True)
+        ]
+        return [
+            _Weighed(fact, 1.0, bias)
+            for fact, bias in zip(facts, compiled.encoder.biases(evidence), strict=True)
+            if bias is not None
+        ], revision

@@ -1,0 +1,91 @@
+"""The served model and its encoder, loaded as the configuration says and checked to fit each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from editors.kv.contract import FactEncoder
+from editors.kv.trained import EncoderMismatch, LoadedEncoder, load_encoder
+from engines.contract import Engine
+from engines.errors import EngineError
+from engines.models import load_model, model_digest, pick_dtype, resolve_model
+from engines.transformers_engine import EngineSettings as TransformersSettings
+from engines.transformers_engine import TransformersEngine
+from service.config import ConfigError, EngineSettings
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What answers questions. Without an encoder it is the plain model."""
+
+    engine: Engine
+    encoder: FactEncoder | None
+
+
+def device_of(settings: EngineSettings) -> str:
+    """The device that is meant."""
+    if settings.device != "auto":
+        return settings.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def dtype_of(settings: EngineSettings, device: str) -> torch.dtype:
+    """The precision that is meant."""
+    if settings.dtype == "auto":
+        return pick_dtype(device)
+    chosen: torch.dtype = getattr(torch, settings.dtype)
+    return chosen
+
+
+def load(settings: EngineSettings) -> ServedModel | None:
+    """Blocks for as long as loading takes. None without a model; ConfigError when something does not fit."""
+    if settings.kind == "none":
+        return None
+    try:
+        path = resolve_model(settings.model)
+        encoder = None if settings.encoder == "none" else load_encoder(settings.encoder, path.name)
+        device = device_of(settings)
+        model, tokenizer = load_model(path, dtype_of(settings, device), device)
+        digest = model_digest(model)
+        if encoder is not None:
+            encoder.check(digest)
+        return _serve(settings, path.name, model, tokenizer, digest, encoder, device)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f'engine.encoder: {error}; train one with `interleaf encoder train`, or set it to "none"'
+        ) from None
+    except (EngineError, EncoderMismatch) as error:
+        raise ConfigError(f"engine: {error}") from None
+
+
+def _serve(
+    settings: EngineSettings,
+    name: str,
+    model: Any,
+    tokenizer: Any,
+    digest: str,
+    encoder: LoadedEncoder | None,
+    device: str,
+) -> ServedModel:
+    adapter = None
+    if encoder is not None:
+        adapter = encoder.adapter
+        if isinstance(adapter, torch.nn.Module):
+            adapter.to(device)
+    engine = TransformersEngine(
+        model,
+        tokenizer,
+        adapter,
+        name=name,
+        digest=digest,
+        settings=TransformersSettings(
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            max_context=settings.max_context,
+            threads=settings.threads,
+        ),
+    )
+    return ServedModel(engine, None if encoder is None else encoder.bind(engine.call))

@@ -1,0 +1,163 @@
+"""Long-running operations: kept in the store, run in the background, waited for, cancelled, deleted.
+
+An operation that the server did not live to finish is ABORTED at the next start. Payloads are packed messages
+(google.protobuf.Any), opaque here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import grpc
+import structlog
+
+from kb_store.contract import OperationStore
+from kb_store.errors import StoreError, WrongState
+from kb_store.model import OperationRecord
+from service.errors import row_of, to_status
+from service.workers import Workers
+
+_SAVE_SECONDS = 1.0
+_PAGE = 500
+_log = structlog.get_logger("interleaf.operations")
+
+# Gets a function that notes progress (packed metadata), returns the packed response.
+Work = Callable[[Callable[[bytes], None]], Awaitable[bytes]]
+
+
+@dataclass(slots=True)
+class _Running:
+    record: OperationRecord
+    task: asyncio.Task[None] | None = None
+
+
+class Operations:
+    """Belongs to one event loop."""
+
+    def __init__(self, store: OperationStore, workers: Workers) -> None:
+        self._store, self._workers = store, workers
+        self._running: dict[str, _Running] = {}
+        self._closing = False
+
+    async def abort_interrupted(self) -> None:
+        """At start: what was running when the server ended will not go on."""
+        after = ""
+        while page := await self._workers.reads.run(self._store.list_operations, limit=_PAGE, after=after):
+            for record in page:
+                if not record.done:
+                    await self._save(_failed(record, grpc.StatusCode.ABORTED, "the server was restarted"))
+            after = page[-1].operation_id
+
+    async def start(self, operation_id: str, kind: str, metadata: bytes, work: Work) -> OperationRecord:
+        """Begins an operation; its record is durable before this returns."""
+        record = OperationRecord(operation_id, kind, False, metadata, create_time=datetime.now(UTC))
+        running = self._running[operation_id] = _Running(record)
+        try:
+            await self._save(record)
+        except BaseException:
+            del self._running[operation_id]
+            raise
+        running.task = asyncio.create_task(self._run(running, work), name=f"operation {operation_id}")
+        return record
+
+    async def get(self, operation_id: str) -> OperationRecord:
+        """How it stands; NotFound when there is none."""
+        running = self._running.get(operation_id)
+        if running is not None:
+            return running.record
+        return await self._workers.reads.run(self._store.get_operation, operation_id)
+
+    async def list(self, *, limit: int, after: str) -> tuple[tuple[OperationRecord, ...], str]:
+        """Ordered by id, and where the next page begins (empty: there is none)."""
+        found = await self._workers.reads.run(self._store.list_operations, limit=limit + 1, after=after)
+        page = [
+            self._running[record.operation_id].record if record.operation_id in self._running else record
+            for record in found[:limit]
+        ]
+        return tuple(page), page[-1].operation_id if len(found) > limit else ""
+
+    async def wait(self, operation_id: str, seconds: float) -> OperationRecord:
+        """The record when it is done, or as it stands when the time is over."""
+        running = self._running.get(operation_id)
+        if running is not None and running.task is not None:
+            await asyncio.wait([running.task], timeout=seconds)
+        return await self.get(operation_id)
+
+    async def cancel(self, operation_id: str) -> None:
+        """Asks it to stop; one that is done stays as it is."""
+        running = self._running.get(operation_id)
+        if running is None:
+            await self.get(operation_id)
+        elif running.task is not None:
+            running.task.cancel()
+            await asyncio.wait([running.task])
+
+    async def delete(self, operation_id: str) -> None:
+        """Forgets one that is done."""
+        if operation_id in self._running:
+            name = f"operations/{operation_id}"
+            raise WrongState(f"{name!r} is still running: cancel it first", kind="operation", name=name)
+        await self._workers.writes.run(self._store.delete_operation, operation_id)
+
+    async def close(self) -> None:
+        """At shutdown: what still runs is ABORTED."""
+        self._closing = True
+        for running in list(self._running.values()):
+            if running.task is not None:
+                running.task.cancel()
+        tasks = [running.task for running in self._running.values() if running.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, running: _Running, work: Work) -> None:
+        def progress(metadata: bytes) -> None:
+            running.record = replace(running.record, metadata=metadata)
+
+        operation_id = running.record.operation_id
+        ended = asyncio.Event()
+        saving = asyncio.create_task(self._save_now_and_then(running, ended))
+        try:
+            response = await work(progress)
+            final = replace(running.record, done=True, response=response)
+        except asyncio.CancelledError:
+            final = self._stopped(running.record)
+        except Exception as error:
+            status = to_status(error, operation_id)
+            if row_of(error).hidden:
+                _log.error("operation failed", operation=operation_id, exc_info=error)
+            final = replace(running.record, done=True, error_code=status.code, error_message=status.message)
+        ended.set()
+        try:
+            await saving
+            await self._save(final)
+        except StoreError as error:
+            _log.error("operation could not be kept", operation=operation_id, exc_info=error)
+        finally:
+            running.record = final
+            del self._running[operation_id]
+
+    def _stopped(self, record: OperationRecord) -> OperationRecord:
+        if self._closing:
+            return _failed(record, grpc.StatusCode.ABORTED, "the server was shut down")
+        return _failed(record, grpc.StatusCode.CANCELLED, "it was cancelled")
+
+    async def _save_now_and_then(self, running: _Running, ended: asyncio.Event) -> None:
+        """Progress outlives the server, roughly. Never cancelled: nothing may be saved after the end."""
+        saved = running.record
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _SAVE_SECONDS)
+            if running.record is not saved and not ended.is_set():
+                saved = running.record
+                await self._save(saved)
+
+    async def _save(self, record: OperationRecord) -> None:
+        await self._workers.writes.run(self._store.save_operation, record)
+
+
+def _failed(record: OperationRecord, code: grpc.StatusCode, message: str) -> OperationRecord:
+    return replace(record, done=True, error_code=code.value[0], error_message=message)

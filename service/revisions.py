@@ -1,0 +1,109 @@
+"""How far writes have come: the state of facts, and waiting for a revision."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from kb_store.contract import Store
+from kb_store.errors import RevisionNotReached
+from kb_store.model import Fact
+from service.calls import current
+from service.errors import NotSearchableYet
+from service.workers import Workers
+
+_PAUSE = 0.02
+_MARGIN = 0.05  # so that the refusal arrives before the client's own deadline
+
+
+class FactState(enum.Enum):
+    """How far a fact's newest revision has come."""
+
+    DURABLE = "durable"
+    SEARCHABLE = "searchable"
+    COMPILED = "compiled"
+
+
+class Searchable(Protocol):
+    """The part of the indexer that is asked here."""
+
+    def searchable_revision(self, namespace: str) -> int:
+        """Everything up to here can be found."""
+        ...
+
+    def wait_searchable(self, namespace: str, revision: int, timeout: float) -> bool:
+        """Blocks until the revision can be found, or the time is over."""
+        ...
+
+
+class Compiled(Protocol):
+    """The part of the token cache that is asked here."""
+
+    def ready(self, fact: Fact) -> bool:
+        """Whether this revision's tokens are at hand."""
+        ...
+
+    def compiled_revision(self, namespace: str) -> int:
+        """Everything up to here is compiled."""
+        ...
+
+
+class Revisions:
+    """Answers how far a namespace is, and waits until it is far enough."""
+
+    def __init__(
+        self, store: Store, searchable: Searchable, compiled: Compiled, workers: Workers, wait_seconds: float
+    ) -> None:
+        self._store, self._searchable, self._compiled = store, searchable, compiled
+        self._workers, self._wait_seconds = workers, wait_seconds
+
+    def figures(self, namespace: str) -> tuple[int, int]:
+        """(searchable, compiled) revision; what is compiled can be found as well. Blocks."""
+        searchable = self._searchable.searchable_revision(namespace)
+        return searchable, min(searchable, self._compiled.compiled_revision(namespace))
+
+    def states(self, namespace: str, facts: Sequence[Fact]) -> tuple[FactState, ...]:
+        """The states of facts of one namespace. Blocks."""
+        if not facts:
+            return ()
+        searchable = self._searchable.searchable_revision(namespace)
+        return tuple(self._state(fact, searchable) for fact in facts)
+
+    def _state(self, fact: Fact, searchable: int) -> FactState:
+        if fact.namespace_revision > searchable:
+            return FactState.DURABLE
+        return FactState.COMPILED if self._compiled.ready(fact) else FactState.SEARCHABLE
+
+    async def written(self, namespace: str, revision: int) -> None:
+        """Waits until the namespace has this revision; RevisionNotReached when it does not get there."""
+        if revision:
+            await self._until(
+                lambda: self._store.get_namespace(namespace).revision >= revision, namespace, revision
+            )
+
+    async def searchable(self, namespace: str, revision: int) -> None:
+        """Waits until retrieval sees this revision; NotSearchableYet when the index is too slow."""
+        if not revision:
+            return
+        await self.written(namespace, revision)
+        seconds = self._patience()
+        reached = await self._workers.waiting.run(
+            self._searchable.wait_searchable, namespace, revision, seconds
+        )
+        if not reached:
+            now = await self._workers.reads.run(self._searchable.searchable_revision, namespace)
+            raise NotSearchableYet(namespace, revision, now)
+
+    def _patience(self) -> float:
+        return max(0.0, current().remaining(self._wait_seconds + _MARGIN) - _MARGIN)
+
+    async def _until(self, holds: Callable[[], bool], namespace: str, revision: int) -> None:
+        end = time.monotonic() + self._patience()
+        while not await self._workers.reads.run(holds):
+            if time.monotonic() >= end:
+                found = await self._workers.reads.run(self._store.get_namespace, namespace)
+                raise RevisionNotReached(namespace, revision, found.revision)
+            await asyncio.sleep(_PAUSE)

@@ -1,0 +1,179 @@
+"""The network: ports, credentials, services, health, reflection; and how a server ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import grpc
+import structlog
+from google.longrunning import operations_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from interleaf.v1 import facts_pb2_grpc, inference_pb2_grpc, namespaces_pb2_grpc
+from kb_store.contract import Embedder
+from service import convert
+from service.access import Access, decide
+from service.app import App, Parts
+from service.commands.exporting import Exporting
+from service.commands.importing import Importing
+from service.commands.reading import Reading
+from service.commands.reindexing import Reindexing
+from service.commands.spaces import Spaces
+from service.commands.writing import Writing
+from service.config import ConfigError, Settings
+from service.convert_answers import Asks
+from service.interceptors import chain
+from service.interceptors.decode import Decode
+from service.servicers.facts import FactsServicer
+from service.servicers.inference import InferenceServicer
+from service.servicers.namespaces import NamespacesServicer
+from service.servicers.operations import OperationsServicer
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+INFERENCE = "interleaf.v1.Inference"
+SERVICES = ("interleaf.v1.Facts", INFERENCE, "interleaf.v1.Namespaces", "google.longrunning.Operations")
+
+_log = structlog.get_logger("interleaf.server")
+
+
+class Server:
+    """A service on its ports. `start`, then `stop`, on the same event loop."""
+
+    def __init__(self, settings: Settings, *, embedder: Embedder | None = None) -> None:
+        self._settings = settings
+        self._embedder = embedder
+        self._health = HealthServicer()
+        self._app: App | None = None
+        self._servers: list[grpc.aio.Server] = []
+        self.address = ""
+        self.health_address = ""
+
+    async def start(self) -> str:
+        """Loads everything, then listens; the address, once calls are answered. ConfigError when it cannot."""
+        access = decide(self._settings)
+        self._app = app = await asyncio.to_thread(App.open, self._settings, self._embedder)
+        try:
+            await app.start()
+            await self._listen(app.parts, access)
+        except BaseException:
+            await self.stop()
+            raise
+        _log.info(
+            "ready",
+            address=self.address,
+            health_address=self.health_address or None,
+            tls=access.credentials is not None,
+            keys=access.keys is not None,
+            model=self._settings.engine.model if app.parts.has_model else None,
+            data_dir=str(self._settings.store.data_dir),
+        )
+        return self.address
+
+    async def stop(self) -> None:
+        """Takes no new calls, lets those in flight go on for the grace period, then closes everything."""
+        await self._health.enter_graceful_shutdown()
+        grace = self._settings.listen.grace_seconds
+        await asyncio.gather(*(server.stop(grace) for server in self._servers))
+        self._servers.clear()
+        if self._app is not None:
+            await self._app.stop()
+            self._app = None
+
+    async def _listen(self, parts: Parts, access: Access) -> None:
+        listen = self._settings.listen
+        server = grpc.aio.server(
+            interceptors=chain(self._settings, access.keys),
+            options=[
+                ("grpc.max_receive_message_length", listen.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                # Two servers on one port would each get half of the calls.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        _add_services(server, parts)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        for name in SERVICES:
+            serving = parts.has_model or name != INFERENCE
+            await self._health.set(name, _SERVING if serving else _NOT_SERVING)
+        if listen.reflection:
+            reflection.enable_server_reflection(
+                (*SERVICES, reflection.SERVICE_NAME, "grpc.health.v1.Health"), server
+            )
+        self.address = _bind(server, listen.host, listen.port, access.credentials)
+        self._servers.append(server)
+        await server.start()
+        if listen.health_port is not None:
+            await self._listen_for_health(listen.host, listen.health_port, access.credentials)
+
+    async def _listen_for_health(
+        self, host: str, port: int, credentials: grpc.ServerCredentials | None
+    ) -> None:
+        server = grpc.aio.server(interceptors=[Decode()], options=[("grpc.so_reuseport", 0)])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self.health_address = _bind(server, host, port, credentials)
+        self._servers.append(server)
+        await server.start()
+
+
+def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> str:
+    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    try:
+        if credentials is None:
+            bound = server.add_insecure_port(f"{shown}:{port}")
+        else:
+            bound = server.add_secure_port(f"{shown}:{port}", credentials)
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise ConfigError(f"cannot listen on {shown}:{port}: the port is taken, or the address is not ours")
+    return f"{shown}:{bound}"
+
+
+def _add_services(server: grpc.aio.Server, parts: Parts) -> None:
+    settings, store, workers = parts.settings, parts.store, parts.workers
+    limits, top_k = settings.limits, settings.retrieval.top_k
+    spaces = Spaces(store, parts.revisions, workers)
+    facts = FactsServicer(
+        Reading(store, parts.retriever, parts.revisions, workers),
+        Writing(store),
+        Importing(store, workers, settings.store.import_rows),
+        Exporting(store, workers),
+        parts.tokens,
+        limits,
+        top_k,
+    )
+    reindexing = Reindexing(
+        store,
+        parts.indexer,
+        parts.operations,
+        workers,
+        pack=convert.reindex_metadata,
+        unpack=convert.reindexed_namespace,
+        result=lambda namespace: convert.pack(convert.namespace_message(spaces.read(namespace))),
+    )
+    inference = InferenceServicer(parts.answering, parts.scoring, Asks(limits, top_k))
+    namespaces = NamespacesServicer(spaces, reindexing, parts.tokens, limits)
+    operations = OperationsServicer(parts.operations, parts.tokens, limits)
+    facts_pb2_grpc.add_FactsServicer_to_server(facts, server)
+    inference_pb2_grpc.add_InferenceServicer_to_server(inference, server)
+    namespaces_pb2_grpc.add_NamespacesServicer_to_server(namespaces, server)
+    operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)
+
+
+async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
+    """Runs a server until SIGTERM or SIGINT, then drains it."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    server = Server(settings)
+    on_ready(await server.start())
+    await ended.wait()
+    _log.info("draining", grace_seconds=settings.listen.grace_seconds)
+    await server.stop()
+    _log.info("stopped")

@@ -1,0 +1,1 @@
+"""Thin: a message becomes a domain value, a command does the work, its result becomes a message."""
