@@ -40,6 +40,7 @@ def reference_logits(
     return torch.tanh(logits / cap) * cap if cap else logits
 
 
+@torch.no_grad()
 def reference_greedy(
     model: Any, ids: Sequence[int], adapter: Any, facts: Sequence[InjectedFact], tokens: int
 ) -> tuple[list[int], list[float]]:
