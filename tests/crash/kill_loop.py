@@ -1,0 +1,170 @@
+"""Kills a writer again and again at random moments and looks at what is left.
+
+    python -m tests.crash.kill_loop --kills 100 --seed 0
+
+The last line is one JSON object. Data and reports are kept where anything was wrong. `kill -9` shows what a
+crash of the process does, not what a power failure does; no failure in N kills bounds the rate to about 3/N.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from kb_store import failpoints
+from tests.crash.ledger import Ledger
+from tests.crash.verify import Findings, verify
+
+# How long a life lasts after the writer is ready; one in eight is cut off while it starts.
+_LONGEST_LIFE = 1.0
+_LONGEST_START = 2.0
+_STARTING = 0.125
+# A failpoint must be reached within this time, on a busy machine too.
+_PATIENCE = 120.0
+
+
+class Victim:
+    """A writer process and what it reported."""
+
+    def __init__(self, folder: Path, life: int, seed: int, failpoint: str = "") -> None:
+        environment = {**os.environ, failpoints.VARIABLE: failpoint}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.child", str(folder), str(life), str(seed)],
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self.lines: list[bytes] = []
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        if self._process.stdout is not None:
+            for line in self._process.stdout:
+                self.lines.append(line)
+                self._ready.set()
+        self._ready.set()
+
+    def wait_ready(self) -> None:
+        self._ready.wait(_PATIENCE)
+
+    def kill(self) -> None:
+        """-9, unless it fell by itself, which it must not have."""
+        self._process.send_signal(signal.SIGKILL)
+        self._end()
+
+    def wait_failpoint(self) -> None:
+        """Waits for the process to kill itself."""
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._end()
+            raise RuntimeError("the failpoint was not reached") from None
+        self._end()
+
+    def _end(self) -> None:
+        code = self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        if code != -signal.SIGKILL:
+            raise RuntimeError(f"the writer ended by itself with {code}")
+
+
+class KillLoop:
+    """Lives of one store, each ended by a kill and followed by a verification."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self.ledger = Ledger()
+        self.findings = Findings()
+        self.kills = 0
+        self._seed = seed
+        self._random = random.Random(seed)
+        self._revision = 0
+
+    def kill_once(self) -> list[str]:
+        """A kill at a random moment; what was found wrong."""
+        victim = Victim(self.folder, self.kills, self._seed)
+        if self._random.random() < _STARTING:
+            time.sleep(self._random.uniform(0, _LONGEST_START))
+        else:
+            victim.wait_ready()
+            time.sleep(self._random.uniform(0, _LONGEST_LIFE))
+        victim.kill()
+        return self._look(victim)
+
+    def kill_at(self, failpoint: str, passes: int = 1) -> list[str]:
+        """A kill at a named place."""
+        victim = Victim(self.folder, self.kills, self._seed, f"{failpoint}:{passes}")
+        victim.wait_failpoint()
+        return self._look(victim)
+
+    def _look(self, victim: Victim) -> list[str]:
+        with (self.folder / "reports.txt").open("ab") as reports:
+            reports.write(b"".join(victim.lines))
+        self.ledger.read(victim.lines)
+        found, self._revision = verify(self.folder, self.ledger, self._revision, self.kills)
+        self.kills += 1
+        for kind in ("lost", "phantom", "duplicate", "inconsistent"):
+            getattr(self.findings, kind).extend(getattr(found, kind))
+        return found.all()
+
+    def summary(self) -> dict[str, int | float]:
+        """Flat keys for the last line."""
+        found = self.findings
+        return {
+            "kills": self.kills,
+            "seed": self._seed,
+            "acknowledged": self.ledger.acknowledged,
+            "facts": len(self.ledger.states),
+            "lost": len(found.lost),
+            "phantom": len(found.phantom),
+            "duplicate": len(found.duplicate),
+            "inconsistent": len(found.inconsistent),
+            "failure_rate_below_95": round(3 / self.kills, 5) if self.kills else 1.0,
+        }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="kill_loop", description=__doc__.splitlines()[0] if __doc__ else None
+    )
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}, {arguments.kills} kills", file=sys.stderr)
+    folder = Path(tempfile.mkdtemp(prefix="interleaf-crash-"))
+    loop = KillLoop(folder, arguments.seed)
+    started = time.monotonic()
+    for number in range(1, arguments.kills + 1):
+        problems = loop.kill_once()
+        for problem in problems:
+            print(f"kill {number}: {problem}", file=sys.stderr)
+        if problems or number % 10 == 0:
+            acknowledged = loop.ledger.acknowledged
+            print(f"{number} kills, {acknowledged} acknowledged operations", file=sys.stderr, flush=True)
+        if problems:
+            break
+    failed = bool(loop.findings.all())
+    if failed:
+        print(f"data and reports are kept in {folder}", file=sys.stderr)
+    else:
+        shutil.rmtree(folder)
+    print(json.dumps({**loop.summary(), "seconds": round(time.monotonic() - started, 1)}))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
