@@ -28,17 +28,15 @@ def train(
     steps: Annotated[int, typer.Option(min=1)] = 600,
     seed: int = 0,
     exclude_pairs: Annotated[
-        str, typer.Option(help="File of subject<TAB>object lines never to train on.")
-    ] = "",
+        Path | None, typer.Option(help="File of subject<TAB>object lines never to train on.", exists=True)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Train an encoder for a model; about an hour on two cores for the default one."""
     from editors.kv.train import StepReport, TrainSettings
     from service.training import Recipe, train_encoder
 
-    recipe = Recipe(
-        model=model, train=replace(TrainSettings(), steps=steps, seed=seed), exclude_pairs=exclude_pairs
-    )
+    recipe = Recipe(model=model, train=replace(TrainSettings(), steps=steps, seed=seed))
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         start = progress.add_task("closed-form start", total=1.0)
@@ -48,13 +46,13 @@ def train(
             progress.update(start, description=what, completed=share)
 
         def on_step(report: StepReport) -> None:
-            parts = report.losses
-            text = f"step {report.step}  said {parts.said:.2f}  absent {parts.absent:.2f}  after {parts.after:.2f}"
+            parts = "  ".join(f"{name} {value:.2f}" for name, value in report.losses.items())
+            text = f"step {report.step}  {parts}"
             progress.update(task, description=text, completed=report.step + 1)
             if report.step % 20 == 0:
                 progress.console.print(f"{text}  {report.seconds:.1f} s", markup=False)
 
-        manifest = train_encoder(recipe, out, on_start, on_step)
+        manifest = train_encoder(recipe, out, exclude_pairs, on_start, on_step)
     if as_json:
         typer.echo(json.dumps(manifest["figures"]))
     else:

@@ -6,19 +6,15 @@ from collections.abc import Callable, Sequence
 
 from editors.kv.contract import Evidence, FactText
 from kb_store.contract import Embedder
+from kb_store.keys import key_text, query_text
 from kb_store.scoring import Candidate, Question
-
-
-def key_text(relation: str, subject: str) -> str:
-    """What is embedded for a fact."""
-    return f"{relation} of {subject}"
 
 
 def scorer(embedder: Embedder) -> Callable[[Sequence[str], Sequence[FactText]], list[list[Evidence]]]:
     """Evidence for every fact, per prompt, as `Retriever` would find it."""
 
     def score(prompts: Sequence[str], facts: Sequence[FactText]) -> list[list[Evidence]]:
-        asked = embedder.embed(prompts)
+        asked = embedder.embed([query_text(prompt) for prompt in prompts])
         known = embedder.embed([key_text(fact.relation, fact.subject) for fact in facts])
         dense = (asked @ known.T).clip(0.0, 1.0)
         candidates = [Candidate(fact.subject, fact.relation) for fact in facts]

@@ -24,8 +24,9 @@ from editors.kv.train import StepReport, TrainSettings, train
 from editors.kv.world import RealRelation, World
 from engines.architectures import spec_for
 from engines.embedder import MiniLMEmbedder
-from engines.models import load_model, model_digest, resolve_model
-from kb_store import factbank
+from engines.models import file_digest, load_model, model_digest, resolve_model
+from kb_store.factbank import digest as facts_digest
+from kb_store.factbank import load_facts_with_relation, read_pairs, relations
 from service.evidence import scorer
 
 # Relative depths at which facts are attended to; on 30 layers: 14, 17, 20, 22-28.
@@ -41,24 +42,26 @@ class Recipe:
     start: StartSettings = field(default_factory=StartSettings)
     evaluation_problems: int = 8
     evaluation_seed: int = 1
-    # Facts of the built-in bank that an evaluation set also holds, left out: "subject<TAB>object" lines.
-    exclude_pairs: str = ""
 
 
 def train_encoder(
     recipe: Recipe,
     folder: Path,
+    exclude_pairs: Path | None = None,
     on_start: Callable[[str, float], None] = lambda what, share: None,
     on_step: Callable[[StepReport], None] = lambda report: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Trains (or goes on with what `folder/run` holds), evaluates, and writes the encoder to `folder`."""
+    """Trains (or goes on with what `folder/run` holds), evaluates, and writes the encoder to `folder`.
+
+    `exclude_pairs`: a file of "subject<TAB>object" lines that an evaluation set holds: never trained on.
+    """
     began = time.time()
     path = resolve_model(recipe.model)
     model, tokenizer = load_model(path, dtype=torch.float32)
     embedder = MiniLMEmbedder.load()
     bank = load_phrases()
-    world = World(bank, tokenizer, real_relations(recipe.exclude_pairs))
+    world = World(bank, tokenizer, real_relations(exclude_pairs))
     score = scorer(embedder)
     encoder = KVEncoder(encoder_shape(model))
     torch.manual_seed(recipe.train.seed)
@@ -98,7 +101,10 @@ def train_encoder(
         "calibration": {"grounded_threshold": figures["grounded_threshold"]},
         "figures": figures,
         "recipe": asdict(recipe),
-        "data": {"phrases": bank.digest, "facts": factbank.digest(), "embedder": embedder.digest},
+        "data": {"phrases": bank.digest, "facts": facts_digest(), "embedder": embedder.digest},
+        "excluded_pairs": {"count": len(read_pairs(exclude_pairs)), "sha256": file_digest(exclude_pairs)}
+        if exclude_pairs
+        else None,
         "run": {
             "steps": len(curve),
             "minutes": round((time.time() - began) / 60, 1),
@@ -127,20 +133,18 @@ def encoder_shape(model: Any) -> EncoderConfig:
     )
 
 
-def real_relations(exclude_pairs: str = "") -> list[RealRelation]:
-    """The built-in facts, grouped by relation, without those of an evaluation set."""
-    excluded: set[tuple[str, ...]] = set()
-    if exclude_pairs:
-        lines = Path(exclude_pairs).read_text(encoding="utf-8").splitlines()
-        excluded = {tuple(line.split("\t")) for line in lines if line}
+def real_relations(exclude_pairs: Path | None = None) -> list[RealRelation]:
+    """The built-in facts by relation, with how people speak of them, without those of an evaluation set."""
+    excluded = read_pairs(exclude_pairs) if exclude_pairs else frozenset()
     found: dict[str, list[tuple[str, str]]] = {}
-    for content in factbank.load_facts():
-        if (content.subject, content.object) not in excluded:
-            found.setdefault(content.relation, []).append((content.subject, content.object))
+    for info, content in load_facts_with_relation(exclude_pairs=excluded):
+        found.setdefault(info.relation_id, []).append((content.subject, content.object))
     return [
-        RealRelation(info.name, tuple(Phrasing(text) for text in info.phrasings), tuple(found[info.name]))
-        for info in factbank.relations()
-        if info.name in found
+        RealRelation(
+            info.name, tuple(Phrasing(text) for text in info.templates), tuple(found[info.relation_id])
+        )
+        for info in relations()
+        if info.relation_id in found
     ]
 
 

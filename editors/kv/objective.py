@@ -27,6 +27,9 @@ class Weights:
     attention: float = 0.05  # look at the right token
 
 
+REPORTED = ("said", "absent", "after", "attention")
+
+
 @dataclass(frozen=True, slots=True)
 class Losses:
     """The parts, each a mean; `total` is weighted."""

@@ -40,6 +40,16 @@ class Problem:
     facts: tuple[FactText, ...]
     questions: tuple[Question, ...]
 
+    def halves(self) -> tuple[Problem, ...]:
+        """The short questions and the long ones: less padding when each runs by itself."""
+        ordered = sorted(
+            self.questions, key=lambda question: len(question.prompt) + len(question.continuation)
+        )
+        middle = len(ordered) // 2
+        return tuple(
+            Problem(self.facts, tuple(part)) for part in (ordered[:middle], ordered[middle:]) if part
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Laid:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from editors.kv.contract import FactText
 from editors.kv.encoder import KVEncoder
 from editors.kv.features import FactFeatures, read_features
-from editors.kv.objective import Losses, Weights, losses
+from editors.kv.objective import REPORTED, Weights, losses
 from editors.kv.problems import Problem, Scorer
 from editors.kv.storage import write_tensors, write_text
 
@@ -40,7 +40,7 @@ class StepReport:
     """Where the training stands."""
 
     step: int
-    losses: Losses
+    losses: dict[str, float]  # the parts named in REPORTED
     seconds: float
 
 
@@ -82,13 +82,17 @@ def train(
             features = read_features(
                 model, tokenizer, facts, encoder.config.layers, encoder.config.late_layer
             )
-        parts = losses(encoder, model, tokenizer, problem, scorer, settings.weights, features)
-        parts.total.backward()  # type: ignore[no-untyped-call]
+        parts = []
+        for half in problem.halves():
+            part = losses(encoder, model, tokenizer, half, scorer, settings.weights, features)
+            (part.total / 2).backward()  # type: ignore[no-untyped-call]
+            parts.append(part)
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), settings.clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        curve.append({"step": step, "said": parts.said, "absent": parts.absent, "after": parts.after})
-        on_step(StepReport(step, parts, time.perf_counter() - started))
+        means = {name: sum(getattr(part, name) for part in parts) / len(parts) for name in REPORTED}
+        curve.append({"step": step, **means})
+        on_step(StepReport(step, means, time.perf_counter() - started))
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
             _checkpoint(encoder, optimiser, folder, step + 1, curve)
     encoder.eval().requires_grad_(False)
