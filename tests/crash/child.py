@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +45,14 @@ class Lane:
         self._count = 0
 
     def run(self) -> None:
+        try:
+            self._work()
+        except BaseException:
+            # The parent takes any end but its own kill for a failure.
+            traceback.print_exc()
+            os._exit(1)
+
+    def _work(self) -> None:
         while True:
             operation = self._next()
             report(operation.line())
