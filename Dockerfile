@@ -26,12 +26,13 @@ RUN useradd --create-home --uid 10001 interleaf && mkdir /data && chown interlea
 COPY --from=build /app /app
 ENV PATH=/app/.venv/bin:$PATH \
     INTERLEAF_CACHE=/app/cache \
-    INTERLEAF_DATA_DIR=/data \
+    INTERLEAF_STORE__DATA_DIR=/data \
     HF_HUB_OFFLINE=1
 USER interleaf
 VOLUME /data
 EXPOSE 7421
 STOPSIGNAL SIGTERM
-# Inside a container loopback reaches nobody: give INTERLEAF_SERVER__HOST=0.0.0.0 together with a certificate,
-# a key and an API key file, or share the host's network. Without them any other address is refused.
+# Inside a container loopback reaches nobody: give INTERLEAF_LISTEN__HOST=0.0.0.0 together with a certificate, a
+# key and a file of API keys (INTERLEAF_SECURITY__*), or share the host's network. Without them any other address
+# is refused.
 ENTRYPOINT ["interleaf", "serve"]
