@@ -78,10 +78,19 @@ def _wait_for(process: subprocess.Popen[str], output: _Output, seconds: float) -
 
 
 @contextmanager
-def running_server(*, seconds: float = 300) -> Iterator[str]:
+def running_server(*options: str, seconds: float = 300) -> Iterator[str]:
     """Starts a server with an empty store, gives its address, and stops it."""
     with tempfile.TemporaryDirectory(prefix="interleaf-demo-") as folder:
-        arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir", str(Path(folder) / "data")]
+        arguments = [
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--data-dir",
+            str(Path(folder) / "data"),
+            *options,
+        ]
         process = subprocess.Popen(
             [sys.executable, "-m", "interleaf.cli", *arguments],
             stdout=subprocess.PIPE,
