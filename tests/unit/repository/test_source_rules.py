@@ -1,0 +1,122 @@
+"""Rules for the source that ruff and mypy do not check: size, layers, nothing that runs what it loads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PRODUCT = ("interleaf", "service", "kb_store", "engines", "editors", "circuits", "bench", "scripts")
+GENERATED = ROOT / "interleaf" / "v1"
+MAX_LINES = 400
+
+# Loading with any of these runs code that the file carries.
+UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+UNSAFE_CALLS = {"torch.load", "np.load_pickle", "eval", "exec", "yaml.load", "yaml.unsafe_load"}
+UNSAFE_OPTIONS = {"trust_remote_code", "allow_pickle"}
+
+
+def sources(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if GENERATED not in path.parents:
+                yield path
+
+
+def unsafe(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and name of everything that may run what it loads."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.partition(".")[0] in UNSAFE_MODULES:
+                    yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if module.partition(".")[0] in UNSAFE_MODULES:
+                yield node.lineno, module
+            for alias in node.names:
+                if f"{module}.{alias.name}" in UNSAFE_CALLS:
+                    yield node.lineno, f"{module}.{alias.name}"
+        elif isinstance(node, ast.Call):
+            if ast.unparse(node.func) in UNSAFE_CALLS:
+                yield node.lineno, ast.unparse(node.func)
+            for keyword in node.keywords:
+                off = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                if keyword.arg in UNSAFE_OPTIONS and not off:
+                    yield node.lineno, keyword.arg
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {
+        path.relative_to(ROOT): path.read_text(encoding="utf-8").count("\n")
+        for path in sources(*PRODUCT, "tests")
+    }
+    assert len(lengths) > 50
+    assert {str(path): length for path, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_nothing_runs_what_it_loads() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in sources(*PRODUCT)
+        for line, name in unsafe(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "import pickle as p",
+        "from pickle import loads",
+        "from torch import load",
+        "torch.load(path)",
+        "torch.load(path, weights_only=True)",
+        "np.load(path, allow_pickle=True)",
+        "AutoModel.from_pretrained(name, trust_remote_code=flag)",
+        "exec(text)",
+    ],
+)
+def test_the_rule_sees_what_it_forbids(code: str) -> None:
+    assert list(unsafe(ast.parse(code)))
+
+
+def test_the_rule_lets_pass_what_is_harmless() -> None:
+    code = "np.load(path, allow_pickle=False); json.load(file); safetensors.torch.load_file(path)"
+    assert list(unsafe(ast.parse(code))) == []
+
+
+def test_asserts_check_tests_only() -> None:
+    """They are gone under `python -O`, so nothing may rest on them."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources(*PRODUCT)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assert)
+    ]
+    assert found == []
+
+
+def test_layers_hold() -> None:
+    program = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run(
+        [program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_package_is_shipped() -> None:
+    """A folder with modules but without __init__.py would be missing from a wheel."""
+    folders = {
+        path.parent for path in sources("interleaf", "service", "kb_store", "engines", "editors", "circuits")
+    }
+    assert (
+        sorted(str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists())
+        == []
+    )
