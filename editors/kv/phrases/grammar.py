@@ -2,8 +2,8 @@
 
 A pattern is a text with slots. `{word}` is drawn from the pattern group or the list of that name (inside a group of
 the same name: from the list, so that a group may extend its list). `{lo-hi}` is a whole number, `{~lo-hi}` one with
-evenly spread magnitude; a Python format may follow, as in `{1-12:02}` or `{~100-100000:,}`. `{letter}`, `{roman}`,
-`{ordinal}` are what they say.
+evenly spread magnitude; a Python format may follow, as in `{1-12:02}` or `{~100-100000:,}`. `{letter}`,
+`{lower_letter}`, `{roman}` and `{ordinal}` are what they say.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def _ordinal(rng: random.Random) -> str:
 
 _SPECIAL: dict[str, Callable[[random.Random], str]] = {
     "letter": lambda rng: rng.choice(string.ascii_uppercase),
+    "lower_letter": lambda rng: rng.choice(string.ascii_lowercase),
     "roman": lambda rng: rng.choice(_ROMAN),
     "ordinal": _ordinal,
 }

@@ -31,6 +31,11 @@ def load() -> PhraseBank:
         for name, table in content.items()
     )
     spoken = tables["spoken.toml"]
+    patterns = {
+        kind: group
+        for file in ("patterns_names.toml", "patterns_values.toml")
+        for kind, group in tables[file].items()
+    }
     lists = {
         name: _listed(values)
         for file in ("names.toml", "objects.toml", "things.toml")
@@ -41,7 +46,7 @@ def load() -> PhraseBank:
         frames=tuple(_phrasing(entry) for entry in spoken["frames"]),
         continuations=tuple(spoken["continuations"]),
         sentences=tuple(spoken["sentences"]),
-        grammar=Grammar(lists, tables["patterns.toml"]),
+        grammar=Grammar(lists, patterns),
         digest=_digest(files),
     )
     _check(bank)
