@@ -35,7 +35,7 @@ class EngineSettings:
     max_queue: int = 256  # requests that wait; more are refused
     max_context: int | None = None  # prompt and answer; None: what the model knows
     prefill_tokens: int = 4096  # prompt tokens read in one forward (one longer prompt is read alone)
-    threads: int | None = None  # of torch, for this engine's worker; None: torch's own choice
+    threads: int | None = None  # of torch, for the whole process; None: left as it is
 
 
 class TransformersEngine:
@@ -56,6 +56,8 @@ class TransformersEngine:
         digest: str | None = None,
     ) -> None:
         self._settings = settings or EngineSettings()
+        if self._settings.threads:
+            torch.set_num_threads(self._settings.threads)
         self._spec: ModelSpec = require_injectable(model) if adapter else spec_for(model)
         self._model, self._tokenizer, self._adapter = model, tokenizer, adapter
         self._name, self._digest = name, digest or model_digest(model)
@@ -213,8 +215,6 @@ class TransformersEngine:
     # What follows runs on the worker.
 
     def _work(self) -> None:
-        if self._settings.threads:
-            torch.set_num_threads(self._settings.threads)
         try:
             while self._wait_for_work():
                 self._run_call()

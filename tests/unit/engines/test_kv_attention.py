@@ -117,6 +117,22 @@ def test_decoding_with_the_library_cache_equals_the_reference(kind: str) -> None
         assert [float(step[row]) for step in scores] == pytest.approx(wanted, abs=TOLERANCE)
 
 
+@torch.inference_mode()
+def test_half_precision_stays_close_and_keeps_rows_without_facts(kind: str) -> None:
+    model = tiny_model(kind)
+    adapter = RandomAdapter.of(model)
+    batch = KVBatch.pack(mixed_facts(adapter), adapter.layers)
+    with inject(model, adapter, batch):
+        wanted = forward(model, PROMPTS)[:, -1].log_softmax(-1)
+    model.to(torch.bfloat16)
+    plain = forward(model, PROMPTS)
+    with inject(model, adapter, batch):
+        logits = forward(model, PROMPTS)
+    assert logits.dtype is torch.bfloat16
+    assert torch.equal(logits[1], plain[1])
+    assert (logits[:, -1].float().log_softmax(-1) - wanted).abs().mean() < 0.3
+
+
 def test_gradients_equal_those_of_the_reference(kind: str) -> None:
     model = tiny_model(kind)
     prompt = PROMPTS[0]
