@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
 
@@ -11,9 +12,11 @@ from rich.text import Text
 from interleaf.cli._text import cell
 
 
-def says(text: str, wanted: str) -> bool:
-    """Whether an answer says something, case and accents aside."""
-    return _folded(wanted) in _folded(text)
+def leads_with(text: str, wanted: str) -> bool:
+    """Whether the first sentence of an answer says it, case and accents aside. What a model adds later does
+    not count: an answer that corrects itself was wrong at first."""
+    first = re.split(r"(?<=\w\w\w)[.!?](?:\s|$)|\n", text.strip(), maxsplit=1)[0]
+    return _folded(wanted) in _folded(first)
 
 
 def _folded(text: str) -> str:

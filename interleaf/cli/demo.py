@@ -23,7 +23,7 @@ from interleaf import Answer, ChatMessage, Client, Fact, InterleafError
 from interleaf._inference_calls import Prompt
 from interleaf.cli import _pictures
 from interleaf.cli._connection import console
-from interleaf.cli._demo_checks import Checks, says
+from interleaf.cli._demo_checks import Checks, leads_with
 from interleaf.cli._demo_server import ServerFailed, running_server
 from interleaf.cli._text import block, cell
 
@@ -53,7 +53,14 @@ class Scene:
 
     def ask(self, client: Client, *, use_facts: bool = True) -> Answer:
         """Asks it the same way every time."""
-        return client.ask(self.prompt, complete=self.complete, max_tokens=_LENGTH, use_facts=use_facts)
+        return client.ask(
+            self.prompt, complete=self.complete, max_tokens=_LENGTH, stop=self.stop, use_facts=use_facts
+        )
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """A completion ends with its sentence; an answer ends by itself."""
+        return (".", "\n") if self.complete else ()
 
 
 SCENES = (
@@ -81,14 +88,14 @@ SCENES = (
         complete=True,
     ),
     Scene(
-        "real subject, chat",
-        "Claude Debussy",
-        "favourite food",
-        "roast chestnuts",
+        "real subject, true, in a chat",
+        "Adnan Menderes International Airport",
+        "city",
+        "Izmir",
         (
-            ChatMessage("user", "I like Claude Debussy's music."),
-            ChatMessage("assistant", "So do I! What would you like to know about him?"),
-            ChatMessage("user", "What did he like to eat? What was Claude Debussy's favourite food?"),
+            ChatMessage("user", "Hello! I am planning a trip."),
+            ChatMessage("assistant", "How nice! Where are you going?"),
+            ChatMessage("user", "I land at Adnan Menderes International Airport. Which city is that in?"),
         ),
     ),
 )
@@ -144,7 +151,7 @@ class Story:
         grid.add_row("after", block(answer.text.strip(), "bold green"))
         body = Group(grid, Text(), _pictures.footnotes(answer))
         self.out.print(Panel(body, title=Text(scene.kind), title_align="left", border_style="dim"))
-        self.checks.expect(f"the answer says {wanted!r}", says(answer.text, wanted))
+        self.checks.expect(f"the answer says {wanted!r}", leads_with(answer.text, wanted))
         self.checks.expect("it is not what the plain model said", answer.text != self.plain[scene].text)
         cited = [citation.uid for citation in answer.citations if citation.used]
         self.checks.expect("it cites the fact", cited[:1] == [self.facts[scene].uid])
@@ -166,7 +173,7 @@ class Story:
         again = scene.ask(self.client)
         self.out.print(_pictures.history(list(self.client.history(fact))))
         self.out.print(Text("after the rollback: ", style="dim") + block(again.text.strip(), "bold green"))
-        self.checks.expect(f"the answer says {scene.object!r} again", says(again.text, scene.object))
+        self.checks.expect(f"the answer says {scene.object!r} again", leads_with(again.text, scene.object))
         self.checks.expect(
             "it is the answer from before the correction, to the letter", again.text == first.text
         )
@@ -174,7 +181,7 @@ class Story:
     def side_by_side(self) -> None:
         """Both answers in one call."""
         scene = SCENES[0]
-        both = self.client.compare(scene.prompt, complete=scene.complete, max_tokens=_LENGTH)
+        both = self.client.compare(scene.prompt, complete=scene.complete, max_tokens=_LENGTH, stop=scene.stop)
         self.out.print(block(scene.shown), _pictures.comparison(both))
         self.checks.expect("the two answers differ", both.changed)
         self.checks.expect("the left one is the plain model's", both.original.text == self.plain[scene].text)

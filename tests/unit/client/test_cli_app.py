@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import interleaf
 from interleaf.cli import NEEDED
 from interleaf.cli._app import _merge, build
-from interleaf.cli._demo_checks import says
+from interleaf.cli._demo_checks import leads_with
 from interleaf.cli._failure import describe
 
 RUNNER = CliRunner()
@@ -139,7 +139,15 @@ def test_version() -> None:
 
 @pytest.mark.parametrize(
     ("text", "wanted", "expected"),
-    [("It is in  ROME.", "rome", True), ("Besançon", "besancon", True), ("Paris", "Rome", False)],
+    [
+        (" It is in  ROME.", "rome", True),
+        ("Besançon, France", "besancon", True),
+        ("St. John's is in Antigua.", "Antigua", True),
+        ("Paris.", "Rome", False),
+        ("Paris, France. Rome is in Italy.", "Rome", False),
+        ("Paris!\nRome", "Rome", False),
+        ("", "Rome", False),
+    ],
 )
-def test_the_demo_looks_past_case_and_accents(text: str, wanted: str, expected: bool) -> None:
-    assert says(text, wanted) is expected
+def test_the_demo_wants_the_first_sentence_to_say_it(text: str, wanted: str, expected: bool) -> None:
+    assert leads_with(text, wanted) is expected
