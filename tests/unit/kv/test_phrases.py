@@ -81,6 +81,7 @@ def test_phrasings_name_the_subject_and_end_where_the_object_begins(bank: Phrase
             assert "{a}" not in text.removesuffix("{a}"), text
             assert phrasing.text == phrasing.text.rstrip(), text
             assert phrasing.chat or phrasing.text, relation.name
+            assert phrasing.text.split()[-1:] not in (["a"], ["an"]), text  # {a} knows which
 
 
 def test_most_phrasings_do_not_name_the_relation(bank: PhraseBank) -> None:
