@@ -218,3 +218,14 @@ def test_namespaces(interleaf: Command) -> None:
 def test_without_a_model_a_question_is_refused_in_a_sentence(interleaf: Command) -> None:
     assert "without a model" in interleaf("ask", "Who?", code=1)
     assert "without a model" in interleaf("compare", "Who?", code=1)
+
+
+@pytest.mark.slow
+def test_the_builtin_facts_go_in_whole_and_a_second_time_change_nothing(interleaf: Command) -> None:
+    first = interleaf.json("facts", "import", "--builtin")
+    assert first["rows_written"] >= 10_000
+    assert (first["rows_failed"], first["rows_unchanged"]) == (0, 0)
+    second = interleaf.json("facts", "import", "--builtin")
+    assert (second["rows_written"], second["rows_unchanged"]) == (0, first["rows_written"])
+    hit = interleaf.json("facts", "search", "What is the capital of Mongolia?", "-k", "1")
+    assert hit["fact"]["object"] == "Ulaanbaatar"
