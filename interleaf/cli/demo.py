@@ -6,14 +6,17 @@ not makes the demo fail.
 
 from __future__ import annotations
 
+import argparse
+import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
@@ -29,6 +32,7 @@ from interleaf.cli._text import block, cell
 
 _LENGTH = 24
 _REPEATS = 5
+_PICTURE_WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +110,9 @@ UNRELATED = "Why do leaves fall in autumn?"
 class Story:
     """The demo, told in order. Each step shows what happens and checks that it did."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, out: Console) -> None:
         self.client = client
-        self.out = console()
+        self.out = out
         self.checks = Checks(self.out)
         self.plain: dict[Scene, Answer] = {}
         self.facts: dict[Scene, Fact] = {}
@@ -224,20 +228,26 @@ def _triple(fact: Fact) -> Text:
     return Text(" · ", style="dim").join((cell(fact.subject), cell(fact.relation), cell(fact.object, "bold")))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Runs the demo; 0 when everything came out as it should."""
+    parser = argparse.ArgumentParser(prog="python -m interleaf.cli.demo", description=__doc__)
+    parser.add_argument("--svg", type=Path, help="also draw what is printed, as a picture for documents")
+    picture: Path | None = parser.parse_args(arguments).svg
     out, err = console(), console(stderr=True)
+    if picture is not None:
+        out.record, out.width = True, _PICTURE_WIDTH
     out.print(
         Panel(Text("Interleaf: facts in the attention of a frozen model", style="bold"), border_style="cyan")
     )
     begin = time.perf_counter()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the server ends with us
     with ExitStack() as stack:
         try:
             with err.status("starting the server (it loads the model)"):
                 address = stack.enter_context(running_server())
             client = stack.enter_context(Client(address, namespace="demo"))
             client.ensure_namespace()
-            story = Story(client)
+            story = Story(client, out)
             story.tell()
         except ServerFailed as error:
             err.print(block(f"{error}\n{error.log}", "red"))
@@ -247,8 +257,10 @@ def main() -> int:
             return 1
     out.print()
     out.print(story.checks.summary(), Text(f"{time.perf_counter() - begin:.0f} s in all.", style="dim"))
+    if picture is not None:
+        out.save_svg(str(picture), title="make demo")
     return 1 if story.checks.failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
