@@ -66,9 +66,9 @@ class Supply:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
     bench = Bench("store", description=__doc__ or "", argv=argv)
-    rounds = 8 if bench.full else 4
-    creates = {1: 150, 8: 600, 64: 1200}
-    imported = 100_000 if bench.full else 20_000
+    rounds = 8 if bench.full else 3
+    creates = {1: 100, 8: 400, 64: 800}
+    imported = 100_000 if bench.full else 10_000
     searchable = 4_000 if bench.full else 600
     supply = Supply(bench.seed, rounds * (2 * sum(creates.values()) + searchable) + 3 * imported)
     embedder = MiniLMEmbedder.load()

@@ -15,6 +15,7 @@ import grpc
 
 from interleaf.v1 import facts_pb2, facts_pb2_grpc, namespaces_pb2, namespaces_pb2_grpc
 from kb_store.model import Content
+from service import logs
 from service.config import Settings, load
 from service.server import serve
 
@@ -92,5 +93,12 @@ def _settings(folder: Path) -> Settings:
     )
 
 
+def _main() -> None:
+    settings = _settings(Path(sys.argv[1]))
+    # Standard output is for the address alone.
+    logs.configure(settings.log)
+    asyncio.run(serve(settings, lambda address: print(address, flush=True)))
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(_settings(Path(sys.argv[1])), lambda address: print(address, flush=True)))
+    _main()

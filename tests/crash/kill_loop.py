@@ -25,8 +25,10 @@ from kb_store import failpoints
 from tests.crash.ledger import Ledger
 from tests.crash.verify import Findings, verify
 
-# How long a life lasts after the writer is ready; one in eight is cut off while it starts.
-_LONGEST_LIFE = 1.0
+# A life is measured in lines reported (two for each operation), whatever the speed of the machine, and ends
+# a little after the last of them, at no particular place. One in eight is cut off while the writer starts.
+_LONGEST_LIFE = 400
+_LINGERING = 0.05
 _LONGEST_START = 2.0
 _STARTING = 0.125
 # A failpoint must be reached within this time, on a busy machine too.
@@ -44,19 +46,25 @@ class Victim:
             env=environment,
         )
         self.lines: list[bytes] = []
-        self._ready = threading.Event()
+        self._news = threading.Condition()
+        self._ended = False
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         if self._process.stdout is not None:
             for line in self._process.stdout:
-                self.lines.append(line)
-                self._ready.set()
-        self._ready.set()
+                with self._news:
+                    self.lines.append(line)
+                    self._news.notify()
+        with self._news:
+            self._ended = True
+            self._news.notify()
 
-    def wait_ready(self) -> None:
-        self._ready.wait(_PATIENCE)
+    def wait_lines(self, count: int) -> None:
+        """Until so many lines were reported."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or len(self.lines) >= count, _PATIENCE)
 
     def kill(self) -> None:
         """-9, unless it fell by itself, which it must not have."""
@@ -100,8 +108,8 @@ class KillLoop:
         if self._random.random() < _STARTING:
             time.sleep(self._random.uniform(0, _LONGEST_START))
         else:
-            victim.wait_ready()
-            time.sleep(self._random.uniform(0, _LONGEST_LIFE))
+            victim.wait_lines(self._random.randint(1, _LONGEST_LIFE))
+            time.sleep(self._random.uniform(0, _LINGERING))
         victim.kill()
         return self._look(victim)
 
