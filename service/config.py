@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -271,7 +272,9 @@ def load(config: Path | None = None, overrides: dict[str, dict[str, Any]] | None
         return Settings.model_construct(**{name: getattr(found, name) for name in Settings.model_fields})
     except ValidationError as error:
         raise ConfigError(_sentences(error)) from None
-    except ValueError as error:  # a file that is not TOML, a variable that is not JSON
+    except TOMLDecodeError as error:
+        raise ConfigError(f"{config}: {error}") from None
+    except ValueError as error:  # a variable that is not JSON
         raise ConfigError(str(error)) from None
 
 
