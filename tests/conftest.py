@@ -1,4 +1,10 @@
+"""Settings of every test."""
+
 import os
+
+# One thread each: the tests run in as many processes as there are cores, and threads that wait for each other on a
+# busy machine are forty times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, settings
 
