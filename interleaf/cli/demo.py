@@ -240,7 +240,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         Panel(Text("Interleaf: facts in the attention of a frozen model", style="bold"), border_style="cyan")
     )
     begin = time.perf_counter()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the server ends with us
+    for number in (signal.SIGTERM, signal.SIGINT):  # the server ends with us
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     with ExitStack() as stack:
         try:
             with err.status("starting the server (it loads the model)"):
@@ -256,7 +257,8 @@ def main(arguments: Sequence[str] = ()) -> int:
             err.print(block(f"{error.code}: {error.message}", "bold red"))
             return 1
     out.print()
-    out.print(story.checks.summary(), Text(f"{time.perf_counter() - begin:.0f} s in all.", style="dim"))
+    out.print(story.checks.summary())
+    out.print(Text(f"{time.perf_counter() - begin:.0f} s in all.", style="dim"))
     if picture is not None:
         out.save_svg(str(picture), title="make demo")
     return 1 if story.checks.failed else 0
