@@ -62,7 +62,7 @@ class QueueRules(Rules):
         store.on_commit(fails)
         store.on_commit(listens)
         create(store)
-        assert heard.wait(10)
+        assert heard.wait(60)
         assert seen[0] >= 1
 
     def test_operations_are_kept(self, store: Store, harness: Harness, clock: Clock) -> None:

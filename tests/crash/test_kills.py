@@ -11,6 +11,9 @@ from tests.crash.kill_loop import KillLoop
 from tests.crash.ledger import Ledger, Operation, State
 from tests.crash.verify import Findings, _compare
 
+# Generous, for machines that are busy with other things.
+pytestmark = pytest.mark.timeout(1800)
+
 FAILPOINTS = (
     "index.after_file_fsync",
     "index.after_file_rename",

@@ -30,6 +30,9 @@ from kb_store.model import (
 from kb_store.sql import SqlStore, open_store
 from tests.property.store_model import MULTI_VALUED, Model, Refused
 
+# Generous, for machines that are busy with other things.
+pytestmark = pytest.mark.timeout(1800)
+
 NS = "ns"
 SUBJECTS = st.sampled_from(["Anna", "anna", "Zoë"])
 RELATIONS = st.sampled_from(["employer", MULTI_VALUED])
