@@ -142,13 +142,13 @@ class Indexer:
                 return False
 
     def wait_caught_up(self, timeout: float) -> bool:
-        """Whether everything that is durable now became searchable in time, rebuilds included."""
+        """Whether everything that is durable now became searchable in time, repairs at start included."""
         deadline = time.monotonic() + timeout
         newest = self._store.last_sequence()
         while True:
             with self._news:
                 applied = self._applied
-            if applied >= newest and not self._index.damaged:
+            if applied >= newest and not self._unchecked and not self._index.damaged:
                 return True
             if not self._wait_news(applied, deadline):
                 return False
@@ -304,10 +304,13 @@ class Indexer:
         ]
         if self.lag():  # facts changed while they were counted
             return
-        self._unchecked = False
         for namespace in wrong:
             _log.warning("the index of a namespace disagrees with the database: it is made again")
+            self._index.distrust(namespace)
             self._asked.append(Rebuild(namespace))
+        with self._news:
+            self._unchecked = False
+            self._news.notify_all()
 
     def _save(self, *, always: bool) -> None:
         total = sum(self._index.count(namespace) for namespace in self._index.namespaces())

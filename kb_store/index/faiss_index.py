@@ -156,6 +156,11 @@ class FaissIndex:
             self._changed.add(namespace)
             self.damaged -= {namespace}
 
+    def distrust(self, namespace: str) -> None:
+        """Notes that the namespace must be rebuilt; until then it is searched as it is."""
+        with self._lock:
+            self.damaged |= {namespace}
+
     def restart_at(self, sequence: int, namespaces: Iterable[str]) -> None:
         """Forgets everything. These namespaces, as they are in SQL after this sequence, are to be rebuilt; until
         they are, a saved manifest says so."""

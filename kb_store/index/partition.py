@@ -76,7 +76,10 @@ class Partition:
             return self._figures()
 
     def _figures(self) -> Figures:
-        kind = "IDMap2,Flat" if self.exact else f"IVF{self._index.nlist},{self.settings.storage}"
+        kind = "IDMap2,Flat"
+        if not self.exact:
+            storage = "Flat" if isinstance(self._index, faiss.IndexIVFFlat) else "SQ8"
+            kind = f"IVF{self._index.nlist},{storage}"
         return Figures(kind, len(self._rows), self._probes, self._recall, self._built_for)
 
     def __len__(self) -> int:

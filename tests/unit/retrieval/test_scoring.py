@@ -1,0 +1,140 @@
+"""Which names and relations a text speaks of."""
+
+from __future__ import annotations
+
+import pytest
+
+from kb_store.scoring import CONTAINED, Candidate, Question, relation_cover, subject_cover
+from kb_store.words import stem
+
+NAMED = 0.95  # what the encoder's prior takes for named
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("The employer of Anna Keller is", "Anna Keller"),
+        ("Anna Keller's employer is", "Anna Keller"),
+        ("ANNA KELLER’S employer is", "anna keller"),
+        ("zoe muller lives in", "Zoë Müller"),
+        ("Zoë Müller lives in", "Zoe Muller"),
+        ("Ask O'Neill!", "O’Neill"),
+        ("Jean Luc Picard commands", "Jean-Luc Picard"),
+        ("When was (Falcon 7) launched?", "Falcon 7"),
+        ("J.R.R. Tolkien wrote", "J. R. R. Tolkien"),
+        ("JRR Tolkien wrote", "J. R. R. Tolkien"),
+        ("東京の人口は", "東京"),
+        ("The US capital is", "US"),
+        ("C++ was designed by", "C++"),
+        ("🙂 means", "🙂"),
+    ],
+)
+def test_a_whole_name_covers_fully(text: str, subject: str) -> None:
+    assert subject_cover(text, subject) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("The Kellers live in", "The Keller"),
+        ("Two Falcons fly", "Falcon"),
+        ("Norwind Shipping sails to", "Norwind Shipping Ltd."),
+        ("Beatles albums:", "The Beatles"),
+        ("Keller, Anna: employer", "Anna Keller"),
+        ("Anna Maria Keller works for", "Anna Keller"),
+    ],
+)
+def test_a_name_in_another_form_still_counts_as_named(text: str, subject: str) -> None:
+    assert NAMED <= subject_cover(text, subject) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("Anna Kellermann works for", "Anna Keller"),
+        ("Anne Keller works for", "Anna Keller"),
+        ("Falcon 9 was launched", "Falcon 7"),
+        ("Anna Weber and her old friend Paul Keller", "Anna Keller"),
+        ("a sun rises over London", "The Sun"),
+        ("tell us about it", "US"),
+        ("tell us about it", "It"),
+        ("C++ was designed by", "C"),
+        ("Port Marel is a town", "New Port Marel"),
+        ("", "Anna Keller"),
+        ("nothing of the kind", ""),
+    ],
+)
+def test_another_name_does_not_count_as_named(text: str, subject: str) -> None:
+    assert subject_cover(text, subject) < NAMED
+
+
+def test_the_share_of_a_name_grows_with_its_telling_words() -> None:
+    name = "J. Bartholomew Keller Inc"
+    assert subject_cover("Bartholomew Keller", name) > subject_cover("Bartholomew", name)
+    assert subject_cover("Bartholomew", name) > subject_cover("J. Inc", name)
+
+
+def test_aliases_count_like_the_subject() -> None:
+    assert subject_cover("The Big Apple never sleeps", "New York City", ["Big Apple"]) == 1.0
+
+
+def test_a_longer_name_at_the_same_place_takes_it_from_the_shorter() -> None:
+    shorter, longer = Candidate("Norwind Shipping", "founder"), Candidate("Norwind Shipping Asia", "founder")
+    covers = Question("The founder of Norwind Shipping Asia is").score([shorter, longer])
+    assert covers[0].subject <= CONTAINED
+    assert covers[1].subject == 1.0
+
+
+def test_the_shorter_name_standing_alone_takes_it_from_the_longer() -> None:
+    shorter, longer = Candidate("Norwind Shipping", "founder"), Candidate("Norwind Shipping Asia", "founder")
+    covers = Question("The founder of Norwind Shipping is").score([shorter, longer])
+    assert covers[0].subject == 1.0
+    assert covers[1].subject <= CONTAINED
+
+
+def test_both_names_count_where_both_stand() -> None:
+    text = "Norwind Shipping founded Norwind Shipping Asia in"
+    names = ["Norwind Shipping", "Norwind Shipping Asia"]
+    assert [c.subject for c in Question(text).score([Candidate(name, "x") for name in names])] == [1.0, 1.0]
+
+
+def test_an_article_more_is_no_other_name() -> None:
+    covers = Question("The Beatles were").score([Candidate("Beatles", "x"), Candidate("The Beatles", "x")])
+    assert [cover.subject for cover in covers] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "relation", "expected"),
+    [
+        ("The employer of Anna is", "employer", 1.0),
+        ("Who employed Anna?", "employer", 1.0),
+        ("Who founded Norwind?", "founder", 1.0),
+        ("Where is Norwind headquartered?", "headquarters", 1.0),
+        ("Its offices are located in", "location", 1.0),
+        ("Countries that", "country", 1.0),
+        ("In what language do they sing?", "official language", 0.5),
+        ("The place of birth of Anna", "placeOfBirth", 1.0),
+        ("The place of birth of Anna", "place_of_birth", 1.0),
+        ("Anna hails from", "place of birth", 0.0),
+        ("", "employer", 0.0),
+        ("anything", "", 0.0),
+    ],
+)
+def test_relation_cover(text: str, relation: str, expected: float) -> None:
+    assert relation_cover(text, relation) == pytest.approx(expected)
+
+
+def test_a_compound_counts_in_part() -> None:
+    assert 0.0 < relation_cover("The birthplace of Anna is", "place of birth") < 1.0
+
+
+def test_words_of_the_subject_say_nothing_about_the_relation() -> None:
+    text = "Capital One was founded in"
+    assert relation_cover(text, "capital", "Capital One") == 0.0
+    assert relation_cover("The capital of Capital One", "capital", "Capital One") == 1.0
+
+
+def test_stems_meet() -> None:
+    for family in ("founder founded founding founders", "compose composer composed", "city cities"):
+        assert len({stem(word) for word in family.split()}) == 1
+    assert len({stem(word) for word in ("river", "rivalry", "mayor", "major")}) == 4
