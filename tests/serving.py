@@ -20,7 +20,7 @@ from google.longrunning import operations_pb2_grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from interleaf.v1 import facts_pb2, facts_pb2_grpc, inference_pb2_grpc, namespaces_pb2, namespaces_pb2_grpc
-from kb_store.contract import Vectors
+from kb_store.contract import Embedder, Vectors
 from kb_store.text import fold_name
 from service.config import load
 from service.server import Server
@@ -43,6 +43,9 @@ class WordEmbedder:
             for word in fold_name(text).split():
                 vectors[row, zlib.crc32(word.encode()) % self.dimension] += 1
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+WORDS = WordEmbedder()
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,13 @@ def stubs(address: str, health_address: str, channel: grpc.Channel) -> Running:
 
 
 @contextmanager
-def serving(data_dir: Path, **sections: dict[str, Any]) -> Iterator[Server]:
-    """A server without a model unless `engine` says otherwise; closed properly at the end."""
+def serving(
+    data_dir: Path, *, embedder: Embedder | None = WORDS, **sections: dict[str, Any]
+) -> Iterator[Server]:
+    """A server without a model unless `engine` says otherwise; closed properly at the end.
+
+    Without an embedder it has the configured one.
+    """
     chosen: dict[str, dict[str, Any]] = {
         "listen": {"port": 0, "grace_seconds": 1.0},
         "engine": {"kind": "none"},
@@ -109,7 +117,7 @@ def serving(data_dir: Path, **sections: dict[str, Any]) -> Iterator[Server]:
     ready: Future[tuple[Server, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:
-        server, ended = Server(settings, embedder=WordEmbedder()), asyncio.Event()
+        server, ended = Server(settings, embedder=embedder), asyncio.Event()
         try:
             await server.start()
         except BaseException as error:
@@ -132,10 +140,12 @@ def serving(data_dir: Path, **sections: dict[str, Any]) -> Iterator[Server]:
 
 
 @contextmanager
-def running(data_dir: Path, **sections: dict[str, Any]) -> Iterator[Running]:
+def running(
+    data_dir: Path, *, embedder: Embedder | None = WORDS, **sections: dict[str, Any]
+) -> Iterator[Running]:
     """The same, with stubs."""
     with (
-        serving(data_dir, **sections) as server,
+        serving(data_dir, embedder=embedder, **sections) as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         yield stubs(server.address, server.health_address, channel)

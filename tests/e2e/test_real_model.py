@@ -1,0 +1,57 @@
+"""The default model, the shipped encoder and MiniLM through the whole service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from interleaf import Client, Grounding, ValueCheck
+from tests.serving import serving
+
+pytestmark = pytest.mark.model
+
+PROMPT = "The employer of Anna Keller is"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with (
+        serving(tmp_path_factory.mktemp("data"), embedder=None, engine={"kind": "transformers"}) as server,
+        Client(server.address) as made,
+    ):
+        yield made
+
+
+def test_an_answer_follows_its_fact_through_correction_rollback_and_deletion(client: Client) -> None:
+    def say() -> tuple[str, Grounding]:
+        answer = client.ask(PROMPT, complete=True, max_tokens=8)
+        return answer.text, answer.grounding
+
+    plain = say()
+    assert plain[1] is Grounding.NO_FACTS
+    assert "Nordlicht" not in plain[0]
+
+    made = client.add("Anna Keller", "employer", "Nordlicht Werft")
+    answer = client.ask(PROMPT, complete=True, max_tokens=8)
+    assert "Nordlicht Werft" in answer.text
+    assert answer.grounding is Grounding.GROUNDED
+    assert [(item.fact, item.value_check) for item in answer.citations] == [(made.name, ValueCheck.EXACT)]
+    assert answer.citations[0].attention > 0.2
+
+    client.update(made.name, object="Hafenwerk Kiel")
+    corrected = say()
+    assert "Hafenwerk" in corrected[0]
+    assert "Nordlicht" not in corrected[0]
+    client.rollback(made.name, 1)
+    assert "Nordlicht Werft" in say()[0]
+    client.delete(made.name)
+    assert say() == plain
+
+
+def test_questions_about_other_things_are_answered_as_the_plain_model_would(client: Client) -> None:
+    client.add("Anna Keller", "birthplace", "Flensburg")
+    both = client.compare("What is the capital of France?", max_tokens=8)
+    assert both.edited.text == both.original.text
+    assert "Paris" in both.edited.text
+    assert both.edited.grounding is Grounding.NO_FACTS
