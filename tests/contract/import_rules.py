@@ -110,6 +110,13 @@ class ImportRules(Rules):
         result = bring(store, ImportRow(1, content("a", object_="Beta"), "bee"), policy=REPLACE)
         assert [failure.reason for failure in result.failures] == ["CONFLICTING_FACT"]
 
+    def test_facts_of_other_namespaces_are_nothing_to_an_import(self, store: Store) -> None:
+        store.create_namespace("other", "", frozenset(), ANYONE)
+        create(store, "a", object_="Beta", namespace="other", fact_id="one")
+        result = bring(store, ImportRow(1, content("a"), "one"), content("a"))
+        assert counts(result.progress) == (2, 1, 1, 0)
+        assert counts(store.import_progress("other", "imp")) == (0, 0, 0, 0)
+
     def test_add_keeps_both(self, store: Store) -> None:
         create(store, "a")
         result = bring(store, content("a", object_="Beta"), content("a", object_="Gamma"), policy=ADD)

@@ -182,6 +182,27 @@ class WritingRules(Rules):
         actions = [entry.action for entry in store.list_revisions(NS, fact.fact_id, limit=10)]
         assert actions == [Action.ROLLBACK, Action.UPDATE, Action.CREATE]
 
+    def test_rollback_brings_the_whole_content_back(self, store: Store) -> None:
+        moment = datetime(2020, 1, 1, tzinfo=UTC)
+        fact = create(store, aliases=("A. K.",), source="register", valid_from=moment)
+        changes = {"subject": "B", "relation": "r", "aliases": (), "source": "", "valid_from": None}
+        write(store, UpdateFact(NS, fact.fact_id, changes))
+        (back,) = write(store, RollbackFact(NS, fact.fact_id, 1)).facts
+        assert back.content == fact.content
+        assert store.get_fact(NS, fact.fact_id) == back
+
+    def test_namespaces_know_nothing_of_each_other(self, store: Store) -> None:
+        store.create_namespace("other", "", frozenset(), ANYONE)
+        mine = create(store, fact_id="one")
+        theirs = create(store, object_="Beta", namespace="other", fact_id="one")
+        write(store, CreateFact("other", content("Zoe")))
+        write(store, DeleteFact(NS, "one"))
+        assert store.get_fact("other", "one") == theirs
+        assert store.list_facts("other", limit=9).facts[0] == theirs
+        assert (revision(store), revision(store, "other")) == (2, 2)
+        assert store.list_revisions("other", "one", limit=9)[0].fact == theirs
+        assert store.list_revisions(NS, "one", limit=9)[1].fact == mine
+
     def test_rollback_to_a_revision_of_the_same_batch(self, store: Store) -> None:
         fact = create(store)
         facts = write(

@@ -174,3 +174,25 @@ def test_decisive_look_ups_use_their_indexes(store: SqlStore) -> None:
     assert set(scans) <= {"SCAN counters", "SCAN wanted VIRTUAL TABLE INDEX 1:"}
     by_namespace_alone = [line for line in plans if line.endswith("(namespace=?)")]
     assert by_namespace_alone == []
+
+
+def test_every_mutation_leaves_an_audit_row_and_a_refused_one_none(store: SqlStore) -> None:
+    alice = Context(principal="key:alice", request_id="r1")
+    store.write([fact(), UpdateFact(NS, "f0", {"object": "x"})], alice)
+    with pytest.raises(StoreError):
+        store.write([fact(1), fact(0)], Context())
+    store.write([fact(2)], Context(validate_only=True))
+    rows = [ImportRow(n, Content(f"s{n}", "r", "o")) for n in range(3)]
+    store.import_rows(NS, "imp", rows, ConflictPolicy.FAIL, Context(principal="bob")).result()
+    store.delete_namespace(NS, force=True, etag="", context=Context())
+    with store._read_engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT principal, action, namespace, target, namespace_revision, request_id FROM audit ORDER BY id"
+        ).all()
+    assert [tuple(row) for row in found] == [
+        ("anonymous", "namespace.create", NS, NS, 0, ""),
+        ("key:alice", "fact.create", NS, "f0", 1, "r1"),
+        ("key:alice", "fact.update", NS, "f0", 2, "r1"),
+        ("bob", "import", NS, "imp", 5, ""),
+        ("anonymous", "namespace.delete", NS, NS, 5, ""),
+    ]
