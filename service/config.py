@@ -1,5 +1,5 @@
-"""Everything that can be configured: one frozen tree of values, from defaults, a TOML file, the environment
-(`INTERLEAF_STORE__DATA_DIR`) and the command line, the later ones first.
+"""Everything that can be configured: one frozen tree of values, from the command line, the environment
+(`INTERLEAF_STORE__DATA_DIR`), a TOML file and defaults, the first that has one.
 
 `docs/configuration.md` is made from it by `service.config_docs`; a test keeps the two equal.
 """
@@ -150,7 +150,7 @@ class EngineSettings(Section):
         default=None,
         ge=1,
         le=1024,
-        description="Threads that the model computes with. Unset: PyTorch's choice.",
+        description="Threads that PyTorch computes with, in the whole process. Unset: its own choice.",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from editors.kv.contract import FactEncoder
+from editors.kv.encoder import KVEncoder
 from editors.kv.trained import EncoderMismatch, LoadedEncoder, load_encoder
 from engines.contract import Engine
 from engines.errors import EngineError
@@ -73,8 +74,9 @@ def _serve(
     adapter = None
     if encoder is not None:
         adapter = encoder.adapter
-        if isinstance(adapter, torch.nn.Module):
+        if isinstance(adapter, KVEncoder):
             adapter.to(device)
+            adapter.prior.to("cpu")  # its evidence comes from the retriever
     engine = TransformersEngine(
         model,
         tokenizer,

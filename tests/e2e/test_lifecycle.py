@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from interleaf.v1 import facts_pb2 as pb
 from interleaf.v1 import inference_pb2
 from service.config import ConfigError
-from tests.serving import PARENT, Running, refusal, running, serving
+from tests.serving import PARENT, Running, refusal, running, serving, stubs, taken_apart
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -118,8 +120,24 @@ def test_a_default_namespace_that_is_none(tmp_path: Path) -> None:
         assert refusal(lambda: server.add("a", "b", "c")).code == "NOT_FOUND"
 
 
-def test_sigterm_lets_calls_in_flight_end(tmp_path: Path) -> None:
+def test_what_is_deleted_is_gone_for_good_after_its_time(tmp_path: Path) -> None:
+    with running(tmp_path, store={"retention_days": 0, "maintenance_seconds": 0.1}) as server:
+        made = server.add("Anna Keller", "employer", "Werft")
+        server.facts.DeleteFact(pb.DeleteFactRequest(name=made.name))
+        for _ in range(500):
+            try:
+                server.facts.GetFact(pb.GetFactRequest(name=made.name))
+            except grpc.RpcError as error:
+                assert taken_apart(error).code == "NOT_FOUND"  # noqa: PT017
+                break
+            time.sleep(0.02)
+        else:
+            raise AssertionError("it was never purged")
+
+
+def test_sigterm_lets_calls_in_flight_end_and_logs_hold_no_texts(tmp_path: Path) -> None:
     arguments = ["serve", "--port", "0", "--engine", "none", "--data-dir", str(tmp_path / "data")]
+    arguments += ["--log-level", "debug"]
     process = subprocess.Popen(
         [sys.executable, "-m", "interleaf.cli", *arguments], stderr=subprocess.PIPE, text=True
     )
@@ -132,9 +150,12 @@ def test_sigterm_lets_calls_in_flight_end(tmp_path: Path) -> None:
             yield pb.ImportFactsRequest(header=pb.ImportHeader(parent=PARENT, format=pb.FACT_FORMAT_CSV))
             going.set()
             ended.wait(30)
-            yield pb.ImportFactsRequest(data=b"subject,relation,object\na,b,c\n")
+            yield pb.ImportFactsRequest(data=b"subject,relation,object\nSECRET,b,c\n")
 
         with grpc.insecure_channel(ready["address"]) as channel:
+            server = stubs(ready["address"], "", channel)
+            server.add("SECRET", "SECRET", "SECRET")
+            refused = refusal(lambda: server.add("SECRET", "SECRET", "SECRET" * 100))
             call = channel.stream_stream(
                 "/interleaf.v1.Facts/ImportFacts",
                 request_serializer=pb.ImportFactsRequest.SerializeToString,
@@ -142,14 +163,21 @@ def test_sigterm_lets_calls_in_flight_end(tmp_path: Path) -> None:
             )(slow())
             next(call)
             process.send_signal(signal.SIGTERM)
-            draining = next(line for line in map(json.loads, process.stderr) if line["event"] == "draining")
-            assert draining["level"] == "info"
+            lines = list(itertools.takewhile(lambda line: "draining" not in line, process.stderr))
             ended.set()
             last = list(call)[-1]
         assert (last.done, last.rows_written) == (True, 1)
         rest = process.stderr.read()
         assert process.wait(60) == 0
         assert '"event": "stopped"' in rest
+        assert "SECRET" not in rest + "".join(lines)
+        called = [line for line in map(json.loads, lines) if line["event"] == "call"]
+        assert [(line["method"], line["code"]) for line in called] == [
+            ("/interleaf.v1.Facts/CreateFact", "OK"),
+            ("/interleaf.v1.Facts/CreateFact", "INVALID_ARGUMENT"),
+        ]
+        assert called[1]["reason"] == "LIMIT_EXCEEDED"
+        assert called[1]["server_request_id"] == refused.metadata["server_request_id"]
     finally:
         process.kill()
         process.wait()

@@ -1,0 +1,135 @@
+"""Compiled facts: kept by use within their bound, and compiled ahead where that is cheap."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from editors.kv.contract import Evidence, FactText
+from engines.contract import KVAdapter, KVTokens
+from kb_store.model import Content, Context, CreateFact, DeleteFact, Fact, UpdateFact
+from kb_store.sql import SqlStore, open_store
+from service.compile_worker import CompileWorker
+from service.compiled import CompiledFacts, size_of, version_key
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BYTES = 2 * 4 * 8  # keys and values, four numbers of eight bytes
+
+
+class CountingEncoder:
+    """Says which facts it was asked to compile."""
+
+    digest = "counting"
+    grounded_threshold = 0.5
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    @property
+    def adapter(self) -> KVAdapter:
+        raise AssertionError("not needed here")
+
+    def compile(self, facts: Sequence[FactText]) -> list[KVTokens]:
+        self.asked.append([fact.object for fact in facts])
+        empty = torch.zeros(1, 1, 1, 4, dtype=torch.float64)
+        return [KVTokens(fact.key, self.digest, empty, empty) for fact in facts]
+
+    def biases(self, evidence: Sequence[Evidence]) -> list[float | None]:
+        return [0.0] * len(evidence)
+
+
+def fact(uid: str, revision: int = 1) -> Fact:
+    return Fact("n", uid, uid, Content("s", "r", uid), revision, 1, "e", NOW, NOW)
+
+
+def test_each_revision_is_compiled_once_and_given_in_order() -> None:
+    encoder = CountingEncoder()
+    compiled = CompiledFacts(encoder, 1000 * BYTES, batch=2)
+    facts = [fact(name) for name in "abc"]
+    tokens = compiled.tokens(facts)
+    assert [item.key for item in tokens] == ["a@1", "b@1", "c@1"] == [version_key(item) for item in facts]
+    assert encoder.asked == [["a", "b"], ["c"]]
+    again = compiled.tokens([facts[2], fact("a", 2), facts[0]])
+    assert [item.key for item in again] == ["c@1", "a@2", "a@1"]
+    assert encoder.asked[2:] == [["a"]]
+    assert size_of(tokens[0]) == BYTES
+
+
+def test_what_was_used_longest_ago_goes_first() -> None:
+    compiled = CompiledFacts(CountingEncoder(), 3 * BYTES, batch=8)
+    a, b, c, d = map(fact, "abcd")
+    compiled.tokens([a, b])
+    assert not compiled.full()
+    compiled.tokens([c])
+    assert compiled.full()
+    compiled.tokens([a])
+    compiled.tokens([d])
+    assert [compiled.ready(item) for item in (a, b, c, d)] == [True, False, True, True]
+    # More than fits at once is still given whole.
+    assert len(compiled.tokens([fact(str(number)) for number in range(10)])) == 10
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    made = open_store(tmp_path / "facts.db")
+    made.create_namespace("n", "", frozenset(), Context())
+    yield made
+    made.close()
+
+
+def add(store: SqlStore, *names: str) -> list[Fact]:
+    mutations = [CreateFact("n", Content(name, "r", name)) for name in names]
+    return list(store.write(mutations, Context()).facts)
+
+
+def reaches(worker: CompileWorker, revision: int) -> bool:
+    for _ in range(1000):
+        if worker.compiled_revision("n") == revision:
+            return True
+        threading.Event().wait(0.01)
+    return False
+
+
+def test_the_worker_keeps_up_with_what_is_written(store: SqlStore) -> None:
+    encoder = CountingEncoder()
+    compiled = CompiledFacts(encoder, 1000 * BYTES, batch=8)
+    before = add(store, "a", "b")
+    worker = CompileWorker(store, compiled, max_facts=100, batch=1)
+    worker.start()
+    try:
+        assert reaches(worker, 2)
+        assert all(worker.ready(item) for item in before)
+        after = add(store, "c")
+        store.write([UpdateFact("n", before[0].fact_id, {"object": "new"})], Context())
+        store.write([DeleteFact("n", before[1].fact_id)], Context())
+        assert reaches(worker, 5)
+        assert worker.ready(after[0])
+        assert ["new"] in encoder.asked
+        store.delete_namespace("n", force=True, etag="", context=Context())
+        assert reaches(worker, 0)
+    finally:
+        worker.close()
+
+
+def test_large_namespaces_and_full_memory_are_left_to_demand(store: SqlStore) -> None:
+    add(store, "a", "b", "c")
+    store.create_namespace("small", "", frozenset(), Context())
+    for limits, memory in ((2, 1000), (100, 2)):
+        encoder = CountingEncoder()
+        compiled = CompiledFacts(encoder, memory * BYTES, batch=1)
+        worker = CompileWorker(store, compiled, max_facts=limits, batch=1)
+        worker.start()
+        try:
+            for _ in range(1000):  # the empty namespace comes after the large one
+                if "small" in worker._done:
+                    break
+                threading.Event().wait(0.01)
+            assert worker.compiled_revision("n") == 0
+            assert len(encoder.asked) == (0 if limits == 2 else 2)
+        finally:
+            worker.close()
