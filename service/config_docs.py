@@ -20,7 +20,7 @@ Everything has a default: `interleaf serve` needs no configuration. Values are t
 
 1. options of the command (`interleaf serve --port 7500`),
 2. the environment: `{prefix}SECTION{delimiter}KEY`, for example `{prefix}LISTEN{delimiter}PORT=7500`,
-3. a TOML file: `interleaf serve --config interleaf.toml`,
+3. a TOML file: `interleaf serve --config interleaf.toml`, or named by `{prefix}CONFIG`,
 4. the defaults below.
 
 ```toml
@@ -34,8 +34,9 @@ max_batch_facts = 500
 An unknown key, or a value out of its range, stops the server with a sentence that names it.
 `interleaf config show` prints the values in force; `--json` prints them for programs. Secrets are not shown.
 
-Two variables stand outside of this tree: `INTERLEAF_CACHE` says where prepared models live (default
-`~/.cache/interleaf`), and those that the client reads are in `interleaf --help`.
+Some variables stand outside of this tree: `INTERLEAF_CONFIG` names the TOML file where `--config` is not given,
+`INTERLEAF_CACHE` says where prepared models live (default `~/.cache/interleaf`), and those that the client reads are
+in `interleaf --help`.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -26,9 +27,6 @@ from service.config import load
 from service.server import Server
 
 PARENT = "namespaces/default"
-
-# Refusals are what many tests are about: only failures of the server are worth a line.
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
 class WordEmbedder:
@@ -114,6 +112,8 @@ def serving(
     for name, values in sections.items():
         chosen[name] = {**chosen.get(name, {}), **values}
     settings = load(None, chosen)
+    # Refusals are what many tests are about: only failures of the server are worth a line.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     ready: Future[tuple[Server, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:
@@ -149,6 +149,24 @@ def running(
         grpc.insecure_channel(server.address) as channel,
     ):
         yield stubs(server.address, server.health_address, channel)
+
+
+def get(server: Running, name: str, **more: Any) -> Any:
+    return server.facts.GetFact(facts_pb2.GetFactRequest(name=name, **more))
+
+
+def listed(server: Running, parent: str, **more: Any) -> list[str]:
+    response = server.facts.ListFacts(facts_pb2.ListFactsRequest(parent=parent, **more))
+    return [fact.object for fact in response.facts]
+
+
+def searchable(server: Running, parent: str, revision: int) -> None:
+    request = namespaces_pb2.GetNamespaceRequest(name=parent)
+    for _ in range(1000):
+        if server.namespaces.GetNamespace(request).searchable_revision >= revision:
+            return
+        time.sleep(0.02)
+    raise AssertionError("never became searchable")
 
 
 def refusal(call: Callable[[], Any]) -> Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,11 @@ def test_a_failing_embedder_is_tried_again(keeper: Any, embedder: Any, monkeypat
     keeper.namespace("a")
     keeper.add("a", *TRIPLES[:10])
     agree(keeper, "a")
+    # Waiters are told as soon as the facts are searchable, a moment before the worker's step is over.
+    for _ in range(1200):
+        if keeper.indexer.last_error is None:
+            break
+        time.sleep(0.05)
     assert keeper.indexer.last_error is None
 
 
