@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.models import cache_dir
 from kb_store.contract import Embedder, Vectors
 
-CACHE = Path("build") / "bench-vectors"
+CACHE = cache_dir() / "bench-vectors"
 _CHUNK = 1000
 
 
