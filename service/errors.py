@@ -53,12 +53,8 @@ class TooBusy(ServiceError):
 
     reason = "TOO_BUSY"
 
-    def __init__(self, kind: str, limit: int, retry_seconds: float) -> None:
-        super().__init__(
-            f"{limit} {kind} calls are in progress already (admission.{kind}): try again later",
-            kind=kind,
-            limit=limit,
-        )
+    def __init__(self, what: str, limit: int, retry_seconds: float) -> None:
+        super().__init__(f"{limit} {what} already: try again later", what=what, limit=limit)
         self.retry_seconds = retry_seconds
 
 

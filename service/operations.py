@@ -119,7 +119,7 @@ class Operations:
 
         operation_id = running.record.operation_id
         ended = asyncio.Event()
-        saving = asyncio.create_task(self._save_now_and_then(running, ended))
+        saving = asyncio.create_task(self._save_now_and_then(running, running.record, ended))
         try:
             response = await work(progress)
             final = replace(running.record, done=True, response=response)
@@ -145,9 +145,10 @@ class Operations:
             return _failed(record, grpc.StatusCode.ABORTED, "the server was shut down")
         return _failed(record, grpc.StatusCode.CANCELLED, "it was cancelled")
 
-    async def _save_now_and_then(self, running: _Running, ended: asyncio.Event) -> None:
+    async def _save_now_and_then(
+        self, running: _Running, saved: OperationRecord, ended: asyncio.Event
+    ) -> None:
         """Progress outlives the server, roughly. Never cancelled: nothing may be saved after the end."""
-        saved = running.record
         while not ended.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), _SAVE_SECONDS)

@@ -27,7 +27,7 @@ class Pool:
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the function on one of the threads. TooBusy when too much waits already."""
         if self._pending >= self._bound:
-            raise TooBusy(self._name, self._bound, _RETRY_SECONDS)
+            raise TooBusy(f"pieces of work wait for {self._name}", self._bound, _RETRY_SECONDS)
         future = self._executor.submit(partial(function, *args, **kwargs))
         self._pending += 1
         loop = asyncio.get_running_loop()

@@ -30,7 +30,7 @@ class Admission(AroundInterceptor):
             return
         limit: int = getattr(self._settings, kind)
         if self._running[kind] >= limit:
-            raise TooBusy(kind, limit, self._settings.retry_seconds)
+            raise TooBusy(f"calls are in progress (admission.{kind})", limit, self._settings.retry_seconds)
         self._running[kind] += 1
         try:
             yield

@@ -1,0 +1,129 @@
+"""Long-running operations and the threads for what blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kb_store.errors import InvalidInput, NotFound, WrongState
+from kb_store.sql import SqlStore, open_store
+from service.errors import TooBusy
+from service.operations import Operations
+from service.workers import Pool, Workers
+
+Note = Callable[[bytes], None]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    made = open_store(tmp_path / "facts.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    made = Workers(model_threads=1)
+    yield made
+    made.close()
+
+
+def test_an_operation_from_its_start_to_its_deletion(store: SqlStore, workers: Workers) -> None:
+    async def scenario() -> None:
+        operations, go = Operations(store, workers), asyncio.Event()
+
+        async def work(note: Note) -> bytes:
+            note(b"half")
+            await go.wait()
+            return b"result"
+
+        begun = await operations.start("one", "kind", b"begun", work)
+        assert (begun.done, begun.metadata) == (False, b"begun")
+        assert not store.get_operation("one").done
+        waited = await operations.wait("one", 0.05)
+        assert (waited.done, waited.metadata) == (False, b"half")
+        assert [item.metadata for item in (await operations.list(limit=9, after=""))[0]] == [b"half"]
+        with pytest.raises(WrongState):
+            await operations.delete("one")
+        go.set()
+        ended = await operations.wait("one", 30)
+        assert (ended.done, ended.response, ended.error_code) == (True, b"result", 0)
+        assert store.get_operation("one") == ended
+        await operations.cancel("one")
+        assert await operations.get("one") == ended
+        await operations.delete("one")
+        with pytest.raises(NotFound):
+            await operations.get("one")
+
+    asyncio.run(scenario())
+
+
+def test_cancelling_failing_and_shutting_down(store: SqlStore, workers: Workers) -> None:
+    async def forever(note: Note) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    def failing(error: Exception) -> Callable[[Note], Awaitable[bytes]]:
+        async def work(note: Note) -> bytes:
+            raise error
+
+        return work
+
+    async def scenario() -> None:
+        operations = Operations(store, workers)
+        for name in ("cancelled", "interrupted"):
+            await operations.start(name, "kind", b"m", forever)
+        await operations.cancel("cancelled")
+        await operations.start("refused", "kind", b"m", failing(InvalidInput("field", "is wrong")))
+        await operations.start("broken", "kind", b"m", failing(RuntimeError("secret")))
+        for name in ("refused", "broken"):
+            await operations.wait(name, 30)
+        await operations.close()
+
+    asyncio.run(scenario())
+    found = {record.operation_id: record for record in store.list_operations(limit=9)}
+    assert all(record.done for record in found.values())
+    codes = {name: record.error_code for name, record in found.items()}
+    assert codes == {"cancelled": 1, "interrupted": 10, "refused": 3, "broken": 13}
+    assert "field: is wrong" in found["refused"].error_message
+    assert "secret" not in found["broken"].error_message
+
+
+def test_progress_outlives_the_server(store: SqlStore, workers: Workers) -> None:
+    async def scenario() -> None:
+        operations = Operations(store, workers)
+
+        async def work(note: Note) -> bytes:
+            note(b"half")
+            while (await workers.reads.run(store.get_operation, "one")).metadata != b"half":
+                await asyncio.sleep(0.05)
+            return b""
+
+        await operations.start("one", "kind", b"begun", work)
+        assert (await operations.wait("one", 60)).done
+
+    asyncio.run(scenario())
+
+
+def test_a_pool_refuses_what_would_wait_for_too_long() -> None:
+    async def scenario() -> None:
+        pool, go = Pool("tests", threads=1, waiting=1), threading.Event()
+        tasks = [asyncio.ensure_future(pool.run(go.wait, 30)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(TooBusy):
+            await pool.run(go.wait, 30)
+        tasks[1].cancel()
+        go.set()
+        assert await tasks[0]
+        for _ in range(1000):
+            if pool._pending == 0:
+                break
+            await asyncio.sleep(0.01)
+        assert await pool.run(lambda: 7) == 7
+        pool.close()
+
+    asyncio.run(scenario())
