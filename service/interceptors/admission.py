@@ -18,11 +18,12 @@ class Admission(AroundInterceptor):
     """Counts calls by kind; health and reflection are always admitted."""
 
     def __init__(self, settings: AdmissionSettings) -> None:
+        super().__init__()
         self._settings = settings
         self._running: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def around(self, method: str, metadata: Any, context: Any) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Any) -> AsyncIterator[None]:
         """Lets the call in, or refuses it with TooBusy."""
         kind = KINDS.get(method)
         if kind is None:

@@ -19,13 +19,14 @@ class Authentication(AroundInterceptor):
     """Lets only known keys in; health checks need none."""
 
     def __init__(self, keys: KeyRing | None) -> None:
+        super().__init__()
         self._keys = keys
 
     @asynccontextmanager
-    async def around(self, method: str, metadata: Any, context: Any) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Any) -> AsyncIterator[None]:
         """Names the caller in the call."""
         if self._keys is not None and not method.startswith(_HEALTH):
-            current().principal = self._identify(self._keys, metadata)
+            current().principal = self._identify(self._keys, context.invocation_metadata())
         yield
 
     def _identify(self, keys: KeyRing, metadata: Any) -> str:

@@ -18,10 +18,11 @@ class Deadlines(AroundInterceptor):
     """Sets the call's deadline: the client's, or the server's where that is sooner."""
 
     def __init__(self, settings: DeadlineSettings) -> None:
+        super().__init__()
         self._settings = settings
 
     @asynccontextmanager
-    async def around(self, method: str, metadata: Any, context: Any) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Any) -> AsyncIterator[None]:
         """Stops the call when its time is up."""
         kind = KINDS.get(method)
         if kind is None:

@@ -9,28 +9,35 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from service.errors import MalformedMessage
-from service.interceptors.wrapping import behaviour_of, with_behaviour
+from service.interceptors.wrapping import Wrapped, behaviour_of, with_behaviour, wrapped_once
 
 
 class Decode(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Turns bytes into messages; MalformedMessage when they are none."""
 
+    def __init__(self) -> None:
+        self._wrapped: Wrapped = {}
+
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        """Takes the parser out of the handler and puts it around its function."""
-        handler = await continuation(details)
-        if handler is None or handler.request_deserializer is None:
-            return handler
-        parse = _parser(handler.request_deserializer)
-        inner = behaviour_of(handler)
+        """The method's handler without a parser of its own."""
+        return wrapped_once(self._wrapped, details.method, await continuation(details), _parsing)
 
-        async def unary(request: bytes, context: Any) -> Any:
-            return await inner(parse(request), context)
 
-        async def streamed(requests: AsyncIterator[bytes], context: Any) -> Any:
-            return await inner(_parse_all(requests, parse), context)
+def _parsing(handler: Any) -> Any:
+    """Takes the parser out of the handler and puts it around its function."""
+    if handler.request_deserializer is None:
+        return handler
+    parse = _parser(handler.request_deserializer)
+    inner = behaviour_of(handler)
 
-        behaviour = streamed if handler.request_streaming else unary
-        return with_behaviour(handler, behaviour, request_deserializer=None)
+    async def unary(request: bytes, context: Any) -> Any:
+        return await inner(parse(request), context)
+
+    async def streamed(requests: AsyncIterator[bytes], context: Any) -> Any:
+        return await inner(_parse_all(requests, parse), context)
+
+    behaviour = streamed if handler.request_streaming else unary
+    return with_behaviour(handler, behaviour, request_deserializer=None)
 
 
 async def _parse_all(requests: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:

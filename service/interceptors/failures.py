@@ -21,7 +21,7 @@ class Failures(AroundInterceptor):
     """Maps exceptions to canonical codes with ErrorInfo."""
 
     @asynccontextmanager
-    async def around(self, method: str, metadata: Any, context: Any) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Any) -> AsyncIterator[None]:
         """Aborts the call with the error's status."""
         try:
             yield

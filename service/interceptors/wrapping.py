@@ -14,23 +14,40 @@ from typing import Any
 import grpc
 
 Around = Callable[[Any], AbstractAsyncContextManager[None]]
+# method -> its handler, and what was made of it
+Wrapped = dict[str, tuple[Any, Any]]
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 class AroundInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """An interceptor that is a context manager around each call."""
 
-    async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        """Wraps the method's handler."""
-        handler = await continuation(details)
-        if handler is None:
-            return None
-        method, metadata = details.method, details.invocation_metadata
-        return surrounded(handler, lambda context: self.around(method, metadata, context))
+    def __init__(self) -> None:
+        self._wrapped: Wrapped = {}
 
-    def around(self, method: str, metadata: Any, context: Any) -> AbstractAsyncContextManager[None]:
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """The method's handler, wrapped once."""
+        method = details.method
+        return wrapped_once(
+            self._wrapped,
+            method,
+            await continuation(details),
+            lambda handler: surrounded(handler, lambda context: self.around(method, context)),
+        )
+
+    def around(self, method: str, context: Any) -> AbstractAsyncContextManager[None]:
         """What is done before and after a call."""
         raise NotImplementedError
+
+
+def wrapped_once(known: Wrapped, method: str, handler: Any, wrap: Callable[[Any], Any]) -> Any:
+    """gRPC asks for the handler of every call; wrapping it anew each time would cost more than the call's work."""
+    if handler is None:
+        return None
+    found = known.get(method)
+    if found is None or found[0] is not handler:
+        found = known[method] = (handler, wrap(handler))
+    return found[1]
 
 
 def surrounded(handler: Any, around: Around) -> Any:
