@@ -11,13 +11,19 @@ _UNFINISHED = "\ufffd"
 class StreamDecoder:
     """Decodes one generation. The pieces together are its text.
 
-    `decode` turns token ids into text without special tokens.
+    `decode` turns token ids into text without special tokens. `is_turn`: the text is a turn of a chat, which
+    does not begin with white space (an injected object brings its own).
     """
 
     def __init__(
-        self, decode: Callable[[list[int]], str], prompt: Sequence[int], stop: Sequence[str] = ()
+        self,
+        decode: Callable[[list[int]], str],
+        prompt: Sequence[int],
+        stop: Sequence[str] = (),
+        *,
+        is_turn: bool = False,
     ) -> None:
-        self._decode, self._stop = decode, tuple(stop)
+        self._decode, self._stop, self._trims = decode, tuple(stop), is_turn
         self._ids = list(prompt[-_CONTEXT:])
         self._start = 0  # decoding begins here, so that neighbours are in view
         self._told = len(self._ids)  # tokens whose text has been given out or held
@@ -54,6 +60,9 @@ class StreamDecoder:
 
     def _give(self, fresh: str) -> str:
         text = self._held + fresh
+        if self._trims:
+            text = text.lstrip()
+            self._trims = not text
         found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
         if found:
             self.stopped, self._held = True, ""

@@ -67,7 +67,8 @@ class ActiveRequest:
         self.cancelled = False
         self._prompt_ids, self._facts = prompt_ids, request.facts
         self._sampler = Sampler(request.sampling)
-        self._decoder = StreamDecoder(decode, prompt_ids, request.sampling.stop)
+        is_turn = not isinstance(request.prompt, str)
+        self._decoder = StreamDecoder(decode, prompt_ids, request.sampling.stop, is_turn=is_turn)
         self._end_tokens = end_tokens
         self._room = min(request.sampling.max_tokens, context - len(prompt_ids))
         self._tokens: list[int] = []

@@ -47,6 +47,14 @@ def test_pieces_are_whole_characters_and_together_the_text(text: str) -> None:
     assert all("�" not in piece for piece in pieces)
 
 
+@pytest.mark.parametrize("text", [*TEXTS, " ", "\n\n said"])
+def test_a_turn_of_a_chat_does_not_begin_with_white_space(text: str) -> None:
+    decoder = StreamDecoder(decode, TOKENIZER("prompt").input_ids, is_turn=True)
+    pieces = [decoder.add(token) for token in TOKENIZER(text).input_ids]
+    pieces.append(decoder.finish())
+    assert "".join(pieces) == text.lstrip() == decoder.text
+
+
 def test_a_character_that_is_never_finished_is_shown_as_such() -> None:
     decoder = StreamDecoder(decode, TOKENIZER("x").input_ids)
     first, second = TOKENIZER("é").input_ids
