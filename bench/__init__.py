@@ -1,1 +1,1 @@
-"""bench."""
+"""One module per published figure."""

@@ -1,1 +1,1 @@
-"""editors."""
+"""Everything that changes what a model says."""

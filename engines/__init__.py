@@ -1,1 +1,1 @@
-"""engines."""
+"""The served model, with facts in its attention. Knows no store."""

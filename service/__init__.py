@@ -1,1 +1,1 @@
-"""service."""
+"""The server: the only room that knows the protocol and everybody else."""
