@@ -15,7 +15,7 @@ import numpy as np
 
 from kb_store.contract import Embedder, FactReader, LexicalSearch, NamespaceStore, VectorIndex, Vectors
 from kb_store.errors import InvalidInput, LimitExceeded
-from kb_store.keys import query_text
+from kb_store.keys import key_text, query_text
 from kb_store.model import Fact, Hit, Limits, SearchMode, SearchResult
 from kb_store.scoring import Question
 
@@ -25,6 +25,8 @@ SUBJECT_WEIGHT, RELATION_WEIGHT, DENSE_WEIGHT = 0.6, 0.1, 0.3
 _CANDIDATES_PER_HIT = 4
 _MIN_CANDIDATES = 64
 _CACHED_QUERIES = 256
+# Facts that one search embeds because the index does not have them yet: a few milliseconds each.
+_MAX_FRESH = 16
 
 
 class SearchedStore(FactReader, LexicalSearch, NamespaceStore, Protocol):
@@ -71,7 +73,7 @@ class Retriever:
             for row, fact in self._store.facts_by_row(namespace, rows).items()
             if fact.holds_at(moment)
         }
-        cosines = {} if vector is None else self._index.similarities(namespace, vector, list(facts))
+        cosines = {} if vector is None else self._cosines(namespace, vector, facts)
         ranked = sorted(_hits(text, facts, cosines, mode), key=lambda pair: (-pair[1].score, pair[0]))
         return SearchResult(tuple(hit for _, hit in ranked[:top_k]), revision)
 
@@ -94,6 +96,16 @@ class Retriever:
             found = self._index.search(namespace, vector, limit=count)
             rows.update(dict.fromkeys(row for row, _ in found))
         return list(rows)
+
+    def _cosines(self, namespace: str, vector: Vectors, facts: dict[int, Fact]) -> dict[int, float]:
+        """Of the index; facts that were found by name and have not reached it yet are embedded here, so that a
+        fresh fact is not judged as if it had nothing to do with the question."""
+        cosines = dict(self._index.similarities(namespace, vector, list(facts)))
+        fresh = [row for row in facts if row not in cosines][:_MAX_FRESH]
+        if fresh:
+            keys = [key_text(facts[row].content.relation, facts[row].content.subject) for row in fresh]
+            cosines.update(zip(fresh, (self._embedder.embed(keys) @ vector).tolist(), strict=True))
+        return cosines
 
     def _embed_now(self, text: str) -> Vectors:
         vector = self._embedder.embed([text])[0]

@@ -84,6 +84,16 @@ def test_facts_found_by_name_alone_have_their_meaning_measured_too(keeper: Any) 
     assert hits[0].fact.content.relation == "thing number 69"
 
 
+def test_a_fact_that_has_not_reached_the_index_is_judged_by_its_meaning_as_well(keeper: Any) -> None:
+    keeper.add("a", ("Anna Keller", "employer", "Norwind"))
+    keeper.catch_up()
+    keeper.indexer.close()
+    keeper.add("a", ("Anna Keller", "birthplace", "Oslo"))
+    best, other = keeper.retriever.search("a", "the birthplace of Anna Keller", top_k=4).hits
+    assert best.fact.content.relation == "birthplace"
+    assert best.dense_score > other.dense_score > 0
+
+
 def test_dense_mode_finds_what_shares_no_word_with_the_text(keeper: Any) -> None:
     keeper.add("a", *NEAR)
     keeper.catch_up()
