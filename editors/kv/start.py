@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from editors.kv.cca import canonical_directions
 from editors.kv.contract import FactText
 from editors.kv.encoder import KVEncoder, normalised
 from editors.kv.features import object_ids, read_features
@@ -54,7 +55,9 @@ def closed_form_start(
     for position, layer in enumerate(config.layers):
         name = str(layer)
         width = config.kv_heads * config.head_dim
-        mean_q, mean_c, to_q, to_c, rho = _cca(questions[position], contexts[position], width, settings.ridge)
+        mean_q, mean_c, to_q, to_c, rho = canonical_directions(
+            questions[position], contexts[position], width, settings.ridge
+        )
         strengths.append(float(rho.mean()))
         # Canonical directions are dealt out over the KV heads like cards, strong ones to each.
         order = torch.arange(width).view(config.head_dim, config.kv_heads).T.reshape(-1)
@@ -126,22 +129,3 @@ def _question_states(model: Any, tokenizer: Any, pairs: Sequence[Pair], layers: 
         input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
     ).hidden_states
     return torch.stack([states[layer][rows, at].float() for layer in layers])
-
-
-def _cca(
-    left: Tensor, right: Tensor, count: int, ridge: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Means, canonical maps (columns are directions) and correlations, the strongest `count`."""
-    mean_l, mean_r = left.mean(0), right.mean(0)
-    left, right = left - mean_l, right - mean_r
-    cover_l, cover_r = left.T @ left / len(left), right.T @ right / len(right)
-    white_l, white_r = _whitener(cover_l, ridge), _whitener(cover_r, ridge)
-    u, rho, v = torch.linalg.svd(white_l @ (left.T @ right / len(left)) @ white_r)
-    return mean_l, mean_r, white_l @ u[:, :count], white_r @ v[:count].T, rho[:count].clamp(0, 1)
-
-
-def _whitener(cover: Tensor, ridge: float) -> Tensor:
-    regularised = cover + ridge * cover.diagonal().mean() * torch.eye(len(cover))
-    values, vectors = torch.linalg.eigh(regularised)
-    whitener: Tensor = vectors @ torch.diag(values.clamp_min(1e-8).rsqrt()) @ vectors.T
-    return whitener
