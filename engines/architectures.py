@@ -221,8 +221,11 @@ class ModelSpec:
     def weight_of(self, module: nn.Module) -> Tensor:
         """The weight of one of this model's linear maps as [out, in]; a view."""
         weight: Tensor = module.weight  # type: ignore[assignment]
-        is_transposed = self.architecture.layout is Layout.CONV1D and not isinstance(module, nn.Linear)
-        return weight.T if is_transposed else weight
+        return weight.T if self.layout_of(module) is Layout.CONV1D else weight
+
+    def layout_of(self, module: nn.Module) -> Layout:
+        """How one of this model's linear maps stores its weight."""
+        return Layout.LINEAR if isinstance(module, nn.Linear) else self.architecture.layout
 
     def final_norm_weight(self) -> Tensor:
         """What the final norm multiplies with: [hidden]."""

@@ -1,0 +1,1 @@
+"""How well an edit took: one implementation of every metric, for receipts, comparisons and benchmarks."""

@@ -1,0 +1,1 @@
+"""Editors that change weights: ROME, MEMIT and fine-tuning, each reversible to the byte."""

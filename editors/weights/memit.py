@@ -1,0 +1,86 @@
+"""MEMIT: many facts at once, spread over several layers' down-projections by regularised least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from editors.weights.contract import Means, check_edit, delta_of
+from editors.weights.delta import Delta, LowRank
+from editors.weights.errors import InvalidEdit
+from editors.weights.hooks import Passed, forward_until, reweighted
+from editors.weights.model import EditableModel
+from editors.weights.optimise import ValueSettings, find_shifts
+from editors.weights.prefixes import DEFAULT_PREFIXES, own_prefixes
+from editors.weights.request import EditRequest
+from editors.weights.texts import Located, asked, batch
+
+_TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemitConfig(ValueSettings):
+    """`covariance` weighs what ordinary text reads against the facts: more of it, and less else changes."""
+
+    layers: tuple[int, ...]  # ascending; the last one's output is what the values are found for
+    clamp: float = 0.75
+    covariance: float = 15_000.0
+    prefixes: tuple[tuple[int, int], ...] = DEFAULT_PREFIXES  # (tokens, how many)
+
+
+@dataclass(frozen=True, slots=True)
+class Memit:
+    """Implements `contract.Editor`."""
+
+    config: MemitConfig
+    name: ClassVar[str] = "memit"
+
+    def compute(self, editable: EditableModel, requests: Sequence[EditRequest], means: Means) -> Delta:
+        """See `contract.Editor`."""
+        config, spec = self.config, editable.spec
+        check_edit(editable, requests, config.layers)
+        if list(config.layers) != sorted(set(config.layers)):
+            raise InvalidEdit("layers", "must ascend")
+        prefixes = own_prefixes(editable, config.prefixes)
+        moments = means.required_statistics().moments(editable, config.layers)
+        last = spec.layers[config.layers[-1]]
+        with torch.inference_mode(False), torch.enable_grad():
+            found = find_shifts(editable, last, config.layers[-1], requests, prefixes, config, means.progress)
+        wanted = (found.initial + found.shift).double()
+        plain = [asked(editable, request) for request in requests]
+        behind = [asked(editable, request, prefix) for request in requests for prefix in prefixes]
+        weights: dict[nn.Module, Tensor] = {}
+        changes: dict[nn.Module, LowRank] = {}
+        for at, layer in enumerate(config.layers):
+            means.progress("spreading the change", at / len(config.layers))
+            module = spec.mlp_down(layer)
+            with torch.no_grad(), reweighted(weights):
+                keys = _at_subjects(editable, module, behind, "read")
+                now = _at_subjects(editable, last, plain, "wrote")
+            keys = keys.view(len(requests), len(prefixes), -1).mean(1)
+            missing = (wanted - now) / (len(config.layers) - at)
+            system = config.covariance * moments[layer].to(keys) + keys.T @ keys
+            adjusted = torch.linalg.solve(system, keys.T).T  # [requests, in]
+            changes[module] = LowRank(missing.T, adjusted)
+            weights[module] = spec.weight_of(module).detach().double() + missing.T @ adjusted
+        stored = [editable.change_at(module, change) for module, change in changes.items()]
+        return delta_of(self, editable, requests, stored, losses=list(found.losses))
+
+
+def _at_subjects(editable: EditableModel, module: nn.Module, texts: Sequence[Located], side: str) -> Tensor:
+    """What the module reads or writes at each text's place: [texts, width], float64."""
+    parts = []
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        rows = batch(texts[start : start + _TEXTS_AT_ONCE], editable.device)
+        (passed,) = forward_until(editable.model, [module], **rows.inputs)
+        parts.append(_side(passed, side)[rows.rows, rows.columns].double())
+    return torch.cat(parts)
+
+
+def _side(passed: Passed, side: str) -> Tensor:
+    states: Tensor = getattr(passed, side)
+    return states

@@ -1,0 +1,148 @@
+"""The value that makes the model say the target: a shift of one hidden state, found by gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from editors.kv.trunk import from_trunk, run_trunk
+from editors.weights.hooks import forward_until, shifted
+from editors.weights.model import EditableModel
+from editors.weights.request import EditRequest
+from editors.weights.texts import Located, Rows, asked, bare_subject, batch, targets, taught
+from engines.models import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueSettings:
+    """How the value is looked for."""
+
+    steps: int = 25
+    rate: float = 0.5
+    drift: float = 0.0625  # weight of the divergence at the bare subject
+    decay: float = 0.5  # weight of the shift's size, relative to the squared norm of what is shifted
+    clamp: float = 4.0  # the shift's norm is at most this many times the norm of what is shifted
+    stop: float = 0.05  # a loss below this is good enough
+    facts_at_once: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """One row for each request."""
+
+    shift: Tensor  # [requests, hidden], float32
+    initial: Tensor  # [requests, hidden]: what is shifted, behind the bare prompt
+    losses: tuple[float, ...]  # the last seen
+    steps: tuple[int, ...]
+
+
+def find_shifts(
+    editable: EditableModel,
+    module: nn.Module,
+    layer: int,
+    requests: Sequence[EditRequest],
+    prefixes: Sequence[str],
+    settings: ValueSettings,
+    progress: Progress,
+) -> Shifts:
+    """Shifts of what `module` (the layer, or a part of it) writes at the subject's last token.
+
+    Facts do not see each other: found together or alone, a fact's shift is the same but for rounding.
+    """
+    parts = []
+    for start in range(0, len(requests), settings.facts_at_once):
+        progress("looking for values", start / len(requests))
+        chunk = requests[start : start + settings.facts_at_once]
+        parts.append(_find(editable, module, layer, chunk, prefixes, settings, progress))
+    return Shifts(
+        torch.cat([part.shift for part in parts]),
+        torch.cat([part.initial for part in parts]),
+        tuple(loss for part in parts for loss in part.losses),
+        tuple(steps for part in parts for steps in part.steps),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The chunk's texts as one batch: each fact's taught texts, then the bare subjects."""
+
+    rows: Rows
+    owner: Tensor  # the fact that a row belongs to
+    taught: int  # rows with a target; the rest are bare subjects
+    wanted: Tensor  # [taught rows, longest target]
+    per_fact: int
+
+
+def _find(
+    editable: EditableModel,
+    module: nn.Module,
+    layer: int,
+    requests: Sequence[EditRequest],
+    prefixes: Sequence[str],
+    settings: ValueSettings,
+    progress: Progress,
+) -> Shifts:
+    model, device = editable.model, editable.device
+    task = _task(editable, requests, prefixes)
+    plain = batch([asked(editable, request) for request in requests], device)
+    (passed,) = forward_until(model, [module], **plain.inputs)
+    initial = passed.wrote[plain.rows, plain.columns].detach().float()
+    size = initial.norm(dim=-1)
+    trunk = run_trunk(model, layer, **task.rows.inputs)
+    shift = torch.zeros_like(initial).requires_grad_(True)
+    optimiser = torch.optim.Adam([shift], lr=settings.rate)
+    before: Tensor | None = None
+    done = torch.zeros(len(requests), dtype=torch.bool, device=device)
+    taken = torch.zeros(len(requests), dtype=torch.long, device=device)
+    losses = torch.zeros(len(requests), device=device)
+    for step in range(settings.steps):
+        with from_trunk(model, trunk), shifted(module, task.rows.rows, task.rows.columns, shift[task.owner]):
+            said, subject = _log_probabilities(model, task)
+        before = subject.detach() if before is None else before
+        drift = (before.exp() * (before - subject)).sum(-1)
+        decay = settings.decay * shift.norm(dim=-1) / size.square()
+        per_fact = said.view(len(requests), task.per_fact).mean(-1) + settings.drift * drift + decay
+        losses = torch.where(done, losses, per_fact.detach())
+        done = done | (losses < settings.stop)
+        if done.all() or step == settings.steps - 1:
+            break
+        (shift.grad,) = torch.autograd.grad(per_fact.sum(), [shift])
+        kept = shift.detach().clone()
+        optimiser.step()
+        with torch.no_grad():
+            longest = settings.clamp * size
+            scale = (longest / shift.norm(dim=-1).clamp_min(1e-12)).clamp_max(1.0)
+            shift.copy_(torch.where(done[:, None], kept, shift * scale[:, None]))
+        taken += ~done
+        progress("looking for values", (step + 1) / settings.steps)
+    return Shifts(shift.detach(), initial, tuple(losses.tolist()), tuple(taken.tolist()))
+
+
+def _task(editable: EditableModel, requests: Sequence[EditRequest], prefixes: Sequence[str]) -> _Task:
+    texts: list[Located] = [taught(editable, request, prefix) for request in requests for prefix in prefixes]
+    subjects = [bare_subject(editable, request) for request in requests]
+    owner = [fact for fact in range(len(requests)) for _ in prefixes] + list(range(len(requests)))
+    return _Task(
+        rows=batch([*texts, *subjects], editable.device),
+        owner=torch.tensor(owner, device=editable.device),
+        taught=len(texts),
+        wanted=targets(texts, editable.device),
+        per_fact=len(prefixes),
+    )
+
+
+def _log_probabilities(model: Any, task: _Task) -> tuple[Tensor, Tensor]:
+    """Of each taught row: the target's mean negative log-probability; of each bare subject: the next token's all."""
+    kept = task.wanted.shape[1]
+    logits = model(**task.rows.inputs, use_cache=False, logits_to_keep=kept).logits.float()
+    token_losses = F.cross_entropy(
+        logits[: task.taught].transpose(1, 2), task.wanted, ignore_index=-100, reduction="none"
+    )
+    counted = (task.wanted != -100).sum(-1)
+    # A bare subject ends with its last token: texts are aligned at the right.
+    return token_losses.sum(-1) / counted, logits[task.taught :, -1].log_softmax(-1)

@@ -1,0 +1,32 @@
+"""What an editor is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from editors.weights.errors import InvalidEdit
+
+
+@dataclass(frozen=True, slots=True)
+class EditRequest:
+    """After `prompt`, which names `subject`, the model shall say `target`.
+
+    The target follows the prompt after one space. Neither ends or begins with one.
+    """
+
+    prompt: str
+    subject: str
+    target: str
+
+    def __post_init__(self) -> None:
+        for name in ("prompt", "subject", "target"):
+            value = getattr(self, name)
+            if not value or value != value.strip():
+                raise InvalidEdit(name, "must not be empty, nor begin or end with white space")
+        if self.subject not in self.prompt:
+            raise InvalidEdit("subject", f"{self.subject!r} does not occur in the prompt {self.prompt!r}")
+
+    @property
+    def subject_end(self) -> int:
+        """Where the subject ends in the prompt, in characters (its first occurrence)."""
+        return self.prompt.index(self.subject) + len(self.subject)
