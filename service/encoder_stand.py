@@ -1,0 +1,47 @@
+"""A model with what encoders are measured by: the phrase bank's world, the retriever's evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editors.kv.encoder import KVEncoder
+from editors.kv.phrases import PhraseBank
+from editors.kv.phrases import load as load_phrases
+from editors.kv.problems import Scorer
+from editors.kv.storage import load_weights
+from editors.kv.trained import LoadedEncoder
+from editors.kv.world import World
+from engines.embedder import MiniLMEmbedder
+from engines.models import load_model, model_digest
+from service.encoder_models import model_folder
+from service.evidence import scorer
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Loaded once, for one piece of work."""
+
+    name: str
+    model: Any
+    tokenizer: Any
+    bank: PhraseBank
+    world: World
+    score: Scorer
+
+    def encoder(self, folder: Path) -> KVEncoder:
+        """The encoder of a folder; EncoderMismatch when it is not this model's."""
+        module, manifest = load_weights(folder)
+        LoadedEncoder(module, manifest, folder).check(model_digest(self.model))
+        return module
+
+
+def set_up(model: str) -> Stand:
+    """Loads a model by its name, as `service.encoder_models` has it. Blocks."""
+    folder = model_folder(model)
+    loaded, tokenizer = load_model(folder, dtype=torch.float32)
+    bank = load_phrases()
+    return Stand(folder.name, loaded, tokenizer, bank, World(bank, tokenizer), scorer(MiniLMEmbedder.load()))
