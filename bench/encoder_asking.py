@@ -1,0 +1,189 @@
+"""Asks the cases of `bench.encoder` through the service and judges the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bench.answers import intruders, is_clean, occurrences, said_again, says, says_first
+from bench.common import share_keys
+from bench.encoder_questions import Case
+from bench.service_run import Ask, Service
+from interleaf import Answer
+
+ABSENT_TOKENS = 12  # of an answer that is compared to the plain model's
+AFTER = 20  # tokens behind the object in which repetitions are counted
+_MARGIN = 3  # tokens behind an object that show where it ends
+_CHAT_TOKENS = 48
+_ROWS_PER_CELL = 60
+
+
+@dataclass
+class Record:
+    """Figures and rows as they come in."""
+
+    keys: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    asked: int = 0
+
+    def share(self, name: str, outcomes: Sequence[bool]) -> None:
+        """A rate with its interval; no key where nothing was asked."""
+        if outcomes:
+            self.keys |= share_keys(name, outcomes)
+
+    def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Some rows of a cell, those that went wrong first: all would be tens of megabytes."""
+        self.asked += len(rows)
+        ordered = sorted(rows, key=lambda row: bool(row["good"]))
+        self.rows += [dict(row) for row in ordered[:_ROWS_PER_CELL]]
+
+
+class Asking:
+    """Cases to answers."""
+
+    def __init__(self, service: Service, tokenizer: Any) -> None:
+        self._service, self._tokenizer = service, tokenizer
+
+    async def answers(
+        self,
+        namespace: str,
+        cases: Sequence[Case],
+        *,
+        use_facts: bool = True,
+        tokens: int = 0,
+        after: int = _MARGIN,
+    ) -> list[Answer]:
+        """Greedy answers: of `tokens`, or else as long as the objects and what shows that they ended."""
+        return await self._service.ask_all(
+            [
+                Ask(
+                    namespace,
+                    case.prompt,
+                    tokens or self._room(case, after),
+                    complete=not case.chat,
+                    use_facts=use_facts,
+                )
+                for case in cases
+            ]
+        )
+
+    async def after_objects(self, namespace: str, cases: Sequence[Case]) -> list[Answer]:
+        """How the plain model goes on when the object is part of its prompt."""
+        return await self._service.ask_all(
+            [
+                Ask(namespace, f"{case.prompt} {case.objects[0]}", AFTER, complete=True, use_facts=False)
+                for case in cases
+            ]
+        )
+
+    def _room(self, case: Case, after: int) -> int:
+        objects = sum(
+            len(self._tokenizer(f" {value}", add_special_tokens=False).input_ids) for value in case.objects
+        )
+        if case.chat:
+            return objects + _CHAT_TOKENS
+        return objects + (after if len(case.objects) == 1 else AFTER)
+
+
+def is_right(case: Case, answer: Answer) -> bool:
+    """The object begins the answer; in a chat, or when there are two, they occur in it."""
+    if case.chat or len(case.objects) > 1:
+        return all(says(answer.text, value) for value in case.objects)
+    return says_first(answer.text, case.objects[0])
+
+
+def judge_present(record: Record, cell: str, cases: Sequence[Case], answers: Sequence[Answer]) -> None:
+    """`cell`, and `injected_cell`: how often retrieval and prior let the asked facts through to the model."""
+    judge_said(record, cell, cases, answers)
+    pairs = zip(cases, answers, strict=True)
+    injected = [_injected(case, answer) for case, answer in pairs]
+    if injected:
+        record.keys[f"injected_{cell}"] = sum(injected) / len(injected)
+
+
+def judge_said(record: Record, cell: str, cases: Sequence[Case], answers: Sequence[Answer]) -> None:
+    """`cell`: how often the objects are said."""
+    right = [is_right(case, answer) for case, answer in zip(cases, answers, strict=True)]
+    record.share(cell, right)
+    record.keep([_row(cell, c, a) | {"good": good} for c, a, good in zip(cases, answers, right, strict=True)])
+
+
+def judge_clean(record: Record, cases: Sequence[Case], answers: Sequence[Answer]) -> None:
+    """`chat_clean`: the object exactly once, and an end."""
+    pairs = [(c, a) for c, a in zip(cases, answers, strict=True) if c.chat]
+    record.share(
+        "chat_clean",
+        [is_clean(a.text, c.objects[0], stopped=a.finish_reason == "stop") for c, a in pairs],
+    )
+
+
+def judge_repeats(
+    record: Record, cases: Sequence[Case], answers: Sequence[Answer], plain: Sequence[Answer]
+) -> None:
+    """`repeats_excess`: how much oftener the object comes again than when it was part of the plain prompt."""
+    ours = [said_again(a.text, c.objects[0]) for c, a in zip(cases, answers, strict=True)]
+    theirs = [occurrences(a.text, c.objects[0]) > 0 for c, a in zip(cases, plain, strict=True)]
+    record.share("repeats", ours)
+    record.share("repeats_plain", theirs)
+    if cases:
+        record.keys |= difference_keys("repeats_excess", ours, theirs)
+    record.keep(
+        [
+            _row("repeats", c, a) | {"plain": p.text, "good": not again}
+            for c, a, p, again in zip(cases, answers, plain, ours, strict=True)
+        ]
+    )
+
+
+def judge_absent(
+    record: Record, cell: str, cases: Sequence[Case], answers: Sequence[Answer], plain: Sequence[Answer]
+) -> list[bool]:
+    """`cell_intrusion` and `cell_unchanged`; returns the latter's outcomes."""
+    intruded = [
+        bool(intruders(a.text, p.text, c.prompt, [citation.object for citation in a.citations]))
+        for c, a, p in zip(cases, answers, plain, strict=True)
+    ]
+    unchanged = [a.text == p.text for a, p in zip(answers, plain, strict=True)]
+    record.share(f"{cell}_intrusion", intruded)
+    record.share(f"{cell}_unchanged", unchanged)
+    record.keep(
+        [
+            _row(cell, c, a) | {"plain": p.text, "intruded": bad, "good": same and not bad}
+            for c, a, p, bad, same in zip(cases, answers, plain, intruded, unchanged, strict=True)
+        ]
+    )
+    return unchanged
+
+
+def grounded_mass(answer: Answer) -> float:
+    """The attention on the most attended fact, at the token where it is highest."""
+    return max((citation.attention for citation in answer.citations), default=0.0)
+
+
+def difference_keys(name: str, first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
+    """The difference of two rates over the same questions, with its bootstrap interval."""
+    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    draw = np.random.default_rng(0)
+    means = [draw.choice(differences, len(differences)).mean() for _ in range(2000)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return {name: float(differences.mean()), f"{name}_lo": float(low), f"{name}_hi": float(high)}
+
+
+def _injected(case: Case, answer: Answer) -> bool:
+    found = {(citation.subject, citation.relation, citation.object) for citation in answer.citations}
+    wanted = {(fact.subject, fact.relation.name, fact.object) for fact in case.facts}
+    return wanted <= found
+
+
+def _row(cell: str, case: Case, answer: Answer) -> dict[str, Any]:
+    return {
+        "cell": cell,
+        "prompt": case.prompt,
+        "objects": list(case.objects),
+        "answer": answer.text,
+        "mass": round(grounded_mass(answer), 4),
+        "grounding": str(answer.grounding),
+    }
