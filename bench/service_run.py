@@ -91,13 +91,18 @@ class Service:
         """The client, in a namespace."""
         return self._client.with_options(namespace=namespace)
 
-    async def store(self, namespace: str, contents: Iterable[Content]) -> None:
-        """Makes the namespace with these facts; returns when all of them can be found."""
+    async def store(
+        self, namespace: str, contents: Iterable[Content], *, contradictory: bool = False
+    ) -> None:
+        """Makes the namespace with these facts; returns when all of them can be found. Contradictory ones, if
+        there may be any, stand beside each other."""
         client = self.space(namespace)
         await client.ensure_namespace(namespace)
         data = b"".join(_line(content) for content in contents)
         chunks = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
-        report = await client.import_data(lambda: chunks, format="jsonl")
+        report = await client.import_data(
+            lambda: chunks, format="jsonl", on_conflict="add" if contradictory else "fail"
+        )
         if report.rows_failed:
             raise RuntimeError(f"a fact of the benchmark was refused: {report.failures[0]}")
         await client.wait_until("searchable", timeout=_PATIENCE)

@@ -1,0 +1,198 @@
+"""CounterFact with all edits live at once, as facts in one namespace.
+
+    python -m bench.counterfact --data FILE --size quick|full --seed N [--edits N] [--edits-weight N]
+
+The file is a JSON list of records with prompt, subject, target_new, ground_truth, rephrase_prompt, locality_prompt
+and locality_ground_truth; INTERLEAF_COUNTERFACT names it too. A continuation's probability is the mean
+log-probability of its tokens. es: target_new beats ground_truth after the prompt; ps: after the paraphrase; ns:
+locality_ground_truth beats target_new after the neighbour's prompt; s: their harmonic mean. *_unedited: without
+facts. *_icl: the facts that were injected, as text before the prompt instead. s_bound: 3 / (2 + 1 / ns_unedited).
+es_possible: the same without edits that another live edit contradicts. s_ftm, s_rrome: these editors with
+edits_weight edits at once, scored on the same records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.common import Bench, share_keys
+from bench.counterfact_editors import EDITORS, edited_weights
+from bench.counterfact_records import (
+    KINDS,
+    Record,
+    contradicted,
+    read_records,
+    relations,
+    score_keys,
+)
+from bench.service_run import ScoreAsk, Service, model_arguments, running
+from bench.text_facts import before
+from interleaf import Citation, ContinuationScore, Scores
+
+ENVIRONMENT = "INTERLEAF_COUNTERFACT"
+_NAMESPACE = "counterfact"
+_QUICK = 200
+_WEIGHT_QUICK, _WEIGHT_FULL = 10, 100
+_CHUNK = 250  # records between two lines of progress
+Table = list[list[bool]]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the benchmark; ends with 2 where there are no data."""
+    bench = Bench("counterfact", description=__doc__ or "", argv=argv, add_arguments=_arguments)
+    records = _records(bench)
+    keys, rows, model = asyncio.run(_measure(bench, records))
+    keys |= _weights(bench, records)
+    bench.finish(
+        keys,
+        n=len(records) * len(KINDS),
+        model=model,
+        rows=rows,
+        configuration={"data": bench.args.data.name, "relations": relations(records)},
+    )
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    model_arguments(parser)
+    given = os.environ.get(ENVIRONMENT)
+    parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="the records")
+    parser.add_argument("--edits", "--n", type=int, help="edits instead of the usual number")
+    parser.add_argument("--edits-weight", type=int, help="edits given to the editors of weights; 0: none")
+    parser.add_argument("--weight-settings", type=Path, help="TOML with a table of settings for each editor")
+
+
+def _records(bench: Bench) -> list[Record]:
+    path: Path | None = bench.args.data
+    if path is None or not path.is_file():
+        where = f"{path} is not a file" if path else "no file is named"
+        sys.exit(_refuse(f"{where}: give the CounterFact records with --data or {ENVIRONMENT}"))
+    try:
+        records = read_records(path)
+    except ValueError as error:
+        sys.exit(_refuse(str(error)))
+    count = bench.args.edits or (len(records) if bench.full else _QUICK)
+    return records if count >= len(records) else bench.random.sample(records, count)
+
+
+def _refuse(message: str) -> int:
+    print(f"bench.counterfact: {message}", file=sys.stderr)
+    return 2
+
+
+async def _measure(
+    bench: Bench, records: Sequence[Record]
+) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+    """The service's figures, those of the plain model, and those of the same facts as text."""
+    tables: dict[str, Table] = {"": [], "_unedited": [], "_icl": []}
+    rows: list[dict[str, Any]] = []
+    injected: list[bool] = []
+    async with running(model=bench.args.model, encoder=bench.args.encoder) as service:
+        with bench.stage(f"storing {len(records)} edits"):
+            # Some subjects have several twin cities: all edits live, contradictory ones too.
+            contents = list(dict.fromkeys(record.content for record in records))
+            await service.store(_NAMESPACE, contents, contradictory=True)
+        for start in range(0, len(records), _CHUNK):
+            part = records[start : start + _CHUNK]
+            with bench.stage(f"edits {start + 1} to {start + len(part)} of {len(records)}"):
+                edited = await _scores(service, part)
+                found = {
+                    "": edited,
+                    "_unedited": await _scores(service, part, use_facts=False),
+                    "_icl": await _scores(service, part, use_facts=False, text=[s.citations for s in edited]),
+                }
+            for suffix, scores in found.items():
+                tables[suffix] += _outcomes(scores)
+            injected += [_holds(s.citations, r) for r, s in zip(part, edited[:: len(KINDS)], strict=True)]
+            rows += _rows(part, edited)
+        answer = await service.space(_NAMESPACE).ask("The end", complete=True, max_tokens=1)
+    keys: dict[str, Any] = {"edits": len(records)}
+    for suffix, table in tables.items():
+        keys |= score_keys(suffix, table)
+    keys["s_bound"] = 3 / (2 + 1 / keys["ns_unedited"]) if keys["ns_unedited"] else 0.0
+    keys["s_of_bound"] = keys["s"] / keys["s_bound"] if keys["s_bound"] else 0.0
+    keys["ns_change"] = keys["ns"] - keys["ns_unedited"]
+    keys |= share_keys("injected", injected)
+    impossible = contradicted(records)
+    keys["contradicted"] = len(impossible)
+    possible = [row[0] for row, r in zip(tables[""], records, strict=True) if r.case not in impossible]
+    if possible:
+        keys |= share_keys("es_possible", possible)
+    return keys, _failures_first(rows), f"{answer.model}, encoder {answer.encoder}"
+
+
+async def _scores(
+    service: Service,
+    records: Sequence[Record],
+    *,
+    use_facts: bool = True,
+    text: Sequence[Sequence[Citation]] | None = None,
+) -> list[Scores]:
+    """Both continuations of the three prompts of every record, in that order; `text` holds facts for each prompt."""
+    asks = []
+    for number, record in enumerate(records):
+        for place, kind in enumerate(KINDS):
+            facts = text[number * len(KINDS) + place] if text is not None else ()
+            prompt = before(record.prompts[place], facts)
+            first, second = record.pair(kind)
+            asks.append(ScoreAsk(_NAMESPACE, prompt, (f" {first}", f" {second}"), use_facts=use_facts))
+    return await service.score_all(asks)
+
+
+def _outcomes(scores: Sequence[Scores]) -> Table:
+    """One row of es, ps, ns for each record."""
+    won = [_mean(item.scores[0]) > _mean(item.scores[1]) for item in scores]
+    return [won[start : start + len(KINDS)] for start in range(0, len(won), len(KINDS))]
+
+
+def _mean(score: ContinuationScore) -> float:
+    return score.log_probability / len(score.tokens)
+
+
+def _holds(citations: Sequence[Citation], record: Record) -> bool:
+    content = record.content
+    return any((c.subject, c.object) == (content.subject, content.object) for c in citations)
+
+
+def _rows(records: Sequence[Record], edited: Sequence[Scores]) -> list[dict[str, Any]]:
+    rows = []
+    for number, record in enumerate(records):
+        own = edited[number * len(KINDS) : (number + 1) * len(KINDS)]
+        outcomes = dict(zip(KINDS, _outcomes(own)[0], strict=True))
+        rows.append(
+            {
+                "case": record.case,
+                "relation": record.content.relation,
+                **outcomes,
+                "injected": [len(item.citations) for item in own],
+            }
+        )
+    return rows
+
+
+def _failures_first(rows: list[dict[str, Any]], kept: int = 500) -> list[dict[str, Any]]:
+    """Records by number only, those that failed first; the file itself stays where it is."""
+    return sorted(rows, key=lambda row: bool(row["es"]) + bool(row["ps"]))[:kept]
+
+
+def _weights(bench: Bench, records: Sequence[Record]) -> dict[str, Any]:
+    """The editors of weights on the first records; null for an editor that has no settings for the model."""
+    wanted = bench.args.edits_weight
+    count = min(len(records), (_WEIGHT_FULL if bench.full else _WEIGHT_QUICK) if wanted is None else wanted)
+    keys: dict[str, Any] = {"edits_weight": count}
+    for suffix in EDITORS:
+        table = None
+        if count:
+            with bench.stage(f"{suffix} with {count} edits"):
+                table = edited_weights(suffix, bench.args.model, records[:count], bench.args.weight_settings)
+        keys |= {f"s_{suffix}": None} if table is None else score_keys(f"_{suffix}", table)
+    return keys
+
+
+if __name__ == "__main__":
+    main()
