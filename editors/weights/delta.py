@@ -116,7 +116,7 @@ def tensor_digest(tensor: Tensor) -> str:
     """Names type, shape and every byte."""
     data = tensor.detach().cpu().contiguous()
     named = hashlib.sha256(f"{data.dtype}:{tuple(data.shape)}\n".encode())
-    named.update(data.view(torch.uint8).numpy().data)
+    named.update(data.reshape(-1).view(torch.uint8).numpy().data)
     return named.hexdigest()
 
 
