@@ -6,7 +6,8 @@ The file is a JSON list of records with prompt, subject, target_new, ground_trut
 and locality_ground_truth; INTERLEAF_COUNTERFACT names it too. A continuation's probability is the mean
 log-probability of its tokens. es: target_new beats ground_truth after the prompt; ps: after the paraphrase; ns:
 locality_ground_truth beats target_new after the neighbour's prompt; s: their harmonic mean. *_unedited: without
-facts. *_icl: the facts that were injected, as text before the prompt instead. s_bound: 3 / (2 + 1 / ns_unedited).
+facts. *_icl: the facts that were injected, as text before the prompt instead; with --rag also *_rag: all that
+retrieval found, whether or not they speak of the prompt's subject. s_bound: 3 / (2 + 1 / ns_unedited).
 es_possible: the same without edits that another live edit contradicts. s_ftm, s_rrome: these editors with
 edits_weight edits at once, scored on the same records.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -31,14 +33,14 @@ from bench.counterfact_records import (
     relations,
     score_keys,
 )
-from bench.service_run import ScoreAsk, Service, model_arguments, running
-from bench.text_facts import before
-from interleaf import Citation, ContinuationScore, Scores
+from bench.service_run import ScoreAsk, Service, concurrently, model_arguments, running
+from bench.text_facts import Spoken, before
+from interleaf import Citation, ContinuationScore, Fact, Scores
 
 ENVIRONMENT = "INTERLEAF_COUNTERFACT"
 _NAMESPACE = "counterfact"
 _QUICK = 200
-_WEIGHT_QUICK, _WEIGHT_FULL = 10, 100
+_WEIGHT_QUICK, _WEIGHT_FULL = 3, 100
 _CHUNK = 250  # records between two lines of progress
 Table = list[list[bool]]
 
@@ -64,6 +66,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="the records")
     parser.add_argument("--edits", "--n", type=int, help="edits instead of the usual number")
     parser.add_argument("--edits-weight", type=int, help="edits given to the editors of weights; 0: none")
+    parser.add_argument("--rag", action="store_true", help="also: everything retrieved as text")
     parser.add_argument("--weight-settings", type=Path, help="TOML with a table of settings for each editor")
 
 
@@ -89,7 +92,7 @@ async def _measure(
     bench: Bench, records: Sequence[Record]
 ) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
     """The service's figures, those of the plain model, and those of the same facts as text."""
-    tables: dict[str, Table] = {"": [], "_unedited": [], "_icl": []}
+    tables: dict[str, Table] = {}
     rows: list[dict[str, Any]] = []
     injected: list[bool] = []
     async with running(model=bench.args.model, encoder=bench.args.encoder) as service:
@@ -106,8 +109,11 @@ async def _measure(
                     "_unedited": await _scores(service, part, use_facts=False),
                     "_icl": await _scores(service, part, use_facts=False, text=[s.citations for s in edited]),
                 }
+                if bench.args.rag:
+                    text = await concurrently(functools.partial(_retrieved, service), _prompts(part))
+                    found["_rag"] = await _scores(service, part, use_facts=False, text=text)
             for suffix, scores in found.items():
-                tables[suffix] += _outcomes(scores)
+                tables.setdefault(suffix, []).extend(_outcomes(scores))
             injected += [_holds(s.citations, r) for r, s in zip(part, edited[:: len(KINDS)], strict=True)]
             rows += _rows(part, edited)
         answer = await service.space(_NAMESPACE).ask("The end", complete=True, max_tokens=1)
@@ -131,7 +137,7 @@ async def _scores(
     records: Sequence[Record],
     *,
     use_facts: bool = True,
-    text: Sequence[Sequence[Citation]] | None = None,
+    text: Sequence[Sequence[Spoken]] | None = None,
 ) -> list[Scores]:
     """Both continuations of the three prompts of every record, in that order; `text` holds facts for each prompt."""
     asks = []
@@ -142,6 +148,15 @@ async def _scores(
             first, second = record.pair(kind)
             asks.append(ScoreAsk(_NAMESPACE, prompt, (f" {first}", f" {second}"), use_facts=use_facts))
     return await service.score_all(asks)
+
+
+def _prompts(records: Sequence[Record]) -> list[str]:
+    return [prompt for record in records for prompt in record.prompts]
+
+
+async def _retrieved(service: Service, prompt: str) -> list[Fact]:
+    """As many facts as a question sees by default, the best first."""
+    return [hit.fact for hit in await service.space(_NAMESPACE).search(prompt)]
 
 
 def _outcomes(scores: Sequence[Scores]) -> Table:

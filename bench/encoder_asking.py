@@ -128,8 +128,7 @@ def judge_repeats(
     theirs = [occurrences(a.text, c.objects[0]) > 0 for c, a in zip(cases, plain, strict=True)]
     record.share("repeats", ours)
     record.share("repeats_plain", theirs)
-    if cases:
-        record.keys |= difference_keys("repeats_excess", ours, theirs)
+    record.keys |= difference_keys("repeats_excess", ours, theirs) if cases else {"repeats_excess": None}
     record.keep(
         [
             _row("repeats", c, a) | {"plain": p.text, "good": not again}
@@ -163,7 +162,7 @@ def grounded_mass(answer: Answer) -> float:
     return max((citation.attention for citation in answer.citations), default=0.0)
 
 
-def difference_keys(name: str, first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
+def difference_keys(name: str, first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:
     """The difference of two rates over the same questions, with its bootstrap interval."""
     differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     draw = np.random.default_rng(0)

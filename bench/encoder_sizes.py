@@ -33,8 +33,10 @@ async def measure_sizes(
     sizes: Sequence[int],
     timed: int,
 ) -> None:
-    """`kb_SIZE` for every size, and medians of retrieval and of the first token, one question at a time."""
+    """`kb_SIZE` for every size (null where it is not measured), and medians of retrieval and of the first token,
+    one question at a time."""
     medians = []
+    record.keys |= {f"kb_{name}": None for name in _NAMES.values()}
     for size in sizes:
         name = size_name(size)
         with bench.stage(f"{size} facts"):

@@ -6,8 +6,9 @@ For each question the best K facts of a knowledge base of 10,000 are found. kv: 
 stand before the prompt, a sentence each. Times are the engine's, from the start on the prompt to the first token,
 one request at a time, retrieval and compiling apart; ttft_ratio_text_K: text / kv of the same question, median
 (larger is better for kv); ttft_ratio_none_16: kv / no facts. mem_ratio_text_16: bytes of keys and values that
-attention reads, text / kv. accuracy_*: the whole object begins the answer, unseen phrasings; kv as any user's question
-(retrieval decides which of the K to inject), kv_named with all K injected.
+attention reads, text / kv. accuracy_*: the whole object begins the answer, half of the questions naming the relation
+and half in unseen phrasings; kv as any user's question (the prior decides which of the K are injected), kv_all with
+all K.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ async def _measure(bench: Bench) -> tuple[dict[str, Any], list[dict[str, Any]], 
     arguments = bench.args
     world = invented_world(load(), arguments.facts, bench.seed)
     tokenizer = tokenizer_of(arguments.model)
-    cases = Asker(world, load(), tokenizer, bench.seed).present(_asked(bench))["right_phrasing"]
+    cells = Asker(world, load(), tokenizer, bench.seed).present((_asked(bench) + 1) // 2)
+    pairs = zip(cells["right_phrasing"], cells["right_relation_named"], strict=False)
+    cases = [case for pair in pairs for case in pair][: _asked(bench)]
     sizes = sizes_of(arguments.model, arguments.encoder)
     keys: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
@@ -188,12 +191,12 @@ async def _accuracy(
     count: int,
 ) -> dict[str, Any]:
     """The facts by retrieval, the same all injected, the same as text."""
-    asks: dict[str, list[Ask]] = {"kv": [], "kv_named": [], "text": []}
+    asks: dict[str, list[Ask]] = {"kv": [], "kv_all": [], "text": []}
     for case, facts in zip(cases, found, strict=True):
         room = len(tokenizer(f" {case.objects[0]}", add_special_tokens=False).input_ids) + _MARGIN
         names = tuple(fact.name for fact in facts)
         asks["kv"].append(Ask(_NAMESPACE, case.prompt, room, top_k=count))
-        asks["kv_named"].append(Ask(_NAMESPACE, case.prompt, room, facts=names))
+        asks["kv_all"].append(Ask(_NAMESPACE, case.prompt, room, facts=names))
         asks["text"].append(Ask(_NAMESPACE, before(case.prompt, facts), room, use_facts=False))
     keys: dict[str, Any] = {}
     for name, questions in asks.items():
