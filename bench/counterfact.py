@@ -20,6 +20,7 @@ import functools
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edits", "--n", type=int, help="edits instead of the usual number")
     parser.add_argument("--edits-weight", type=int, help="edits given to the editors of weights; 0: none")
     parser.add_argument("--rag", action="store_true", help="also: everything retrieved as text")
-    parser.add_argument("--weight-settings", type=Path, help="TOML with a table of settings for each editor")
+    parser.add_argument("--specs", type=Path, help="folder of measured settings of the editors of weights")
 
 
 def _records(bench: Bench) -> list[Record]:
@@ -103,15 +104,17 @@ async def _measure(
         for start in range(0, len(records), _CHUNK):
             part = records[start : start + _CHUNK]
             with bench.stage(f"edits {start + 1} to {start + len(part)} of {len(records)}"):
-                edited = await _scores(service, part)
+                edited = await service.score_all(_asks(part, use_facts=True))
+                plain = await service.score_all(_asks(part, use_facts=False))
+                injected_facts = [item.citations for item in edited]
                 found = {
                     "": edited,
-                    "_unedited": await _scores(service, part, use_facts=False),
-                    "_icl": await _scores(service, part, use_facts=False, text=[s.citations for s in edited]),
+                    "_unedited": plain,
+                    "_icl": await _with_text(service, part, injected_facts, plain),
                 }
                 if bench.args.rag:
                     text = await concurrently(functools.partial(_retrieved, service), _prompts(part))
-                    found["_rag"] = await _scores(service, part, use_facts=False, text=text)
+                    found["_rag"] = await _with_text(service, part, text, plain)
             for suffix, scores in found.items():
                 tables.setdefault(suffix, []).extend(_outcomes(scores))
             injected += [_holds(s.citations, r) for r, s in zip(part, edited[:: len(KINDS)], strict=True)]
@@ -132,22 +135,26 @@ async def _measure(
     return keys, _failures_first(rows), f"{answer.model}, encoder {answer.encoder}"
 
 
-async def _scores(
-    service: Service,
-    records: Sequence[Record],
-    *,
-    use_facts: bool = True,
-    text: Sequence[Sequence[Spoken]] | None = None,
-) -> list[Scores]:
-    """Both continuations of the three prompts of every record, in that order; `text` holds facts for each prompt."""
+def _asks(records: Sequence[Record], *, use_facts: bool) -> list[ScoreAsk]:
+    """Both continuations of the three prompts of every record, in that order."""
     asks = []
-    for number, record in enumerate(records):
-        for place, kind in enumerate(KINDS):
-            facts = text[number * len(KINDS) + place] if text is not None else ()
-            prompt = before(record.prompts[place], facts)
+    for record in records:
+        for prompt, kind in zip(record.prompts, KINDS, strict=True):
             first, second = record.pair(kind)
             asks.append(ScoreAsk(_NAMESPACE, prompt, (f" {first}", f" {second}"), use_facts=use_facts))
-    return await service.score_all(asks)
+    return asks
+
+
+async def _with_text(
+    service: Service, records: Sequence[Record], facts: Sequence[Sequence[Spoken]], plain: Sequence[Scores]
+) -> list[Scores]:
+    """The plain model, with facts for each prompt as text before it; where there are none it has answered already."""
+    places = [place for place, held in enumerate(facts) if held]
+    asks = _asks(records, use_facts=False)
+    scored = await service.score_all(
+        [replace(asks[place], prompt=before(asks[place].prompt, facts[place])) for place in places]
+    )
+    return list((dict(enumerate(plain)) | dict(zip(places, scored, strict=True))).values())
 
 
 def _prompts(records: Sequence[Record]) -> list[str]:
@@ -196,7 +203,7 @@ def _failures_first(rows: list[dict[str, Any]], kept: int = 500) -> list[dict[st
 
 
 def _weights(bench: Bench, records: Sequence[Record]) -> dict[str, Any]:
-    """The editors of weights on the first records; null for an editor that has no settings for the model."""
+    """The editors of weights on the first records; null for one whose settings were not measured on the model."""
     wanted = bench.args.edits_weight
     count = min(len(records), (_WEIGHT_FULL if bench.full else _WEIGHT_QUICK) if wanted is None else wanted)
     keys: dict[str, Any] = {"edits_weight": count}
@@ -204,7 +211,7 @@ def _weights(bench: Bench, records: Sequence[Record]) -> dict[str, Any]:
         table = None
         if count:
             with bench.stage(f"{suffix} with {count} edits"):
-                table = edited_weights(suffix, bench.args.model, records[:count], bench.args.weight_settings)
+                table = edited_weights(suffix, bench.args.model, records[:count], bench.args.specs)
         keys |= {f"s_{suffix}": None} if table is None else score_keys(f"_{suffix}", table)
     return keys
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.counterfact_relations import relation_of, template_of
+from editors.metrics.counterfact import harmonic_mean
 from kb_store.model import Content
 
 KINDS = ("es", "ps", "ns")  # efficacy, paraphrase, neighbourhood
@@ -93,23 +94,18 @@ def relations(records: Iterable[Record]) -> dict[str, int]:
     return dict(Counter(record.content.relation for record in records).most_common())
 
 
-def harmonic(es: float, ps: float, ns: float) -> float:
-    """S: 0 as soon as one of them is."""
-    return 3 / (1 / es + 1 / ps + 1 / ns) if min(es, ps, ns) > 0 else 0.0
-
-
 def score_keys(suffix: str, table: Sequence[Sequence[bool]]) -> dict[str, float]:
     """`es`, `ps`, `ns` and `s` with intervals, from one row (es, ps, ns) a record; records are drawn as a whole."""
     values = np.asarray(table, dtype=float)
     draw = np.random.default_rng(0)
     means = np.array([values[draw.integers(0, len(values), len(values))].mean(0) for _ in range(_ROUNDS)])
-    scores = np.array([harmonic(*row) for row in means])
+    scores = np.array([harmonic_mean(row.tolist()) for row in means])
     keys: dict[str, float] = {}
     for column, kind in enumerate(KINDS):
         low, high = np.percentile(means[:, column], [2.5, 97.5])
         keys |= _three(f"{kind}{suffix}", float(values[:, column].mean()), low, high)
     low, high = np.percentile(scores, [2.5, 97.5])
-    return keys | _three(f"s{suffix}", harmonic(*values.mean(0)), low, high)
+    return keys | _three(f"s{suffix}", harmonic_mean(values.mean(0).tolist()), low, high)
 
 
 def _three(name: str, value: float, low: float, high: float) -> dict[str, float]:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from bench import counterfact, encoder, latency
+from editors.kv.trained import SHIPPED
+from editors.weights.specs import Chosen, write_chosen
+from engines.models import DEFAULT_MODEL
 
 pytestmark = [pytest.mark.slow, pytest.mark.model]
 
@@ -65,10 +68,10 @@ def test_counterfact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ]
     data = tmp_path / "records.json"
     data.write_text(json.dumps(records))
-    settings = tmp_path / "editors.toml"
-    settings.write_text("[ft_m]\nlayer = 10\n")
+    digest = json.loads((SHIPPED / DEFAULT_MODEL / "manifest.json").read_text())["model_digest"]
+    write_chosen(tmp_path / "specs" / "own.json", "default", digest, "ft_m", Chosen({"layer": 10}))
     counterfact.main(
-        ["--data", str(data), "--rag", "--weight-settings", str(settings), "--results", str(tmp_path)]
+        ["--data", str(data), "--rag", "--specs", str(tmp_path / "specs"), "--results", str(tmp_path)]
     )
     keys = last_line(capsys, tmp_path)
     assert keys.keys() >= set(COUNTERFACT)
@@ -76,7 +79,6 @@ def test_counterfact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert keys["es"] == 1.0
     assert keys["ns"] == keys["ns_unedited"]
     assert keys["s_ftm"] is not None
-    assert keys["s_rrome"] is None
 
 
 def test_latency(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

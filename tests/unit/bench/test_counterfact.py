@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import counterfact
-from bench.counterfact_records import contradicted, harmonic, read_records, score_keys
+from bench.counterfact_records import contradicted, read_records, score_keys
 from bench.counterfact_relations import is_known, relation_of, template_of
 from bench.text_facts import before
 
@@ -83,11 +83,10 @@ def test_edits_that_contradict_each_other_are_known(tmp_path: Path) -> None:
 
 
 def test_the_score_is_the_harmonic_mean() -> None:
-    assert harmonic(1.0, 1.0, 0.725) == pytest.approx(3 / (2 + 1 / 0.725))
-    assert harmonic(1.0, 1.0, 0.0) == 0.0
     keys = score_keys("_icl", [[True, True, False], [True, False, True]])
     assert (keys["es_icl"], keys["ps_icl"], keys["ns_icl"]) == (1.0, 0.5, 0.5)
     assert keys["s_icl"] == pytest.approx(0.6)
+    assert score_keys("", [[True, True, False]])["s"] == 0.0
     assert keys["s_icl_lo"] <= keys["s_icl"] <= keys["s_icl_hi"]
 
 
