@@ -23,7 +23,7 @@ from service.commands.answering import Answering, Model
 from service.commands.scoring import Scoring
 from service.compile_worker import CompileWorker, NothingCompiled
 from service.compiled import CompiledFacts
-from service.config import MIB, ConfigError, Settings
+from service.config import DEFAULT_TOP_K, MIB, ConfigError, Settings
 from service.datadir import DataDir
 from service.knowledge import KnowledgeSource
 from service.operations import Operations
@@ -54,6 +54,7 @@ class Parts:
     answering: Answering
     scoring: Scoring
     has_model: bool
+    top_k: int  # facts that a query retrieves unless it says how many
 
 
 class App:
@@ -105,7 +106,7 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         raise ConfigError(f"store: {error}") from None
     undo.callback(store.close)
     _ensure_namespace(store, settings.store.default_namespace)
-    model = served.load(settings.engine)
+    model = served.load(settings.engine, settings.store.data_dir)
     workers = Workers(model_threads=settings.admission.generate)
     undo.callback(workers.close)
     if model is not None:
@@ -135,6 +136,7 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         answering=answering,
         scoring=Scoring(answers, knowledge, workers, longest),
         has_model=model is not None,
+        top_k=_top_k(settings, model),
     )
 
 
@@ -148,6 +150,11 @@ def _compiling(
     watcher = CompileWorker(store, compiled, max_facts=chosen.background_facts, batch=chosen.batch)
     undo.callback(watcher.close)
     return compiled, watcher
+
+
+def _top_k(settings: Settings, model: served.ServedModel | None) -> int:
+    calibrated = None if model is None else model.top_k
+    return settings.retrieval.top_k or min(calibrated or DEFAULT_TOP_K, settings.limits.max_top_k)
 
 
 def _answers(model: served.ServedModel) -> Model:

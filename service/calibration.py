@@ -20,10 +20,14 @@ from editors.kv.calibration import Calibration, Verdict, prior_scaled, verdict
 from editors.kv.contract import FactText
 from editors.kv.encoder import KVEncoder
 from editors.kv.evaluate import SLICES, judge
+from editors.kv.meaning import Meaning
 from editors.kv.phrases import PhraseBank, Phrasing
 from editors.kv.prior import MIN_SUBJECT_COVER
 from editors.kv.problems import Problem, Question
+from kb_store.keys import key_text, query_text
 from kb_store.retrieval import DENSE_WEIGHT, RELATION_WEIGHT, SUBJECT_WEIGHT
+from kb_store.scoring import Candidate
+from kb_store.scoring import Question as AskedText
 from service.encoder_stand import Stand
 
 _POOL = 48  # facts that are at hand for a batch of questions
@@ -94,7 +98,7 @@ def calibrate(
         pools = [_pool_of_facts(stand, facts, rng, size) for _ in range(count)]
     else:
         pools = [_pool_of_world(stand, rng, size, number) for number in range(count)]
-    ranks = [_ranked(stand, pool) for pool in pools]
+    ranks = [_ranked(stand, encoder.meaning, pool) for pool in pools]
     neutral = _Values(*settings.neutral)
     tried: dict[_Values, _Seen] = {}
     trials = 1 + len(settings.scales) + len(settings.offsets) + len(settings.top_ks)
@@ -107,11 +111,12 @@ def calibrate(
         return tried[values]
 
     best = neutral
-    for varied in (
+    variations: tuple[Callable[[_Values], list[_Values]], ...] = (
         lambda values: [replace(values, scale=scale) for scale in settings.scales],
         lambda values: [replace(values, offset=offset) for offset in settings.offsets],
         lambda values: [replace(values, top_k=top_k) for top_k in settings.top_ks],
-    ):
+    )
+    for varied in variations:
         for other in varied(best):
             # It takes more than chance to leave what is known.
             if seen(other).worth > seen(best).worth + _margin(settings.questions):
@@ -180,19 +185,20 @@ def _problem(pool: Pool, ranks: Sequence[Sequence[int]], top_k: int) -> Problem:
     return Problem(pool.facts, (*with_fact, *without))
 
 
-def _ranked(stand: Stand, pool: Pool) -> list[list[int]]:
+def _ranked(stand: Stand, meaning: Meaning, pool: Pool) -> list[list[int]]:
     """For each question the facts that the retriever would find, best first."""
-    table = stand.score([question.searched for question in pool.questions], pool.facts)
+    asked = stand.embedder.embed([query_text(question.searched) for question in pool.questions])
+    known = stand.embedder.embed([key_text(fact.relation, fact.subject) for fact in pool.facts])
+    candidates = [Candidate(fact.subject, fact.relation) for fact in pool.facts]
     ranks = []
-    for row in table:
-        fused = {
-            index: SUBJECT_WEIGHT * item.subject_cover
-            + RELATION_WEIGHT * item.relation_cover
-            + DENSE_WEIGHT * item.dense
-            for index, item in enumerate(row)
-            if item.subject_cover >= MIN_SUBJECT_COVER
-        }
-        ranks.append(sorted(fused, key=lambda index: (-fused[index], index)))
+    for question, cosines in zip(pool.questions, (asked @ known.T).clip(0.0, 1.0), strict=True):
+        covers = AskedText(question.searched).score(candidates)
+        fused = [
+            (SUBJECT_WEIGHT * cover.subject + RELATION_WEIGHT * cover.relation + DENSE_WEIGHT * cosine, index)
+            for index, (cover, cosine) in enumerate(zip(covers, cosines.tolist(), strict=True))
+            if cover.subject >= MIN_SUBJECT_COVER
+        ]
+        ranks.append([index for _, index in sorted(fused, key=lambda item: (-item[0], item[1]))])
     return ranks
 
 

@@ -13,6 +13,7 @@ ANONYMOUS = "anonymous"
 READ, WRITE, GENERATE, TRANSFER, OPERATION = "read", "write", "generate", "transfer", "operation"
 
 _FACTS, _INFERENCE = "/interleaf.v1.Facts/", "/interleaf.v1.Inference/"
+_ENCODERS = "/interleaf.v1.Encoders/"
 _NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Operations/"
 
 KINDS: Mapping[str, str] = {
@@ -34,6 +35,11 @@ KINDS: Mapping[str, str] = {
     },
     **{_FACTS + name: TRANSFER for name in ("ImportFacts", "ExportFacts")},
     **{_INFERENCE + name: GENERATE for name in ("Generate", "StreamGenerate", "Score", "Compare")},
+    **{_ENCODERS + name: READ for name in ("GetEncoder", "ListEncoders")},
+    **{
+        _ENCODERS + name: WRITE
+        for name in ("TrainEncoder", "EvaluateEncoder", "CalibrateEncoder", "SweepLayers")
+    },
     **{_NAMESPACES + name: READ for name in ("GetNamespace", "ListNamespaces")},
     **{
         _NAMESPACES + name: WRITE

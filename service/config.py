@@ -22,6 +22,7 @@ from service.limits import LimitSettings
 
 KIB = 1024
 MIB = 1024 * KIB
+DEFAULT_TOP_K = 8
 
 ENV_PREFIX = "INTERLEAF_"
 DELIMITER = "__"
@@ -105,7 +106,12 @@ class StoreSettings(Section):
 class RetrievalSettings(Section):
     """How facts are found."""
 
-    top_k: int = Field(default=8, ge=1, description="Facts that a query retrieves unless it says how many.")
+    top_k: int | None = Field(
+        default=None,
+        ge=1,
+        description="Facts that a query retrieves unless it says how many. Unset: what the encoder was "
+        f"calibrated with, else {DEFAULT_TOP_K}.",
+    )
     embedder: Path | None = Field(
         default=None, description="Folder of a sentence-transformers model. Unset: MiniLM from its package."
     )
@@ -128,7 +134,8 @@ class EngineSettings(Section):
     )
     encoder: str = Field(
         default="default",
-        description="`default` (shipped for the model), the folder of an encoder, or `none`.",
+        description="`default` (shipped for the model), the name of one that was trained in the data folder, "
+        "the folder of an encoder, or `none`.",
     )
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, ...")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -151,6 +158,23 @@ class EngineSettings(Section):
         ge=1,
         le=1024,
         description="Threads that PyTorch computes with, in the whole process. Unset: its own choice.",
+    )
+
+
+class EncoderSettings(Section):
+    """Work on encoders that callers may ask for: training, evaluation, calibration, sweeps over layers."""
+
+    work: bool = Field(
+        default=False,
+        description="Do such work. Each takes minutes to hours of all cores, in a process of its own and after "
+        "the questions; callers are as many as may connect. Listing needs no permission.",
+    )
+    jobs: int = Field(
+        default=1, ge=1, le=64, description="Pieces of work at the same time; one more is refused."
+    )
+    models: tuple[str, ...] = Field(
+        default=(),
+        description="Models that may be named beside the served one: folders, or `OWNER/NAME` of the Hugging Face hub.",
     )
 
 
@@ -219,6 +243,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     engine: EngineSettings = EngineSettings()
+    encoders: EncoderSettings = EncoderSettings()
     compile: CompileSettings = CompileSettings()
     deadlines: DeadlineSettings = DeadlineSettings()
     admission: AdmissionSettings = AdmissionSettings()
@@ -238,7 +263,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.retrieval.top_k > self.limits.max_top_k:
+        if (self.retrieval.top_k or 0) > self.limits.max_top_k:
             raise ValueError(
                 f"retrieval.top_k = {self.retrieval.top_k} is over limits.max_top_k = {self.limits.max_top_k}"
             )

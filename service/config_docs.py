@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -62,6 +63,8 @@ def _default(info: FieldInfo) -> str:
     value: Any = info.default
     if value is None:
         return "unset"
+    if isinstance(value, tuple):
+        return f"`{json.dumps(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, int) and value >= 1024 * KIB and value % (1024 * KIB) == 0:

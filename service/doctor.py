@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from engines.embedder import MiniLMEmbedder
 from engines.errors import EngineError
@@ -53,7 +54,7 @@ def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     """Looks at everything; with `deep` also loads the model and compares SQL with the index."""
     findings = [*_machine(), *_installed()]
     findings.append(_checked("access", lambda: _access(settings)))
-    findings += _model(settings.engine, deep)
+    findings += _model(settings.engine, settings.store.data_dir, deep)
     findings += _data(settings)
     try:
         embedder = MiniLMEmbedder.load(settings.retrieval.embedder)
@@ -92,7 +93,7 @@ def _access(settings: Settings) -> str:
     )
 
 
-def _model(settings: EngineSettings, deep: bool) -> Iterator[Finding]:
+def _model(settings: EngineSettings, data_dir: Path, deep: bool) -> Iterator[Finding]:
     if settings.kind == "none":
         yield Finding("engine", "none: facts without a model")
         return
@@ -101,27 +102,25 @@ def _model(settings: EngineSettings, deep: bool) -> Iterator[Finding]:
         "engine", lambda: f"transformers on {device}, {str(served.dtype_of(settings, device))[6:]}"
     )
     yield _checked("model", lambda: str(resolve_model(settings.model)))
-    if settings.encoder == "none":
-        yield Finding("encoder", "none: the plain model only")
-        return
-    yield _checked("encoder", lambda: _encoder(settings))
+    yield _checked("encoder", lambda: _encoder(settings, data_dir))
     if deep:
-        yield _checked("model and encoder", lambda: _load_model(settings))
+        yield _checked("model and encoder", lambda: _load_model(settings, data_dir))
 
 
-def _encoder(settings: EngineSettings) -> str:
-    from editors.kv.trained import load_encoder
-
+def _encoder(settings: EngineSettings, data_dir: Path) -> str:
     name = resolve_model(settings.model).name
-    loaded = load_encoder(settings.encoder, name)
+    loaded = served.find_encoder(settings, name, data_dir)
+    if loaded is None:
+        return "none: the plain model only"
     trained_for = str(loaded.manifest["model"])
     if trained_for != name:
         raise ValueError(f"encoder {loaded.digest} was trained for {trained_for}, the model is {name}")
-    return f"{loaded.digest} for {trained_for}"
+    calibrated = "" if loaded.calibration is None else ", calibrated"
+    return f"{loaded.digest} for {trained_for}{calibrated}"
 
 
-def _load_model(settings: EngineSettings) -> str:
-    model = served.load(settings)
+def _load_model(settings: EngineSettings, data_dir: Path) -> str:
+    model = served.load(settings, data_dir)
     if model is None or model.encoder is None:
         return "loaded"
     model.engine.close()

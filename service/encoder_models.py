@@ -15,7 +15,7 @@ from engines.errors import ModelMissing
 from engines.models import DEFAULT_MODEL, cache_dir, resolve_model
 
 _HUB_NAME = re.compile(
-    r"(?P<owner>[A-Za-z0-9][\w.-]*)/(?P<name>[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
+    r"(?P<owner>[A-Za-z0-9][\w.-]*)/(?P<name>[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w.-]+))?", re.ASCII
 )
 _FILES = [
     *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),

@@ -17,6 +17,7 @@ from editors.kv.trained import LoadedEncoder
 from editors.kv.world import World
 from engines.embedder import MiniLMEmbedder
 from engines.models import load_model, model_digest
+from kb_store.contract import Embedder
 from service.encoder_models import model_folder
 from service.evidence import scorer
 
@@ -30,6 +31,7 @@ class Stand:
     tokenizer: Any
     bank: PhraseBank
     world: World
+    embedder: Embedder
     score: Scorer
 
     def encoder(self, folder: Path) -> KVEncoder:
@@ -43,5 +45,6 @@ def set_up(model: str) -> Stand:
     """Loads a model by its name, as `service.encoder_models` has it. Blocks."""
     folder = model_folder(model)
     loaded, tokenizer = load_model(folder, dtype=torch.float32)
-    bank = load_phrases()
-    return Stand(folder.name, loaded, tokenizer, bank, World(bank, tokenizer), scorer(MiniLMEmbedder.load()))
+    bank, embedder = load_phrases(), MiniLMEmbedder.load()
+    world = World(bank, tokenizer)
+    return Stand(folder.name, loaded, tokenizer, bank, world, embedder, scorer(embedder))

@@ -7,6 +7,9 @@ ServiceError
 ├── NotSearchableYet     the index has not come as far as min_revision
 ├── NoModel              the server runs without a model
 ├── NoEncoder            the server's model has no encoder for facts
+├── EncoderWorkOff       the server does not train, measure or calibrate encoders
+├── EncoderWorkRefused   work on an encoder that cannot be done as it was asked for
+├── EncoderWorkFailed    the process that did the work died of it
 ├── NotWithoutKey        no API key, or one that is not known
 ├── DeadlinePassed       the server's own limit on a call's duration
 └── ShuttingDown         the server drains
@@ -107,6 +110,33 @@ class NoEncoder(ServiceError):
         )
 
 
+class EncoderWorkOff(ServiceError):
+    """The server does not train, measure or calibrate encoders."""
+
+    reason = "ENCODER_WORK_OFF"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server lists encoders and does no work on them (encoders.work = false): "
+            "set it, or use `interleaf encoder` on the server's machine"
+        )
+
+
+class EncoderWorkRefused(ServiceError):
+    """Work on an encoder that cannot be done as it was asked for."""
+
+    reason = "ENCODER_WORK_REFUSED"
+
+
+class EncoderWorkFailed(ServiceError):
+    """The process that did the work died of it."""
+
+    reason = "ENCODER_WORK_FAILED"
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the process that did the work ended with {exit_code}", exit_code=exit_code)
+
+
 class NotWithoutKey(ServiceError):
     """No API key, or one that is not known."""
 
@@ -193,6 +223,9 @@ TABLE: dict[type[Exception], Row] = {
     NotSearchableYet: Row(Code.UNAVAILABLE, _retry),
     NoModel: Row(Code.FAILED_PRECONDITION),
     NoEncoder: Row(Code.FAILED_PRECONDITION),
+    EncoderWorkOff: Row(Code.FAILED_PRECONDITION),
+    EncoderWorkRefused: Row(Code.FAILED_PRECONDITION),
+    EncoderWorkFailed: Row(Code.INTERNAL, hidden=True),
     NotWithoutKey: Row(Code.UNAUTHENTICATED),
     DeadlinePassed: Row(Code.DEADLINE_EXCEEDED),
     ShuttingDown: Row(Code.UNAVAILABLE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ from engines.errors import EngineError
 from engines.models import load_model, model_digest, pick_dtype, resolve_model
 from engines.transformers_engine import EngineSettings as TransformersSettings
 from engines.transformers_engine import TransformersEngine
+from kb_store.errors import NotFound
 from service.config import ConfigError, EngineSettings
+from service.encoder_shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class ServedModel:
 
     engine: Engine
     encoder: FactEncoder | None
+    top_k: int | None = None  # as the encoder was calibrated
 
 
 def device_of(settings: EngineSettings) -> str:
@@ -41,13 +45,24 @@ def dtype_of(settings: EngineSettings, device: str) -> torch.dtype:
     return chosen
 
 
-def load(settings: EngineSettings) -> ServedModel | None:
+def find_encoder(settings: EngineSettings, model_name: str, data_dir: Path) -> LoadedEncoder | None:
+    """The encoder that is meant, with its calibration. FileNotFoundError when it is not there."""
+    if settings.encoder == "none":
+        return None
+    try:
+        found = Shelf(data_dir).named(settings.encoder, model_name)
+    except NotFound:
+        return load_encoder(settings.encoder, model_name)  # says which there are
+    return load_encoder(str(found.folder), model_name, found.calibration_folder)
+
+
+def load(settings: EngineSettings, data_dir: Path) -> ServedModel | None:
     """Blocks for as long as loading takes. None without a model; ConfigError when something does not fit."""
     if settings.kind == "none":
         return None
     try:
         path = resolve_model(settings.model)
-        encoder = None if settings.encoder == "none" else load_encoder(settings.encoder, path.name)
+        encoder = find_encoder(settings, path.name, data_dir)
         device = device_of(settings)
         model, tokenizer = load_model(path, dtype_of(settings, device), device)
         digest = model_digest(model)
@@ -90,4 +105,7 @@ def _serve(
             threads=settings.threads,
         ),
     )
-    return ServedModel(engine, None if encoder is None else encoder.bind(engine.call))
+    if encoder is None:
+        return ServedModel(engine, None)
+    calibration = encoder.calibration
+    return ServedModel(engine, encoder.bind(engine.call), None if calibration is None else calibration.top_k)

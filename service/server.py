@@ -13,11 +13,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from interleaf.v1 import facts_pb2_grpc, inference_pb2_grpc, namespaces_pb2_grpc
+from interleaf.v1 import encoders_pb2_grpc, facts_pb2_grpc, inference_pb2_grpc, namespaces_pb2_grpc
 from kb_store.contract import Embedder
 from service import convert
 from service.access import Access, decide
 from service.app import App, Parts
+from service.commands.encoding import Encoding
 from service.commands.exporting import Exporting
 from service.commands.importing import Importing
 from service.commands.reading import Reading
@@ -26,8 +27,11 @@ from service.commands.spaces import Spaces
 from service.commands.writing import Writing
 from service.config import ConfigError, Settings
 from service.convert_answers import Asks
+from service.convert_encoders import PACKING
+from service.encoder_shelf import Shelf
 from service.interceptors import chain
 from service.interceptors.decode import Decode
+from service.servicers.encoders import EncodersServicer
 from service.servicers.facts import FactsServicer
 from service.servicers.inference import InferenceServicer
 from service.servicers.namespaces import NamespacesServicer
@@ -36,7 +40,13 @@ from service.servicers.operations import OperationsServicer
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 INFERENCE = "interleaf.v1.Inference"
-SERVICES = ("interleaf.v1.Facts", INFERENCE, "interleaf.v1.Namespaces", "google.longrunning.Operations")
+SERVICES = (
+    "interleaf.v1.Facts",
+    INFERENCE,
+    "interleaf.v1.Encoders",
+    "interleaf.v1.Namespaces",
+    "google.longrunning.Operations",
+)
 
 _log = structlog.get_logger("interleaf.server")
 
@@ -136,7 +146,7 @@ def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Serve
 
 def _add_services(server: grpc.aio.Server, parts: Parts) -> None:
     settings, store, workers = parts.settings, parts.store, parts.workers
-    limits, top_k = settings.limits, settings.retrieval.top_k
+    limits, top_k = settings.limits, parts.top_k
     spaces = Spaces(store, parts.revisions, workers)
     facts = FactsServicer(
         Reading(store, parts.retriever, parts.revisions, workers),
@@ -158,7 +168,18 @@ def _add_services(server: grpc.aio.Server, parts: Parts) -> None:
     )
     inference = InferenceServicer(parts.answering, parts.scoring, Asks(limits, top_k))
     namespaces = NamespacesServicer(spaces, reindexing, parts.tokens, limits)
+    encoding = Encoding(
+        Shelf(settings.store.data_dir),
+        settings.encoders,
+        settings.engine.model,
+        store,
+        parts.operations,
+        workers,
+        PACKING,
+    )
+    encoders = EncodersServicer(encoding, parts.tokens, limits)
     operations = OperationsServicer(parts.operations, parts.tokens, limits)
+    encoders_pb2_grpc.add_EncodersServicer_to_server(encoders, server)
     facts_pb2_grpc.add_FactsServicer_to_server(facts, server)
     inference_pb2_grpc.add_InferenceServicer_to_server(inference, server)
     namespaces_pb2_grpc.add_NamespacesServicer_to_server(namespaces, server)

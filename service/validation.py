@@ -21,6 +21,7 @@ T = TypeVar("T")
 _NAMESPACE = re.compile(r"namespaces/([^/]+)")
 _FACT = re.compile(r"namespaces/([^/]+)/facts/([^/]+)")
 _OPERATION = re.compile(r"operations/([A-Za-z0-9-]{1,63})", re.ASCII)
+_ENCODER = re.compile(r"encoders/([^/]+)")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
@@ -64,6 +65,14 @@ def operation_of(field: str, name: str) -> str:
     found = _OPERATION.fullmatch(name)
     if found is None:
         raise InvalidInput(field, "must be of the form operations/OPERATION")
+    return found[1]
+
+
+def encoder_of(field: str, name: str) -> str:
+    """The id in `encoders/{encoder}`."""
+    found = _ENCODER.fullmatch(name)
+    if found is None or not is_id(found[1]):
+        raise InvalidInput(field, f"must be of the form encoders/ENCODER, an id being {_ID_RULE}")
     return found[1]
 
 

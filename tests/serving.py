@@ -20,7 +20,14 @@ import structlog
 from google.longrunning import operations_pb2_grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from interleaf.v1 import facts_pb2, facts_pb2_grpc, inference_pb2_grpc, namespaces_pb2, namespaces_pb2_grpc
+from interleaf.v1 import (
+    encoders_pb2_grpc,
+    facts_pb2,
+    facts_pb2_grpc,
+    inference_pb2_grpc,
+    namespaces_pb2,
+    namespaces_pb2_grpc,
+)
 from kb_store.contract import Embedder, Vectors
 from kb_store.text import fold_name
 from service.config import load
@@ -69,6 +76,7 @@ class Running:
     inference: Any
     namespaces: Any
     operations: Any
+    encoders: Any
 
     def add(self, subject: str, relation: str, obj: str, **more: Any) -> Any:
         """CreateFact in the default namespace, or in `parent`."""
@@ -93,6 +101,7 @@ def stubs(address: str, health_address: str, channel: grpc.Channel) -> Running:
         inference_pb2_grpc.InferenceStub(channel),
         namespaces_pb2_grpc.NamespacesStub(channel),
         operations_pb2_grpc.OperationsStub(channel),
+        encoders_pb2_grpc.EncodersStub(channel),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from editors.kv.calibration import Calibration, read_calibration
 from editors.kv.contract import Evidence, FactText
 from editors.kv.encoder import KVEncoder
 from editors.kv.features import read_features
@@ -29,8 +30,15 @@ class EncoderMismatch(ValueError):
 class LoadedEncoder:
     """An encoder read from disk, not yet bound to a model that runs."""
 
-    def __init__(self, module: KVEncoder, manifest: dict[str, Any], folder: Path) -> None:
+    def __init__(
+        self,
+        module: KVEncoder,
+        manifest: dict[str, Any],
+        folder: Path,
+        calibration: Calibration | None = None,
+    ) -> None:
         self._module, self.manifest, self.folder = module, manifest, folder
+        self.calibration = calibration
 
     @property
     def adapter(self) -> KVAdapter:
@@ -53,11 +61,14 @@ class LoadedEncoder:
 
     def bind(self, run_on_model: RunOnModel) -> TrainedEncoder:
         """The encoder ready to compile, on the engine's own model."""
-        return TrainedEncoder(self._module, self.manifest, run_on_model)
+        return TrainedEncoder(self._module, self.manifest, run_on_model, self.calibration)
 
 
-def load_encoder(name: str, model_name: str) -> LoadedEncoder:
-    """`default`: the encoder shipped for this model. Otherwise the folder of an encoder."""
+def load_encoder(name: str, model_name: str, calibrations: Path | None = None) -> LoadedEncoder:
+    """`default`: the encoder shipped for this model. Otherwise the folder of an encoder.
+
+    Its calibration is looked for in `calibrations`, or beside it; one made for other weights is passed over.
+    """
     folder = SHIPPED / model_name if name == "default" else Path(name)
     if not (folder / "manifest.json").is_file():
         known = (
@@ -67,14 +78,21 @@ def load_encoder(name: str, model_name: str) -> LoadedEncoder:
         )
         raise FileNotFoundError(f"no encoder at {folder}; encoders are shipped for: {known or 'no model'}")
     module, manifest = load_weights(folder)
-    return LoadedEncoder(module, manifest, folder)
+    return LoadedEncoder(module, manifest, folder, read_calibration(calibrations or folder, module.digest))
 
 
 class TrainedEncoder:
     """Implements `editors.kv.contract.FactEncoder`."""
 
-    def __init__(self, module: KVEncoder, manifest: dict[str, Any], run_on_model: RunOnModel) -> None:
+    def __init__(
+        self,
+        module: KVEncoder,
+        manifest: dict[str, Any],
+        run_on_model: RunOnModel,
+        calibration: Calibration | None = None,
+    ) -> None:
         self._module, self._manifest, self._run = module, manifest, run_on_model
+        self._calibration = calibration
 
     @property
     def digest(self) -> str:
@@ -88,7 +106,9 @@ class TrainedEncoder:
 
     @property
     def grounded_threshold(self) -> float:
-        """Calibrated on held-out facts."""
+        """Calibrated on held-out facts, or on a namespace's."""
+        if self._calibration is not None:
+            return self._calibration.grounded_threshold
         return float(self._manifest["calibration"]["grounded_threshold"])
 
     def compile(self, facts: Sequence[FactText]) -> list[KVTokens]:
@@ -98,8 +118,12 @@ class TrainedEncoder:
         return self._run(lambda model, tokenizer: self._compile(model, tokenizer, facts)).result()
 
     def biases(self, evidence: Sequence[Evidence]) -> list[float | None]:
-        """The learned prior."""
-        return self._module.prior.biases(evidence)
+        """The learned prior, as strong as calibration has it."""
+        learned = self._module.prior.biases(evidence)
+        if self._calibration is None:
+            return learned
+        scale, offset = self._calibration.prior_scale, self._calibration.prior_offset
+        return [None if bias is None else scale * bias + offset for bias in learned]
 
     def _compile(self, model: Any, tokenizer: Any, facts: Sequence[FactText]) -> list[KVTokens]:
         return compile_facts(self._module, model, tokenizer, facts)

@@ -43,6 +43,7 @@ def test_every_service_is_announced(reflected: Reflected) -> None:
     assert reflected.services == {
         "interleaf.v1.Facts",
         "interleaf.v1.Inference",
+        "interleaf.v1.Encoders",
         "interleaf.v1.Namespaces",
         "google.longrunning.Operations",
         "grpc.health.v1.Health",

@@ -1,0 +1,87 @@
+"""Recipes as TOML, and models by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engines.errors import ModelMissing
+from service.encoder_config import (
+    RecipeError,
+    differences,
+    parse_recipe,
+    read_recipe,
+    recipe_of,
+    recipe_text,
+    recipe_values,
+)
+from service.encoder_models import model_folder
+from service.training import Recipe
+
+
+def test_the_default_recipe_can_be_read_back() -> None:
+    text = recipe_text(recipe_values(Recipe()))
+    assert "[train.weights]" in text
+    assert parse_recipe(text) == Recipe()
+    assert recipe_of(recipe_values(Recipe())) == Recipe()
+    assert parse_recipe("") == Recipe()
+
+
+def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("model = 'x'\n[train]\nsteps = 7\nlearning_rate = 1\n[train.weights]\nabsent = 0.25\n")
+    recipe = read_recipe(path)
+    assert (recipe.model, recipe.train.steps, recipe.train.learning_rate) == ("x", 7, 1.0)
+    assert recipe.train.weights.absent == 0.25
+    assert recipe.start == Recipe().start
+    assert differences(recipe_values(Recipe()), recipe_values(recipe))[0] == 'model: "default" -> "x"'
+    assert len(differences(recipe_values(Recipe()), recipe_values(recipe))) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stepz = 1", "stepz: there is no such key; there are model"),
+        ("[train]\nsteps = 1\nspeed = 2", "train.speed: there is no such key"),
+        ("[train.weights]\nabsnt = 1.0", "train.weights.absnt"),
+        ("[train]\nsteps = 'many'", "train.steps: "),
+        ("[train]\nsteps = 1.5", "train.steps: "),
+        ("[train]\nsteps = true", "train.steps: "),
+        ("[train]\nsteps = 0", "train.steps: must be 1 or more"),
+        ("[train]\nlearning_rate = nan", "train.learning_rate: "),
+        ("[train]\nlearning_rate = 2031-03-14", "train.learning_rate: "),
+        ("train = 3", "train: must be a table"),
+        ("model = [1]", "model: "),
+        ("model =", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(text)
+    assert said in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot read"):
+        read_recipe(tmp_path / "none.toml")
+
+
+def test_models_by_folder_and_by_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERLEAF_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "config.json").write_text("{}")
+    assert model_folder(str(own)) == own
+    fetched = tmp_path / "models" / "owner" / "name"
+    fetched.mkdir(parents=True)
+    for file in ("config.json", "interleaf-hub.json"):
+        (fetched / file).write_text("{}")
+    assert model_folder("owner/name") == fetched
+    with pytest.raises(ModelMissing, match="owner/other could not be fetched"):
+        model_folder("owner/other@v1")
+    with pytest.raises(ModelMissing, match="OWNER/NAME of the hub"):
+        model_folder("../nowhere/x")
+    with pytest.raises(ModelMissing, match=r"config\.json"):
+        model_folder(str(tmp_path))
