@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from editors.kv.trunk import from_trunk, run_trunk
 from editors.weights.hooks import forward_until, shifted
 from editors.weights.model import EditableModel
 from editors.weights.request import EditRequest
+from editors.weights.settled import settle
 from editors.weights.texts import Located, Rows, asked, bare_subject, batch, targets, taught
 from engines.models import Progress
 
@@ -93,7 +92,8 @@ def _find(
     (passed,) = forward_until(model, [module], **plain.inputs)
     initial = passed.wrote[plain.rows, plain.columns].detach().float()
     size = initial.norm(dim=-1)
-    trunk = run_trunk(model, layer, **task.rows.inputs)
+    settled = settle(model, task.rows, layer)
+    columns = task.rows.columns - settled.start
     shift = torch.zeros_like(initial).requires_grad_(True)
     optimiser = torch.optim.Adam([shift], lr=settings.rate)
     before: Tensor | None = None
@@ -101,8 +101,8 @@ def _find(
     taken = torch.zeros(len(requests), dtype=torch.long, device=device)
     losses = torch.zeros(len(requests), device=device)
     for step in range(settings.steps):
-        with from_trunk(model, trunk), shifted(module, task.rows.rows, task.rows.columns, shift[task.owner]):
-            said, subject = _log_probabilities(model, task)
+        with shifted(module, task.rows.rows, columns, shift[task.owner]):
+            said, subject = _log_probabilities(settled.run(model, task.wanted.shape[1]), task)
         before = subject.detach() if before is None else before
         drift = (before.exp() * (before - subject)).sum(-1)
         decay = settings.decay * shift.norm(dim=-1) / size.square()
@@ -136,10 +136,8 @@ def _task(editable: EditableModel, requests: Sequence[EditRequest], prefixes: Se
     )
 
 
-def _log_probabilities(model: Any, task: _Task) -> tuple[Tensor, Tensor]:
+def _log_probabilities(logits: Tensor, task: _Task) -> tuple[Tensor, Tensor]:
     """Of each taught row: the target's mean negative log-probability; of each bare subject: the next token's all."""
-    kept = task.wanted.shape[1]
-    logits = model(**task.rows.inputs, use_cache=False, logits_to_keep=kept).logits.float()
     token_losses = F.cross_entropy(
         logits[: task.taught].transpose(1, 2), task.wanted, ignore_index=-100, reduction="none"
     )
