@@ -20,7 +20,6 @@ from editors.kv.calibration import Calibration, Verdict, prior_scaled, verdict
 from editors.kv.contract import FactText
 from editors.kv.encoder import KVEncoder
 from editors.kv.evaluate import SLICES, judge
-from editors.kv.meaning import Meaning
 from editors.kv.phrases import PhraseBank, Phrasing
 from editors.kv.prior import MIN_SUBJECT_COVER
 from editors.kv.problems import Problem, Question
@@ -98,7 +97,7 @@ def calibrate(
         pools = [_pool_of_facts(stand, facts, rng, size) for _ in range(count)]
     else:
         pools = [_pool_of_world(stand, rng, size, number) for number in range(count)]
-    ranks = [_ranked(stand, encoder.meaning, pool) for pool in pools]
+    ranks = [_ranked(stand, pool) for pool in pools]
     neutral = _Values(*settings.neutral)
     tried: dict[_Values, _Seen] = {}
     trials = 1 + len(settings.scales) + len(settings.offsets) + len(settings.top_ks)
@@ -185,7 +184,7 @@ def _problem(pool: Pool, ranks: Sequence[Sequence[int]], top_k: int) -> Problem:
     return Problem(pool.facts, (*with_fact, *without))
 
 
-def _ranked(stand: Stand, meaning: Meaning, pool: Pool) -> list[list[int]]:
+def _ranked(stand: Stand, pool: Pool) -> list[list[int]]:
     """For each question the facts that the retriever would find, best first."""
     asked = stand.embedder.embed([query_text(question.searched) for question in pool.questions])
     known = stand.embedder.embed([key_text(fact.relation, fact.subject) for fact in pool.facts])

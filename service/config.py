@@ -166,8 +166,8 @@ class EncoderSettings(Section):
 
     work: bool = Field(
         default=False,
-        description="Do such work. Each takes minutes to hours of all cores, in a process of its own and after "
-        "the questions; callers are as many as may connect. Listing needs no permission.",
+        description="Do such work for everybody who may connect. Each piece takes minutes to hours of all cores, "
+        "in a process of its own that gives way to questions. Encoders are listed in any case.",
     )
     jobs: int = Field(
         default=1, ge=1, le=64, description="Pieces of work at the same time; one more is refused."
