@@ -58,7 +58,7 @@ def tune(
         means.progress(f"{method}, layer {layer}", at / len(layers))
         chosen = {**(settings or {}), "layers" if isinstance(layer, tuple) else "layer": layer}
         scores, seconds = single_edits(editable, method, chosen, cases, means)
-        rows.append({"layer": layer, **summary(scores), "seconds": seconds, "n": len(cases)})
+        rows.append({"layer": layer, **summary(scores), "seconds": fmean(seconds), "n": len(cases)})
     best = max(rows, key=lambda row: row["s"])
     if spec is not None:
         name = "layers" if isinstance(best["layer"], tuple) else "layer"
@@ -79,8 +79,8 @@ def single_edits(
     settings: Mapping[str, Any],
     cases: Sequence[EditCase],
     means: Means,
-) -> tuple[list[CaseScore], float]:
-    """Each case edited alone and taken back; the scores, and the mean seconds of computing an edit."""
+) -> tuple[list[CaseScore], list[float]]:
+    """Each case edited alone and taken back; by case the score, and the seconds of computing the edit."""
     editor = make_editor(method, settings)
     speaker = ModelSpeaker(editable.model, editable.tokenizer)
     scores: list[CaseScore] = []
@@ -91,7 +91,7 @@ def single_edits(
         seconds.append(time.perf_counter() - began)
         with editable.applied(delta):
             scores += score_cases(speaker, [case])
-    return scores, fmean(seconds)
+    return scores, seconds
 
 
 def known_cases(
