@@ -14,7 +14,7 @@ from editors.weights.delta import Delta, LowRank
 from editors.weights.errors import InvalidEdit
 from editors.weights.hooks import Passed, forward_until, reweighted
 from editors.weights.model import EditableModel
-from editors.weights.optimise import ValueSettings, find_shifts
+from editors.weights.optimise import Search, ValueSettings
 from editors.weights.prefixes import DEFAULT_PREFIXES, own_prefixes
 from editors.weights.request import EditRequest
 from editors.weights.texts import Located, asked, batch
@@ -49,7 +49,7 @@ class Memit:
         moments = means.required_statistics().moments(editable, config.layers)
         last = spec.layers[config.layers[-1]]
         with torch.inference_mode(False), torch.enable_grad():
-            found = find_shifts(editable, last, config.layers[-1], requests, prefixes, config, means.progress)
+            found = Search(editable, last, config.layers[-1], prefixes, config, means.progress).run(requests)
         wanted = (found.initial + found.shift).double()
         plain = [asked(editable, request) for request in requests]
         behind = [asked(editable, request, prefix) for request in requests for prefix in prefixes]

@@ -40,30 +40,68 @@ class Shifts:
     steps: tuple[int, ...]
 
 
-def find_shifts(
-    editable: EditableModel,
-    module: nn.Module,
-    layer: int,
-    requests: Sequence[EditRequest],
-    prefixes: Sequence[str],
-    settings: ValueSettings,
-    progress: Progress,
-) -> Shifts:
-    """Shifts of what `module` (the layer, or a part of it) writes at the subject's last token.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Looks for shifts of what `module` (the layer, or a part of it) writes at the subject's last token."""
 
-    Facts do not see each other: found together or alone, a fact's shift is the same but for rounding.
-    """
-    parts = []
-    for start in range(0, len(requests), settings.facts_at_once):
-        progress("looking for values", start / len(requests))
-        chunk = requests[start : start + settings.facts_at_once]
-        parts.append(_find(editable, module, layer, chunk, prefixes, settings, progress))
-    return Shifts(
-        torch.cat([part.shift for part in parts]),
-        torch.cat([part.initial for part in parts]),
-        tuple(loss for part in parts for loss in part.losses),
-        tuple(steps for part in parts for steps in part.steps),
-    )
+    editable: EditableModel
+    module: nn.Module
+    layer: int
+    prefixes: Sequence[str]
+    settings: ValueSettings
+    progress: Progress
+
+    def run(self, requests: Sequence[EditRequest]) -> Shifts:
+        """Facts do not see each other: found together or alone, a fact's shift is the same but for rounding."""
+        size = self.settings.facts_at_once
+        parts = []
+        for start in range(0, len(requests), size):
+            self.progress("looking for values", start / len(requests))
+            parts.append(self._found(requests[start : start + size]))
+        return Shifts(
+            torch.cat([part.shift for part in parts]),
+            torch.cat([part.initial for part in parts]),
+            tuple(loss for part in parts for loss in part.losses),
+            tuple(steps for part in parts for steps in part.steps),
+        )
+
+    def _found(self, requests: Sequence[EditRequest]) -> Shifts:
+        editable, settings = self.editable, self.settings
+        model, device = editable.model, editable.device
+        task = _task(editable, requests, self.prefixes)
+        plain = batch([asked(editable, request) for request in requests], device)
+        (passed,) = forward_until(model, [self.module], **plain.inputs)
+        initial = passed.wrote[plain.rows, plain.columns].detach().float()
+        size = initial.norm(dim=-1)
+        settled = settle(model, task.rows, self.layer)
+        columns = task.rows.columns - settled.start
+        shift = torch.zeros_like(initial).requires_grad_(True)
+        optimiser = torch.optim.Adam([shift], lr=settings.rate)
+        before: Tensor | None = None
+        done = torch.zeros(len(requests), dtype=torch.bool, device=device)
+        taken = torch.zeros(len(requests), dtype=torch.long, device=device)
+        losses = torch.zeros(len(requests), device=device)
+        for step in range(settings.steps):
+            with shifted(self.module, task.rows.rows, columns, shift[task.owner]):
+                said, subject = _log_probabilities(settled.run(model, task.wanted.shape[1]), task)
+            before = subject.detach() if before is None else before
+            drift = (before.exp() * (before - subject)).sum(-1)
+            decay = settings.decay * shift.norm(dim=-1) / size.square()
+            per_fact = said.view(len(requests), task.per_fact).mean(-1) + settings.drift * drift + decay
+            losses = torch.where(done, losses, per_fact.detach())
+            done = done | (losses < settings.stop)
+            if done.all() or step == settings.steps - 1:
+                break
+            (shift.grad,) = torch.autograd.grad(per_fact.sum(), [shift])
+            kept = shift.detach().clone()
+            optimiser.step()
+            with torch.no_grad():
+                longest = settings.clamp * size
+                scale = (longest / shift.norm(dim=-1).clamp_min(1e-12)).clamp_max(1.0)
+                shift.copy_(torch.where(done[:, None], kept, shift * scale[:, None]))
+            taken += ~done
+            self.progress("looking for values", (step + 1) / settings.steps)
+        return Shifts(shift.detach(), initial, tuple(losses.tolist()), tuple(taken.tolist()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,52 +113,6 @@ class _Task:
     taught: int  # rows with a target; the rest are bare subjects
     wanted: Tensor  # [taught rows, longest target]
     per_fact: int
-
-
-def _find(
-    editable: EditableModel,
-    module: nn.Module,
-    layer: int,
-    requests: Sequence[EditRequest],
-    prefixes: Sequence[str],
-    settings: ValueSettings,
-    progress: Progress,
-) -> Shifts:
-    model, device = editable.model, editable.device
-    task = _task(editable, requests, prefixes)
-    plain = batch([asked(editable, request) for request in requests], device)
-    (passed,) = forward_until(model, [module], **plain.inputs)
-    initial = passed.wrote[plain.rows, plain.columns].detach().float()
-    size = initial.norm(dim=-1)
-    settled = settle(model, task.rows, layer)
-    columns = task.rows.columns - settled.start
-    shift = torch.zeros_like(initial).requires_grad_(True)
-    optimiser = torch.optim.Adam([shift], lr=settings.rate)
-    before: Tensor | None = None
-    done = torch.zeros(len(requests), dtype=torch.bool, device=device)
-    taken = torch.zeros(len(requests), dtype=torch.long, device=device)
-    losses = torch.zeros(len(requests), device=device)
-    for step in range(settings.steps):
-        with shifted(module, task.rows.rows, columns, shift[task.owner]):
-            said, subject = _log_probabilities(settled.run(model, task.wanted.shape[1]), task)
-        before = subject.detach() if before is None else before
-        drift = (before.exp() * (before - subject)).sum(-1)
-        decay = settings.decay * shift.norm(dim=-1) / size.square()
-        per_fact = said.view(len(requests), task.per_fact).mean(-1) + settings.drift * drift + decay
-        losses = torch.where(done, losses, per_fact.detach())
-        done = done | (losses < settings.stop)
-        if done.all() or step == settings.steps - 1:
-            break
-        (shift.grad,) = torch.autograd.grad(per_fact.sum(), [shift])
-        kept = shift.detach().clone()
-        optimiser.step()
-        with torch.no_grad():
-            longest = settings.clamp * size
-            scale = (longest / shift.norm(dim=-1).clamp_min(1e-12)).clamp_max(1.0)
-            shift.copy_(torch.where(done[:, None], kept, shift * scale[:, None]))
-        taken += ~done
-        progress("looking for values", (step + 1) / settings.steps)
-    return Shifts(shift.detach(), initial, tuple(losses.tolist()), tuple(taken.tolist()))
 
 
 def _task(editable: EditableModel, requests: Sequence[EditRequest], prefixes: Sequence[str]) -> _Task:

@@ -17,7 +17,7 @@ from editors.weights.contract import Means, check_edit, delta_of
 from editors.weights.delta import Delta, LowRank
 from editors.weights.hooks import forward_until, reweighted
 from editors.weights.model import EditableModel
-from editors.weights.optimise import ValueSettings, find_shifts
+from editors.weights.optimise import Search, ValueSettings
 from editors.weights.prefixes import DEFAULT_PREFIXES, own_prefixes
 from editors.weights.request import EditRequest
 from editors.weights.texts import asked, batch
@@ -85,8 +85,8 @@ class Rome:
         means: Means,
     ) -> tuple[Tensor, Tensor, float]:
         """The two vectors of the change [out] x [in], and the loss that the value reached."""
-        found = find_shifts(
-            editable, module, self.config.layer, [request], prefixes, self.config, means.progress
+        found = Search(editable, module, self.config.layer, prefixes, self.config, means.progress).run(
+            [request]
         )
         rows = batch([asked(editable, request, prefix) for prefix in prefixes], editable.device)
         (passed,) = forward_until(editable.model, [module], **rows.inputs)
