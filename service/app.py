@@ -106,7 +106,7 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         raise ConfigError(f"store: {error}") from None
     undo.callback(store.close)
     _ensure_namespace(store, settings.store.default_namespace)
-    model = served.load(settings.engine, settings.store.data_dir)
+    model = served.load(settings.engine, settings.store.data_dir, embedder.digest)
     workers = Workers(model_threads=settings.admission.generate)
     undo.callback(workers.close)
     if model is not None:

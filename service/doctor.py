@@ -54,15 +54,20 @@ def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     """Looks at everything; with `deep` also loads the model and compares SQL with the index."""
     findings = [*_machine(), *_installed()]
     findings.append(_checked("access", lambda: _access(settings)))
-    findings += _model(settings.engine, settings.store.data_dir, deep)
-    findings += _data(settings)
+    embedder: MiniLMEmbedder | None = None
     try:
         embedder = MiniLMEmbedder.load(settings.retrieval.embedder)
+        found = Finding("embedder", f"{embedder.digest}, {embedder.dimension} numbers")
     except (EngineError, OSError, ValueError) as error:
-        return [*findings, Finding("embedder", "", str(error))]
-    findings.append(Finding("embedder", f"{embedder.digest}, {embedder.dimension} numbers"))
-    findings.append(_checked("index", lambda: _index(settings, embedder)))
-    return [*findings, *_compare(settings, embedder)] if deep else findings
+        found = Finding("embedder", "", str(error))
+    digest = "" if embedder is None else embedder.digest
+    findings += _model(settings.engine, settings.store.data_dir, digest, deep)
+    findings += [*_data(settings), found]
+    if embedder is None:
+        return findings
+    known = embedder
+    findings.append(_checked("index", lambda: _index(settings, known)))
+    return [*findings, *_compare(settings, known)] if deep else findings
 
 
 def _checked(name: str, look: Callable[[], str]) -> Finding:
@@ -93,7 +98,7 @@ def _access(settings: Settings) -> str:
     )
 
 
-def _model(settings: EngineSettings, data_dir: Path, deep: bool) -> Iterator[Finding]:
+def _model(settings: EngineSettings, data_dir: Path, embedder: str, deep: bool) -> Iterator[Finding]:
     if settings.kind == "none":
         yield Finding("engine", "none: facts without a model")
         return
@@ -104,7 +109,7 @@ def _model(settings: EngineSettings, data_dir: Path, deep: bool) -> Iterator[Fin
     yield _checked("model", lambda: str(resolve_model(settings.model)))
     yield _checked("encoder", lambda: _encoder(settings, data_dir))
     if deep:
-        yield _checked("model and encoder", lambda: _load_model(settings, data_dir))
+        yield _checked("model and encoder", lambda: _load_model(settings, data_dir, embedder))
 
 
 def _encoder(settings: EngineSettings, data_dir: Path) -> str:
@@ -119,8 +124,8 @@ def _encoder(settings: EngineSettings, data_dir: Path) -> str:
     return f"{loaded.digest} for {trained_for}{calibrated}"
 
 
-def _load_model(settings: EngineSettings, data_dir: Path) -> str:
-    model = served.load(settings, data_dir)
+def _load_model(settings: EngineSettings, data_dir: Path, embedder: str) -> str:
+    model = served.load(settings, data_dir, embedder)
     if model is None or model.encoder is None:
         return "loaded"
     model.engine.close()

@@ -2,28 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
 
 from editors.kv.contract import Evidence, FactText
-from kb_store.contract import Embedder
+from editors.kv.meaning import FLOOR, Meaning
+from editors.kv.prior import MIN_SUBJECT_COVER
+from editors.kv.problems import Scorer
+from kb_store.contract import Embedder, Vectors
 from kb_store.keys import key_text, query_text
-from kb_store.scoring import Candidate, Question
+from kb_store.scoring import Candidate, Cover, Described, Question
+
+# Of what is said about a subject only the words around its last mention matter: more is not embedded.
+_MOST_WORDS = 96
 
 
-def scorer(embedder: Embedder) -> Callable[[Sequence[str], Sequence[FactText]], list[list[Evidence]]]:
-    """Evidence for every fact, per prompt, as `Retriever` would find it."""
+class EvidenceReader:
+    """Judges candidates of a text. May be called from any thread; blocks while it embeds."""
 
-    def score(prompts: Sequence[str], facts: Sequence[FactText]) -> list[list[Evidence]]:
-        asked = embedder.embed([query_text(prompt) for prompt in prompts])
-        known = embedder.embed([key_text(fact.relation, fact.subject) for fact in facts])
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._relation = lru_cache(maxsize=4096)(self._embed_relation)
+
+    def read(
+        self, texts: Sequence[str], candidates: Sequence[Described], meaning: Meaning, named: bool = False
+    ) -> list[list[Evidence]]:
+        """Evidence for every candidate, per text, all measured here.
+
+        `named`: the caller vouches that the candidates' subjects are meant.
+        """
+        asked = self._embedder.embed([query_text(text) for text in texts])
+        known = self._embedder.embed([key_text(item.relation, item.subject) for item in candidates])
         dense = (asked @ known.T).clip(0.0, 1.0)
-        candidates = [Candidate(fact.subject, fact.relation) for fact in facts]
+        questions = [Question(text) for text in texts]
+        covers = [question.score(candidates) for question in questions]
+        if named:
+            covers = [[Cover(1.0, cover.relation) for cover in row] for row in covers]
+        meanings = self.meanings(questions, candidates, covers, meaning)
         return [
             [
-                Evidence(cover.subject, cover.relation, float(similarity))
-                for cover, similarity in zip(Question(prompt).score(candidates), row, strict=True)
+                Evidence(cover.subject, cover.relation, float(similarity), fit)
+                for cover, similarity, fit in zip(*row, strict=True)
             ]
-            for prompt, row in zip(prompts, dense, strict=True)
+            for row in zip(covers, dense, meanings, strict=True)
         ]
 
+    def meanings(
+        self,
+        questions: Sequence[Question],
+        candidates: Sequence[Described],
+        covers: Sequence[Sequence[Cover]],
+        meaning: Meaning,
+    ) -> list[list[float]]:
+        """How well each candidate's relation fits what each text says of the candidate's subject."""
+        texts: dict[str, int] = {}
+        wanted: list[tuple[int, int, list[int]]] = []
+        for row, (question, row_covers) in enumerate(zip(questions, covers, strict=True)):
+            said: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+            for place, (item, cover) in enumerate(zip(candidates, row_covers, strict=True)):
+                if cover.subject < MIN_SUBJECT_COVER:
+                    continue
+                subject = (item.subject, tuple(item.aliases))
+                if subject not in said:
+                    said[subject] = [
+                        texts.setdefault(_tail(text), len(texts)) for text in question.about(*subject)
+                    ]
+                wanted.append((row, place, said[subject]))
+        found = [[FLOOR] * len(candidates) for _ in questions]
+        if not wanted:
+            return found
+        names = list(dict.fromkeys(candidates[place].relation for _, place, _ in wanted))
+        vectors = torch.from_numpy(np.stack([self._relation(name) for name in names]))
+        fits = meaning(torch.from_numpy(self._embedder.embed(list(texts))), vectors).tolist()
+        column = {name: place for place, name in enumerate(names)}
+        for row, place, rows in wanted:
+            found[row][place] = max(fits[text][column[candidates[place].relation]] for text in rows)
+        return found
+
+    def _embed_relation(self, relation: str) -> Vectors:
+        vector: Vectors = self._embedder.embed([relation])[0]
+        return vector
+
+
+def scorer(embedder: Embedder) -> Scorer:
+    """Evidence as training asks for it."""
+    reader = EvidenceReader(embedder)
+
+    def score(prompts: Sequence[str], facts: Sequence[FactText], meaning: Meaning) -> list[list[Evidence]]:
+        return reader.read(prompts, [Candidate(fact.subject, fact.relation) for fact in facts], meaning)
+
     return score
+
+
+def _tail(text: str) -> str:
+    return " ".join(text.split()[-_MOST_WORDS:])

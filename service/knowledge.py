@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from editors.kv.contract import Evidence
+from editors.kv.contract import Evidence, FactEncoder
 from engines.contract import InjectedFact
 from kb_store.contract import Embedder, Store
 from kb_store.errors import WrongState
-from kb_store.keys import key_text, query_text
-from kb_store.model import Fact
+from kb_store.model import Fact, Hit
 from kb_store.retrieval import Retriever
-from kb_store.scoring import Question
+from kb_store.scoring import Cover, Question
 from service.compiled import CompiledFacts
 from service.errors import NoEncoder
+from service.evidence import EvidenceReader
 from service.revisions import Revisions
 from service.workers import Workers
 
@@ -82,7 +82,7 @@ class KnowledgeSource:
         compiled: CompiledFacts | None,
         workers: Workers,
     ) -> None:
-        self._store, self._retriever, self._embedder = store, retriever, embedder
+        self._store, self._retriever, self._evidence = store, retriever, EvidenceReader(embedder)
         self._revisions, self._compiled, self._workers = revisions, compiled, workers
 
     async def gather(self, namespace: str, queries: Sequence[str], spec: RetrievalSpec) -> Knowledge:
@@ -117,9 +117,7 @@ class KnowledgeSource:
         for query in queries:
             result = self._retriever.search(namespace, query, top_k=spec.top_k)
             revision = result.namespace_revision
-            evidence = [
-                Evidence(hit.subject_cover, hit.relation_score, hit.dense_score) for hit in result.hits
-            ]
+            evidence = self._of_hits(compiled.encoder, query, result.hits)
             weighed = [
                 _Weighed(hit.fact, hit.score, bias)
                 for hit, bias in zip(result.hits, compiled.encoder.biases(evidence), strict=True)
@@ -141,17 +139,20 @@ class KnowledgeSource:
                 name = f"namespaces/{fact.namespace}/facts/{fact.fact_id}"
                 problem = "is deleted" if fact.deleted else "does not hold at this time"
                 raise WrongState(f"fact {name!r} {problem}: it cannot be injected", kind="fact", name=name)
-        text = queries[0]
-        covers = Question(text).score([fact.content for fact in facts])
-        vectors = self._embedder.embed(
-            [query_text(text), *(key_text(fact.content.relation, fact.content.subject) for fact in facts)]
-        )
-        cosines = (vectors[1:] @ vectors[0]).clip(0.0, 1.0).tolist()
-        evidence = [
-            Evidence(1.0, cover.relation, cosine) for cover, cosine in zip(covers, cosines, strict=True)
-        ]
+        contents = [fact.content for fact in facts]
+        evidence = self._evidence.read(queries[:1], contents, compiled.encoder.meaning, named=True)[0]
         return [
             _Weighed(fact, 1.0, bias)
             for fact, bias in zip(facts, compiled.encoder.biases(evidence), strict=True)
             if bias is not None
         ], revision
+
+    def _of_hits(self, encoder: FactEncoder, query: str, hits: Sequence[Hit]) -> list[Evidence]:
+        """What retrieval measured, and how well each relation fits what the query says of its subject."""
+        covers = [Cover(hit.subject_cover, hit.relation_score) for hit in hits]
+        contents = [hit.fact.content for hit in hits]
+        (meanings,) = self._evidence.meanings([Question(query)], contents, [covers], encoder.meaning)
+        return [
+            Evidence(hit.subject_cover, hit.relation_score, hit.dense_score, meaning)
+            for hit, meaning in zip(hits, meanings, strict=True)
+        ]

@@ -56,7 +56,7 @@ def find_encoder(settings: EngineSettings, model_name: str, data_dir: Path) -> L
     return load_encoder(str(found.folder), model_name, found.calibration_folder)
 
 
-def load(settings: EngineSettings, data_dir: Path) -> ServedModel | None:
+def load(settings: EngineSettings, data_dir: Path, embedder_digest: str) -> ServedModel | None:
     """Blocks for as long as loading takes. None without a model; ConfigError when something does not fit."""
     if settings.kind == "none":
         return None
@@ -67,7 +67,7 @@ def load(settings: EngineSettings, data_dir: Path) -> ServedModel | None:
         model, tokenizer = load_model(path, dtype_of(settings, device), device)
         digest = model_digest(model)
         if encoder is not None:
-            encoder.check(digest)
+            encoder.check(digest, embedder_digest)
         return _serve(settings, path.name, model, tokenizer, digest, encoder, device)
     except FileNotFoundError as error:
         raise ConfigError(
@@ -91,7 +91,8 @@ def _serve(
         adapter = encoder.adapter
         if isinstance(adapter, KVEncoder):
             adapter.to(device)
-            adapter.prior.to("cpu")  # its evidence comes from the retriever
+            for judge in (adapter.prior, adapter.meaning):
+                judge.to("cpu")  # evidence comes from the retriever
     engine = TransformersEngine(
         model,
         tokenizer,

@@ -16,7 +16,8 @@ import torch
 
 from editors.kv.encoder import EncoderConfig, KVEncoder
 from editors.kv.evaluate import evaluate
-from editors.kv.phrases import Phrasing
+from editors.kv.meaning import Meaning
+from editors.kv.phrases import Phrasing, is_held_out
 from editors.kv.phrases import load as load_phrases
 from editors.kv.start import StartSettings, closed_form_start
 from editors.kv.storage import save_encoder, write_text
@@ -27,6 +28,7 @@ from engines.embedder import MiniLMEmbedder
 from engines.models import file_digest, load_model, model_digest, resolve_model
 from kb_store.factbank import digest as facts_digest
 from kb_store.factbank import load_facts_with_relation, read_pairs, relations
+from service.background import background
 from service.evidence import scorer
 
 # Relative depths at which facts are attended to; on 30 layers: 14, 17, 20, 22-28.
@@ -63,7 +65,9 @@ def train_encoder(
     bank = load_phrases()
     world = World(bank, tokenizer, real_relations(exclude_pairs))
     score = scorer(embedder)
-    encoder = KVEncoder(encoder_shape(model))
+    meaning = background(bank, embedder)
+    encoder = KVEncoder(encoder_shape(model, meaning))
+    encoder.meaning.load_state_dict(meaning.state_dict())
     torch.manual_seed(recipe.train.seed)
     if not (folder / "run" / "checkpoint.safetensors").is_file():
         pairs = world.pairs(random.Random(f"start/{recipe.train.seed}"), recipe.start.pairs)
@@ -118,7 +122,7 @@ def train_encoder(
     return manifest
 
 
-def encoder_shape(model: Any) -> EncoderConfig:
+def encoder_shape(model: Any, meaning: Meaning) -> EncoderConfig:
     """Layers by relative depth; every other number is the model's."""
     spec = spec_for(model)
     count = len(spec.layers)
@@ -130,14 +134,20 @@ def encoder_shape(model: Any) -> EncoderConfig:
         head_dim=spec.head_dim,
         layers=tuple(layers),
         late_layer=layers[-1],
+        background_relations=len(meaning.relations),
+        background_texts=len(meaning.texts),
+        embedder_width=meaning.relations.shape[1],
     )
 
 
 def real_relations(exclude_pairs: Path | None = None) -> list[RealRelation]:
-    """The built-in facts by relation, with how people speak of them, without those of an evaluation set."""
+    """The built-in facts by relation, with how people speak of them: the training side of the split by subject,
+    without the pairs of an evaluation set."""
     excluded = read_pairs(exclude_pairs) if exclude_pairs else frozenset()
     found: dict[str, list[tuple[str, str]]] = {}
     for info, content in load_facts_with_relation(exclude_pairs=excluded):
+        if is_held_out(content.subject):
+            continue
         found.setdefault(info.relation_id, []).append((content.subject, content.object))
     return [
         RealRelation(

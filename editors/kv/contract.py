@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from editors.kv.meaning import Meaning
 from engines.contract import KVAdapter, KVTokens
 
 
@@ -21,11 +22,12 @@ class FactText:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What retrieval found for one candidate, each 0..1: the prior on attention is made of it."""
+    """What retrieval found for one candidate: the prior on attention is made of it. Covers and cosine are 0..1."""
 
     subject_cover: float
     relation_cover: float
     dense: float
+    meaning: float = 0.0  # log-probability that the relation is what the text asks for (editors.kv.meaning)
 
 
 class FactEncoder(Protocol):
@@ -44,6 +46,11 @@ class FactEncoder(Protocol):
     @property
     def grounded_threshold(self) -> float:
         """An answer is grounded when a fact's attention mass at some token exceeds this."""
+        ...
+
+    @property
+    def meaning(self) -> Meaning:
+        """Judges relations by meaning, for the evidence."""
         ...
 
     def compile(self, facts: Sequence[FactText]) -> list[KVTokens]:

@@ -1,8 +1,8 @@
 """The encoder: linear maps from a frozen model's own states to key/value tokens, and the query beside them.
 
 A fact "The {relation} of {subject} is {object}" becomes one token per object token, and a closing one. Token
-j's key says what precedes it (subject, relation, object so far), its value says object token j; the closing
-token's value says that the object ends here.
+j's key says what precedes it (subject, relation, object so far) and what it is itself, so that a question can
+look for what would fit; its value says object token j; the closing token's value says that the object ends here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from editors.kv.features import FactFeatures
+from editors.kv.meaning import Meaning
 from editors.kv.prior import Prior
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """Shape of an encoder. `layers` are where facts are attended to; `late_layer` is read for values."""
+    """Shape of an encoder. `layers` are where facts are attended to; `late_layer` is read for values.
+
+    `background_*`: sizes of what relations are judged against (editors.kv.meaning), in vectors of an embedder."""
 
     hidden: int
     heads: int
@@ -28,6 +31,9 @@ class EncoderConfig:
     head_dim: int
     layers: tuple[int, ...]
     late_layer: int
+    background_relations: int = 0
+    background_texts: int = 0
+    embedder_width: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain types."""
@@ -48,6 +54,7 @@ class KVEncoder(nn.Module):
         out_kv, out_q = config.kv_heads * config.head_dim, config.heads * config.head_dim
         self.key_context = self._per_layer(config.hidden, out_kv)
         self.key_subject = self._per_layer(config.hidden, out_kv)
+        self.key_object = self._per_layer(2 * config.hidden, out_kv)
         self.value = self._per_layer(2 * config.hidden, out_kv)
         self.query_map = self._per_layer(config.hidden, out_q)
         self.bias = nn.ParameterDict(
@@ -55,6 +62,10 @@ class KVEncoder(nn.Module):
         )
         self.end = nn.Parameter(torch.zeros(config.hidden))
         self.prior = Prior()
+        self.meaning = Meaning(
+            torch.zeros(config.background_relations, config.embedder_width),
+            torch.zeros(config.background_texts, config.embedder_width),
+        )
         self.digest = "untrained"
 
     def _per_layer(self, size_in: int, size_out: int) -> nn.ModuleDict:
@@ -75,6 +86,7 @@ class KVEncoder(nn.Module):
             keys.append(
                 self.key_context[name](normalised(features.context[position]))
                 + self.key_subject[name](normalised(features.subject[position]))
+                + self.key_object[name](content)
             )
             values.append(self.value[name](content))
         shape = (len(self.config.layers), -1, self.config.kv_heads, self.config.head_dim)

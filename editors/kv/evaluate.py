@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,13 +70,22 @@ def judge(encoder: KVEncoder, model: Any, tokenizer: Any, problem: Problem, scor
 
 
 def evaluate(
-    encoder: KVEncoder, model: Any, tokenizer: Any, world: World, scorer: Scorer, *, problems: int, seed: int
+    encoder: KVEncoder,
+    model: Any,
+    tokenizer: Any,
+    world: World,
+    scorer: Scorer,
+    *,
+    problems: int,
+    seed: int,
+    slices: Mapping[str, Slice] = SLICES,
 ) -> dict[str, float]:
-    """Rates 0..1 for every slice, and the attention threshold that best tells present from absent."""
+    """Rates 0..1 for every slice, and, where there are questions with an answer and without, the attention
+    threshold that best tells them apart."""
     rates: dict[str, float] = {}
     present: list[Tensor] = []
     missing: list[Tensor] = []
-    for name, view in SLICES.items():
+    for name, view in slices.items():
         judged = [
             judge(
                 encoder,
@@ -93,9 +103,10 @@ def evaluate(
         else:
             rates[name] = _mean(judged, "right")
             present += [item.mass for item in judged]
-    rates["grounded_threshold"], rates["grounded_accuracy"] = _threshold(
-        torch.cat(present), torch.cat(missing)
-    )
+    if present and missing:
+        rates["grounded_threshold"], rates["grounded_accuracy"] = _threshold(
+            torch.cat(present), torch.cat(missing)
+        )
     return rates
 
 

@@ -64,7 +64,7 @@ def log_probabilities(model: Any, states: Tensor) -> Tensor:
 def pooled_tokens(encoder: KVEncoder, features: FactFeatures, problem: Problem, scorer: Scorer) -> KVBatch:
     """All facts of the problem as one shared pool; each question sees its candidates only."""
     keys, values = encoder.tokens(features)
-    bias = encoder.prior(*evidence_tensors(problem, scorer))
+    bias = encoder.prior(*evidence_tensors(problem, scorer, encoder.meaning))
     layers = encoder.config.layers
     return KVBatch(
         keys={layer: keys[i][None] for i, layer in enumerate(layers)},

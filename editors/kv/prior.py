@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from editors.kv.contract import Evidence
+from editors.kv.meaning import FLOOR
 
+# The evidence, in the order in which the prior takes it.
+FIGURES = ("subject_cover", "relation_cover", "dense", "meaning")
 # Below this cover the prompt speaks of something else: the fact is not injected at all.
 MIN_SUBJECT_COVER = 0.6
 _NAMED = 0.95  # from here the subject counts as named
@@ -23,22 +26,27 @@ class Prior(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # gate, relative dense, relative relation cover, absolute dense, absolute relation cover
-        self.weights = nn.Parameter(torch.tensor([24.0, 16.0, 2.0, 4.0, 0.0]))
+        # The gate; relative: dense, relation cover, meaning; absolute: dense, relation cover, meaning.
+        self.weights = nn.Parameter(torch.tensor([24.0, 8.0, 2.0, 0.6, 2.0, 0.0, 0.4]))
 
-    def forward(self, subject: Tensor, relation: Tensor, dense: Tensor, visible: Tensor) -> Tensor:
+    def forward(
+        self, subject: Tensor, relation: Tensor, dense: Tensor, meaning: Tensor, visible: Tensor
+    ) -> Tensor:
         """All [questions, facts]; -inf where a fact is not visible to a question."""
         named = visible & (subject >= _NAMED)
         rivals = torch.where(named.any(-1, keepdim=True), named, visible)
         best_dense = dense.masked_fill(~rivals, -1.0).amax(-1, keepdim=True)
         best_relation = relation.masked_fill(~rivals, -1.0).amax(-1, keepdim=True)
+        best_meaning = meaning.masked_fill(~rivals, FLOOR).amax(-1, keepdim=True)
         features = torch.stack(
             [
                 -(_NAMED - subject).clamp_min(0),
                 (dense - best_dense).clamp_max(0),
                 (relation - best_relation).clamp_max(0),
+                (meaning - best_meaning).clamp_max(0),
                 dense - 0.75,
                 relation - 0.5,
+                meaning + 2.0,
             ],
             dim=-1,
         )
@@ -49,9 +57,9 @@ class Prior(nn.Module):
         """One prompt's candidates; None where the prompt does not name the subject."""
         if not evidence:
             return []
-        subject, relation, dense = (
+        subject, relation, dense, meaning = (
             torch.tensor([[getattr(item, name) for item in evidence]], dtype=torch.float32)
-            for name in ("subject_cover", "relation_cover", "dense")
+            for name in FIGURES
         )
-        bias = self(subject, relation, dense, subject >= MIN_SUBJECT_COVER)[0].tolist()
+        bias = self(subject, relation, dense, meaning, subject >= MIN_SUBJECT_COVER)[0].tolist()
         return [None if value == float("-inf") else value for value in bias]

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from editors.kv.contract import Evidence, FactText
 from editors.kv.features import object_ids
+from editors.kv.meaning import Meaning
+from editors.kv.prior import FIGURES
 
 # The retriever's evidence for every fact, per prompt. Given from outside: editors know no store.
-Scorer = Callable[[Sequence[str], Sequence[FactText]], list[list[Evidence]]]
+Scorer = Callable[[Sequence[str], Sequence[FactText], Meaning], list[list[Evidence]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,14 @@ def lay_out(problem: Problem, tokenizer: Any, *, early: int = 3) -> Laid:
     return Laid(ids, mask, target, nth, keep, torch.tensor([span[0] - 1 for span in spans]))
 
 
-def evidence_tensors(problem: Problem, scorer: Scorer) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Subject cover, relation cover, dense similarity and visibility, each [questions, facts]."""
-    table = scorer([question.searched for question in problem.questions], problem.facts)
-    subject, relation, dense = (
+def evidence_tensors(problem: Problem, scorer: Scorer, meaning: Meaning) -> tuple[Tensor, ...]:
+    """The prior's figures and visibility, each [questions, facts]."""
+    table = scorer([question.searched for question in problem.questions], problem.facts, meaning)
+    figures = [
         torch.tensor([[getattr(item, name) for item in row] for row in table], dtype=torch.float32)
-        for name in ("subject_cover", "relation_cover", "dense")
-    )
-    visible = torch.zeros(subject.shape, dtype=torch.bool)
+        for name in FIGURES
+    ]
+    visible = torch.zeros(figures[0].shape, dtype=torch.bool)
     for row, question in enumerate(problem.questions):
         visible[row, list(question.candidates)] = True
-    return subject, relation, dense, visible
+    return (*figures, visible)

@@ -3,8 +3,9 @@
 Values: a copy circuit. What the value map writes, seen through the layer's output projection and the final
 norm, raises the logit of the token it was made from; so every token of the vocabulary can be said from the
 first step, also those that training never shows.
-Keys and queries: canonical correlation between a question's state before the object and the fact's state
-before the object, at the same layer: the directions in which the two say the same.
+Keys and queries: both are projected onto the directions in which states before an object vary most, at the same
+layer, each from its own mean: what is similar then is near. Canonical correlation fits the pairs better and finds
+the relations that it was not fitted on worse (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editors.kv.cca import canonical_directions
 from editors.kv.contract import FactText
 from editors.kv.encoder import KVEncoder, normalised
 from editors.kv.features import object_ids, read_features
@@ -34,8 +34,7 @@ class StartSettings:
     batch: int = 50
     written_share: float = 0.35  # norm of what a value writes, relative to the residual stream
     matched_logit: float = 10.0
-    head_bias: float = -4.0
-    ridge: float = 0.05
+    head_bias: float = -2.0
 
 
 @torch.no_grad()
@@ -47,28 +46,31 @@ def closed_form_start(
     settings: StartSettings,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[float]:
-    """Sets the encoder's maps; returns each layer's mean canonical correlation (how much there is to match)."""
+    """Sets the encoder's maps; returns how alike questions and their facts are at each layer (mean cosine)."""
     questions, contexts, norms = _paired_states(encoder, model, tokenizer, pairs, settings, progress)
     spec, config = spec_for(model), encoder.config
     group = config.heads // config.kv_heads
     strengths = []
+    width = config.kv_heads * config.head_dim
     for position, layer in enumerate(config.layers):
         name = str(layer)
-        width = config.kv_heads * config.head_dim
-        mean_q, mean_c, to_q, to_c, rho = canonical_directions(
-            questions[position], contexts[position], width, settings.ridge
-        )
-        strengths.append(float(rho.mean()))
-        # Canonical directions are dealt out over the KV heads like cards, strong ones to each.
+        asked, told = questions[position], contexts[position]
+        mean_q, mean_c = asked.mean(0), told.mean(0)
+        asked, told = asked - mean_q, told - mean_c
+        # Directions are dealt out over the KV heads like cards, strong ones to each.
         order = torch.arange(width).view(config.head_dim, config.kv_heads).T.reshape(-1)
-        weight = rho[order].sqrt()
-        scale = (config.head_dim**0.5 / (rho.sum() / config.kv_heads) * settings.matched_logit) ** 0.5
-        query = ((to_q[:, order] * weight).T * scale).view(config.kv_heads, 1, config.head_dim, -1)
-        query = query.expand(-1, group, -1, -1).reshape(config.heads * config.head_dim, -1)
-        key = (to_c[:, order] * weight).T * scale
+        directions = _strongest(asked, told, width)[:, order]
+        matched = ((asked @ directions) * (told @ directions)).sum(-1).mean() / config.kv_heads
+        strengths.append(float(torch.cosine_similarity(asked @ directions, told @ directions).mean()))
+        scale = (config.head_dim**0.5 * settings.matched_logit / matched.clamp_min(1e-3)) ** 0.5
+        key = directions.T * scale
+        query = key.view(config.kv_heads, 1, config.head_dim, -1).expand(-1, group, -1, -1)
+        query = query.reshape(config.heads * config.head_dim, -1)
         _set(encoder.query_map[name], query, -(query @ mean_q))
         _set(encoder.key_context[name], key, -(key @ mean_c))
-        _set(encoder.key_subject[name], torch.zeros_like(key), torch.zeros(width))
+        for unused in (encoder.key_subject[name], encoder.key_object[name]):
+            for parameter in unused.parameters():
+                parameter.zero_()
         encoder.bias[name].fill_(settings.head_bias)
         written = (
             spec.output_projection(layer).float().view(config.hidden, config.kv_heads, group, config.head_dim)
@@ -129,3 +131,10 @@ def _question_states(model: Any, tokenizer: Any, pairs: Sequence[Pair], layers: 
         input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
     ).hidden_states
     return torch.stack([states[layer][rows, at].float() for layer in layers])
+
+
+def _strongest(asked: Tensor, told: Tensor, count: int) -> Tensor:
+    """Orthonormal columns: where both vary most."""
+    cover = (asked.T @ asked + told.T @ told) / (len(asked) + len(told))
+    directions: Tensor = torch.linalg.eigh(cover).eigenvectors[:, -count:].flip(-1)
+    return directions

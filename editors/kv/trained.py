@@ -13,6 +13,7 @@ from editors.kv.calibration import Calibration, read_calibration
 from editors.kv.contract import Evidence, FactText
 from editors.kv.encoder import KVEncoder
 from editors.kv.features import read_features
+from editors.kv.meaning import Meaning
 from editors.kv.storage import load_weights
 from engines.contract import KVAdapter, KVTokens
 
@@ -50,13 +51,19 @@ class LoadedEncoder:
         """Names the weights."""
         return self._module.digest
 
-    def check(self, model_digest: str) -> None:
-        """EncoderMismatch unless it was trained for this model."""
+    def check(self, model_digest: str, embedder_digest: str = "") -> None:
+        """EncoderMismatch unless it was trained for this model, and with this embedder (where one is named)."""
         wanted = self.manifest["model_digest"]
         if wanted != model_digest:
             raise EncoderMismatch(
                 f"encoder {self.digest} was trained for {self.manifest['model']} ({wanted}), "
                 f"the served model is {model_digest}: train one with `interleaf encoder train`"
+            )
+        known = self.manifest.get("data", {}).get("embedder", "")
+        if known and embedder_digest not in ("", known):
+            raise EncoderMismatch(
+                f"encoder {self.digest} was trained with the embedder {known}, the configured one is "
+                f"{embedder_digest}: relations would be judged by vectors that mean something else"
             )
 
     def bind(self, run_on_model: RunOnModel) -> TrainedEncoder:
@@ -110,6 +117,11 @@ class TrainedEncoder:
         if self._calibration is not None:
             return self._calibration.grounded_threshold
         return float(self._manifest["calibration"]["grounded_threshold"])
+
+    @property
+    def meaning(self) -> Meaning:
+        """Judges relations by meaning."""
+        return self._module.meaning
 
     def compile(self, facts: Sequence[FactText]) -> list[KVTokens]:
         """Blocks until the model's thread has run the facts' sentences."""

@@ -14,6 +14,7 @@ from editors.kv.phrases.names import near_duplicate
 
 Split = Literal["train", "held_out"]
 _ATTEMPTS = 500
+_NEIGHBOURS = 50
 _HELD_OUT_SHARE = 0.2
 
 
@@ -91,9 +92,11 @@ class PhraseBank:
 
     def near_duplicate(self, name: str, rng: random.Random) -> str:
         """A name easily mistaken for this one, on the same side of the split."""
-        for _ in range(_ATTEMPTS):
-            changed = near_duplicate(name, rng)
-            if is_held_out(changed) == is_held_out(name):
+        changed = name
+        for attempt in range(_ATTEMPTS):
+            # A number has few neighbours: when none of them is on its side, theirs are tried.
+            changed = near_duplicate(changed if attempt > _NEIGHBOURS else name, rng)
+            if changed != name and is_held_out(changed) == is_held_out(name):
                 return changed
         raise GrammarError(f"no near duplicate of {name!r} on its side of the split")
 

@@ -186,3 +186,12 @@ def test_grammar_slots() -> None:
 def test_digest_names_the_data(bank: PhraseBank) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", bank.digest)
     assert load() is bank
+
+
+def test_a_name_whose_neighbours_are_all_on_the_other_side_has_a_near_duplicate(bank: PhraseBank) -> None:
+    rng = random.Random(0)
+    for number in range(5200, 5400):
+        name = f"XF-{number}"
+        twin = bank.near_duplicate(name, rng)
+        assert twin != name
+        assert is_held_out(twin) == is_held_out(name)

@@ -29,8 +29,18 @@ def test_the_relation_part_is_relative_so_a_lone_candidate_is_not_punished_for_i
     assert close is not None
     assert far is not None
     assert alone is not None
-    assert close > far + 3
-    assert alone > far + 3
+    assert close > far + 1.5
+    assert alone > far + 1.5
+
+
+def test_meaning_counts_against_rivals_and_by_itself() -> None:
+    prior = Prior()
+    meant, other = prior.biases([Evidence(1.0, 0.0, 0.7, -0.5), Evidence(1.0, 0.0, 0.7, -6.0)])
+    (alone,) = prior.biases([Evidence(1.0, 0.0, 0.7, -6.0)])
+    assert meant is not None
+    assert other is not None
+    assert alone is not None
+    assert meant > alone > other
 
 
 def test_a_rival_whose_subject_is_not_named_sets_no_standard() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 import torch
 
-from editors.kv.evaluate import SLICES, judge
+from editors.kv.evaluate import SLICES, evaluate
 from editors.kv.phrases import load as load_phrases
 from editors.kv.storage import load_weights
 from editors.kv.trained import SHIPPED, load_encoder
@@ -16,12 +15,12 @@ from editors.kv.world import World
 from engines.embedder import MiniLMEmbedder
 from engines.models import DEFAULT_MODEL, default_model_path, load_model, model_digest
 from service.evidence import scorer
+from service.training import real_relations
 
 pytestmark = pytest.mark.model
 
-# 64 questions a slice: a rate of 0.9 moves by 0.04 (one standard deviation) from sample to sample.
-_PROBLEMS = 2
-_SLACK = 0.12
+# The manifest's own questions again; the weights were rounded to half precision after they were measured.
+_SLACK = 0.03
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +43,22 @@ def test_the_manifest_says_how_it_was_made() -> None:
     assert size < 30 * 1024 * 1024
 
 
-@pytest.mark.parametrize("name", ["right_seen", "right_phrasing", "absent_phrasing"])
+@pytest.mark.parametrize("name", ["right_relation_phrasing", "absent_phrasing"])
 def test_it_does_what_the_manifest_says(served: tuple[Any, Any], name: str) -> None:
     model, tokenizer = served
     encoder, manifest = load_weights(SHIPPED / DEFAULT_MODEL)
-    world = World(load_phrases(), tokenizer)
-    score = scorer(MiniLMEmbedder.load())
-    judged = [
-        judge(
-            encoder,
-            model,
-            tokenizer,
-            world.problem(random.Random(f"shipped/{name}/{i}"), SLICES[name]),
-            score,
-        )
-        for i in range(_PROBLEMS)
-    ]
-    if name.startswith("absent"):
-        seen = float(torch.cat([item.unchanged for item in judged]).float().mean())
-        claimed = manifest["figures"][f"{name}_unchanged"]
-    else:
-        seen = float(torch.cat([item.right for item in judged]).float().mean())
-        claimed = manifest["figures"][name]
-    assert seen >= claimed - _SLACK
+    recipe = manifest["recipe"]
+    world = World(load_phrases(), tokenizer, real_relations())
+    found = evaluate(
+        encoder,
+        model,
+        tokenizer,
+        world,
+        scorer(MiniLMEmbedder.load()),
+        problems=recipe["evaluation_problems"],
+        seed=recipe["evaluation_seed"],
+        slices={name: SLICES[name]},
+    )
+    assert found
+    for figure, rate in found.items():
+        assert rate == pytest.approx(manifest["figures"][figure], abs=_SLACK), figure

@@ -138,3 +138,17 @@ def test_stems_meet() -> None:
     for family in ("founder founded founding founders", "compose composer composed", "city cities"):
         assert len({stem(word) for word in family.split()}) == 1
     assert len({stem(word) for word in ("river", "rivalry", "mayor", "major")}) == 4
+
+
+def test_what_is_said_of_a_subject_has_a_pronoun_for_its_name() -> None:
+    assert Question("Where did Zoë Keller grow up?").about("Zoe Keller") == ("where did it grow up",)
+    assert Question("Zoe's boss").about("Marta", ("Zoe",)) == ("it s boss",)
+    assert Question("Nobody is named here.").about("Zoe Keller") == ("nobody is named here",)
+
+
+def test_sentences_before_the_last_mention_can_be_left_out() -> None:
+    text = "The rain stopped. Zoe Keller smiled. Later Zoe Keller, who works for Norwind. Question: why?"
+    assert Question(text).about("Zoe Keller") == (
+        "the rain stopped it smiled later it who works for norwind question why",
+        "later it who works for norwind question why",
+    )

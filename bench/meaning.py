@@ -1,0 +1,104 @@
+"""How well a natural phrasing is matched with the relation that it asks for, among facts of the same subject.
+
+    python -m bench.meaning --size quick|full --seed N
+
+Every question is asked twice: among facts of its subject with the fact that it asks for (top1_X: that one is the
+best match) and without it (auroc_X: the best score tells the two apart; kept_X: share of questions answered
+rightly when the threshold lets 3% of those without an answer through). X is what matches:
+key: cosine of the text and "relation of subject"; relation: cosine of what the text says of "it" and the relation;
+meaning: the same against the background (editors.kv.meaning). `_held` are the relations that training never saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.answers import auroc
+from bench.common import Bench, share_keys
+from editors.kv.phrases import PhraseBank, Relation, load
+from engines.embedder import MiniLMEmbedder
+from kb_store.keys import key_text
+from kb_store.scoring import Question
+from service.background import background
+
+_FACTS = 10
+_FALSE_ALARMS = 0.03
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the benchmark."""
+    bench = Bench("meaning", description=__doc__ or "", argv=argv)
+    embedder, bank = MiniLMEmbedder.load(), load()
+    judge = background(bank, embedder)
+    asked = _questions(bank, bench, 3 if not bench.full else 22)
+    with bench.stage(f"{len(asked)} questions"):
+        texts = embedder.embed([text for _, text, _ in asked])
+        said = embedder.embed([Question(text).about(subject)[0] for subject, text, _ in asked])
+    with bench.stage("relations"):
+        names = {relation.name: place for place, relation in enumerate(bank.relations)}
+        relations = embedder.embed(list(names))
+        fits = judge(torch.from_numpy(said), torch.from_numpy(relations)).numpy()
+    rows: list[dict[str, Any]] = []
+    for place, (subject, text, wanted) in enumerate(asked):
+        rivals = [item.name for item in _rivals(bank, bench, wanted)]
+        around = [wanted.name, *rivals]
+        keys = embedder.embed([key_text(name, subject) for name in around])
+        columns = [names[name] for name in around]
+        scores = {
+            "key": keys @ texts[place],
+            "relation": relations[columns] @ said[place],
+            "meaning": fits[place][columns],
+        }
+        rows.append({"text": text, "relation": wanted.name, "held": wanted.split == "held_out"} | scores)
+        if place % 200 == 0:
+            bench.log(f"{place} of {len(asked)}")
+    keys_out: dict[str, Any] = {"facts": _FACTS}
+    for suffix, chosen in (("", rows), ("_held", [row for row in rows if row["held"]])):
+        for name in ("key", "relation", "meaning"):
+            keys_out |= _figures(f"{name}{suffix}", [row[name] for row in chosen], bench.seed)
+    bench.finish(keys_out, n=len(rows), model=f"all-MiniLM-L6-v2 {embedder.digest}", rows=[])
+
+
+def _questions(bank: PhraseBank, bench: Bench, each: int) -> list[tuple[str, str, Relation]]:
+    """Subject, text, and the relation asked for: natural phrasings of relations with enough rivals."""
+    found = []
+    for relation in bank.relations:
+        if len(_same_kind(bank, relation)) < _FACTS:
+            continue
+        phrasings = [*relation.train_phrasings, *relation.held_out_phrasings]
+        for phrasing in bench.random.sample(phrasings, min(each, len(phrasings))):
+            subject = bank.subject(relation.subject_kind, bench.random, held_out=True)
+            user, start = phrasing.filled(subject, relation.name, "")
+            found.append((subject, user or start, relation))
+    return found
+
+
+def _same_kind(bank: PhraseBank, relation: Relation) -> list[Relation]:
+    return [item for item in bank.relations if item.subject_kind == relation.subject_kind]
+
+
+def _rivals(bank: PhraseBank, bench: Bench, wanted: Relation) -> list[Relation]:
+    others = [item for item in _same_kind(bank, wanted) if item.name != wanted.name]
+    return bench.random.sample(others, _FACTS - 1)
+
+
+def _figures(name: str, scores: Sequence[Any], seed: int) -> dict[str, Any]:
+    """Of each row of scores the first is that of the fact that was asked for."""
+    right = np.array([row[0] for row in scores])
+    best_other = np.array([max(row[1:]) for row in scores])
+    found = right > best_other
+    threshold = np.quantile(best_other, 1 - _FALSE_ALARMS)
+    present = np.maximum(right, best_other)
+    return (
+        share_keys(f"top1_{name}", found.tolist(), seed=seed)
+        | {f"auroc_{name}": auroc(present.tolist(), best_other.tolist())}
+        | share_keys(f"kept_{name}", (found & (right > threshold)).tolist(), seed=seed)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""How well a relation fits what a text asks, by meaning: against the relations that might have been asked instead.
+
+A cosine alone says little: some relations are near every text, some texts are near every relation. So each is
+measured against a fixed background: texts that ask all kinds of things show what cosine a relation has by
+chance, and other relations compete for the text. Nothing here is trained, so relations that training never saw
+are judged as well as those that it did; docs/adr/0008 has the figures.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+FLOOR = -12.0  # also where a text does not name the subject at all
+_SHARPNESS = 3.0
+_SYNONYM = 0.8  # a background relation this close to the candidate is no rival to it
+
+
+class Meaning(nn.Module):
+    """Judges by the vectors of one embedder."""
+
+    relations: Tensor
+    texts: Tensor
+
+    def __init__(self, relations: Tensor, texts: Tensor) -> None:
+        """`relations`, `texts`: the background, [count, dimension], unit vectors."""
+        super().__init__()
+        self.register_buffer("relations", relations)
+        self.register_buffer("texts", texts)
+
+    @torch.no_grad()
+    def forward(self, asked: Tensor, candidates: Tensor) -> Tensor:
+        """Log-probability (at least FLOOR) that a text asks for a candidate and not for the background.
+
+        `asked` [questions, dimension], `candidates` [relations, dimension]; the result [questions, relations].
+        Without a background nothing is known: zeros.
+        """
+        if not len(self.relations):
+            return torch.zeros(len(asked), len(candidates))
+        mine = self._surprise(asked, candidates)
+        others = self._surprise(asked, self.relations)
+        rivals = candidates @ self.relations.T < _SYNONYM
+        against = others[:, None, :].masked_fill(~rivals[None], float("-inf")).logsumexp(-1)
+        return (mine - torch.logaddexp(mine, against)).clamp_min(FLOOR)
+
+    def _surprise(self, asked: Tensor, relations: Tensor) -> Tensor:
+        """Cosines in standard deviations above what the background texts have with the relation."""
+        chance = self.texts @ relations.T
+        spread = chance.std(0).clamp_min(1e-3)
+        return _SHARPNESS * (asked @ relations.T - chance.mean(0)) / spread

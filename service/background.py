@@ -1,0 +1,30 @@
+"""What relations are judged against: the relations of the phrase bank and of the built-in facts, and texts."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+
+from editors.kv.meaning import Meaning
+from editors.kv.phrases import PhraseBank
+from kb_store.contract import Embedder
+from kb_store.factbank import relations as built_in_relations
+from kb_store.scoring import Question
+
+_TEXTS = 256
+
+
+def background(bank: PhraseBank, embedder: Embedder, seed: int = 0) -> Meaning:
+    """The training side of the bank only, so that held-out relations are judged as a user's own will be."""
+    rng = random.Random(f"background/{seed}")
+    known = bank.relations_of("train")
+    names = [relation.name for relation in known] + [info.name for info in built_in_relations()]
+    texts = []
+    for _ in range(_TEXTS):
+        relation = rng.choice(known)
+        subject = bank.subject(relation.subject_kind, rng)
+        user, start = rng.choice(relation.train_phrasings).filled(subject, relation.name, "")
+        texts.append(Question(user or start).about(subject)[-1])
+    relations = embedder.embed(list(dict.fromkeys(names)))
+    return Meaning(torch.from_numpy(relations), torch.from_numpy(embedder.embed(texts)))

@@ -1,0 +1,51 @@
+"""Judging relations against a background."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from editors.kv.meaning import FLOOR, Meaning
+
+
+def _unit(*rows: list[float]) -> torch.Tensor:
+    return F.normalize(torch.tensor(rows), dim=-1)
+
+
+def _judge() -> Meaning:
+    torch.manual_seed(0)
+    axes = torch.eye(4)
+    texts = F.normalize(axes.repeat(8, 1) + 0.05 * torch.randn(32, 4), dim=-1)
+    return Meaning(axes[:3], texts)
+
+
+def test_a_text_that_asks_for_the_candidate_is_told_from_one_that_asks_for_another_relation() -> None:
+    asked = _unit([0.0, 0.0, 0.1, 1.0], [1.0, 0.1, 0.0, 0.0])
+    candidate = _unit([0.0, 0.0, 0.0, 1.0])
+    hit, miss = _judge()(asked, candidate)[:, 0].tolist()
+    assert hit > math.log(0.5)
+    assert miss < math.log(0.1)
+
+
+def test_a_background_relation_that_says_the_same_is_no_rival() -> None:
+    asked = _unit([1.0, 0.0, 0.0, 0.0])
+    synonym = _unit([1.0, 0.1, 0.0, 0.0])
+    assert float(_judge()(asked, synonym)) > math.log(0.8)
+
+
+def test_log_probabilities_stay_above_the_floor() -> None:
+    judge = _judge()
+    for parameter in (judge.relations, judge.texts):
+        assert not parameter.requires_grad
+    fits = judge(_unit([1.0, 0.0, 0.0, 0.0]), _unit([-1.0, -1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]))
+    assert float(fits.min()) >= FLOOR
+    assert float(fits.max()) <= 0.0
+
+
+def test_without_a_background_nothing_is_known() -> None:
+    assert (
+        Meaning(torch.zeros(0, 0), torch.zeros(0, 0))(torch.ones(2, 3), torch.ones(4, 3)).tolist()
+        == [[0.0] * 4] * 2
+    )

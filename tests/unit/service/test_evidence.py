@@ -1,0 +1,57 @@
+"""Evidence by meaning, with the real embedder: natural phrasings that do not name the relation."""
+
+from __future__ import annotations
+
+import pytest
+
+from editors.kv.meaning import FLOOR, Meaning
+from editors.kv.phrases import load as load_phrases
+from engines.embedder import MiniLMEmbedder
+from kb_store.scoring import Candidate
+from service.background import background
+from service.evidence import EvidenceReader
+
+
+@pytest.fixture(scope="module")
+def embedder() -> MiniLMEmbedder:
+    return MiniLMEmbedder.load()
+
+
+@pytest.fixture(scope="module")
+def meaning(embedder: MiniLMEmbedder) -> Meaning:
+    return background(load_phrases(), embedder)
+
+
+FACTS = [
+    Candidate("Marta Oliveira", relation)
+    for relation in ("employer", "favourite food", "mother tongue", "place of birth")
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "relation"),
+    [
+        ("Marta Oliveira loves to eat", "favourite food"),
+        ("Marta Oliveira grew up speaking", "mother tongue"),
+        ("Where was Marta Oliveira born?", "place of birth"),
+        ("The weather was fine. Marta Oliveira is employed by", "employer"),
+    ],
+)
+def test_the_relation_that_is_meant_fits_best(
+    embedder: MiniLMEmbedder, meaning: Meaning, text: str, relation: str
+) -> None:
+    (row,) = EvidenceReader(embedder).read([text], FACTS, meaning)
+    best = max(zip(row, FACTS, strict=True), key=lambda pair: pair[0].meaning)
+    assert best[1].relation == relation
+
+
+def test_a_fact_of_another_subject_is_not_judged_and_one_that_is_vouched_for_is(
+    embedder: MiniLMEmbedder, meaning: Meaning
+) -> None:
+    stranger = [Candidate("Norwind Shipping", "headquarters")]
+    reader = EvidenceReader(embedder)
+    text = ["Where does Marta Oliveira work?"]
+    assert reader.read(text, stranger, meaning)[0][0].meaning == FLOOR
+    vouched = reader.read(text, stranger, meaning, named=True)[0][0]
+    assert vouched.subject_cover == 1.0
+    assert vouched.meaning > FLOOR
