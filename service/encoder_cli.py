@@ -155,6 +155,7 @@ def sweep_layers(
         str, typer.Option(metavar="MODEL", help="`default`, a folder, or a hub name.")
     ] = "default",
     pairs: Annotated[int, typer.Option(min=100, help="Pairs to fit the directions on.")] = 1500,
+    groups: Annotated[int, typer.Option(min=1, help="Groups of facts, of each kind, to search in.")] = 10,
     seed: int = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Also write layers.json and layers.svg there.")
@@ -166,7 +167,7 @@ def sweep_layers(
     from service.encoder_show import layers, working, write_sweep
 
     with _explained(), working() as (note, cancelled):
-        result = SweepJob(model, pairs, seed).run(note, cancelled)
+        result = SweepJob(model, pairs, seed, groups).run(note, cancelled)
     paths = write_sweep(result, out) if out else ()
     if as_json:
         typer.echo(json.dumps(result))

@@ -161,6 +161,7 @@ class SweepJob:
     model: str
     pairs: int = 1500
     seed: int = 0
+    groups: int = 10
 
     def run(self, note: Note, cancelled: Cancelled) -> dict[str, Any]:
         """Scores by layer, and which layers they suggest."""
@@ -170,7 +171,7 @@ class SweepJob:
         stage = _stages(note, cancelled)
         stage("loading", 0.0)
         stand = set_up(self.model)
-        settings = SweepSettings(pairs=self.pairs, seed=self.seed)
+        settings = SweepSettings(pairs=self.pairs, groups=self.groups, seed=self.seed)
         found = sweep(
             stand.model, stand.tokenizer, stand.bank, settings, lambda share: stage("layers", share)
         )

@@ -133,7 +133,10 @@ def write_sweep(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
 
 def encoders(found: Sequence[Shelved]) -> None:
     """A row for each."""
-    table = Table("name", "model", "state", "steps", "digest", "calibrated", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    for column in ("model", "state", "steps", "digest", "calibrated"):
+        table.add_column(column, overflow="fold")
     for item in found:
         kind = "shipped" if item.shipped else item.state.value
         steps, digest = (str(value) for value in (_steps(item), item.manifest.get("digest", "")))

@@ -1,0 +1,92 @@
+"""`interleaf encoder`: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from service.encoder_cli import app
+from service.encoder_config import parse_recipe
+from service.encoder_show import write_sweep
+from service.training import Recipe
+from tests.tiny import tiny_folder
+
+RUNNER = CliRunner()
+
+
+def run(*words: str, code: int = 0) -> str:
+    result = RUNNER.invoke(app, ["encoder", *words])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.stdout if code == 0 else result.stderr
+
+
+def test_the_shipped_encoder_is_listed_and_shown(tmp_path: Path) -> None:
+    (entry,) = json.loads(run("list", "--json", "--data-dir", str(tmp_path)))
+    assert (entry["name"], entry["shipped"], entry["state"]) == ("smollm2-135m-instruct", True, "trained")
+    assert "smollm2-135m-instruct" in run("list", "--data-dir", str(tmp_path))
+    shown = run("show", "--data-dir", str(tmp_path))
+    assert entry["digest"] in shown
+    assert "right_seen" in shown
+    whole = json.loads(run("show", "smollm2-135m-instruct", "--json", "--data-dir", str(tmp_path)))
+    assert whole["manifest"]["digest"] == entry["digest"]
+
+
+def test_the_default_recipe_is_printed_to_be_changed() -> None:
+    assert parse_recipe(run("recipe")) == Recipe()
+    assert parse_recipe(run("recipe", "--model", "OWNER/NAME")).model == "OWNER/NAME"
+
+
+def test_refusals_are_sentences(tmp_path: Path) -> None:
+    data = ("--data-dir", str(tmp_path))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[train]\nspeed = 2\n")
+    assert run("train", "x", "--config", str(recipe), *data, code=1).startswith(
+        "Error: train.speed: there is no such key"
+    )
+    assert "is shipped" in run("train", "smollm2-135m-instruct", *data, code=1)
+    assert "give NAME or --out" in run("train", "x", "--out", str(tmp_path / "y"), *data, code=2)
+    assert "no model at" in run("train", "x", "--model", str(tmp_path / "none"), *data, code=1)
+    assert "'encoders/none' does not exist" in run("evaluate", "none", *data, code=1)
+    assert "does not exist" in run("calibrate", "--namespace", "nowhere", *data, code=1)
+    assert not (tmp_path / "encoders").exists() or not list((tmp_path / "encoders").glob("*/manifest.json"))
+
+
+def test_an_encoder_of_another_model_is_refused(tmp_path: Path) -> None:
+    tiny = tiny_folder(tmp_path / "tiny")
+    said = run("evaluate", "--model", str(tiny), "--data-dir", str(tmp_path), code=1)
+    assert "was trained for SmolLM2-135M-Instruct" in said
+
+
+def test_a_sweep_is_printed_and_drawn(tmp_path: Path) -> None:
+    tiny = tiny_folder(tmp_path / "tiny")
+    out = tmp_path / "sweep"
+    result = json.loads(
+        run(
+            "sweep-layers",
+            "--model",
+            str(tiny),
+            "--pairs",
+            "100",
+            "--groups",
+            "1",
+            "--out",
+            str(out),
+            "--json",
+        )
+    )
+    assert [score["layer"] for score in result["layers"]] == [0, 1, 2, 3]
+    assert json.loads((out / "layers.json").read_text()) == result
+    picture = ElementTree.fromstring((out / "layers.svg").read_text())  # noqa: S314 - our own
+    assert len(picture.findall("{http://www.w3.org/2000/svg}polyline")) == 2
+    assert write_sweep(result, out / "again")[0].is_file()
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "calibrate", "sweep-layers", "list", "show", "recipe"]
+)
+def test_every_command_explains_itself(command: str) -> None:
+    assert "Usage" in run(command, "--help")
