@@ -2,8 +2,8 @@
 
     python -m bench.editors_tune --method ft_m --layers 0,2,4 --cases 10 --spec FILE [--settings '{"steps": 20}']
 
-For memit a group of layers is joined by plus signs: --layers 2+3+4,3+4+5. The facts are Interleaf's own, so that
-the choice is not made on what the editors are judged by. The last line is the best row as JSON.
+For memit a group of layers is joined by plus signs: --layers 2+3+4,3+4+5. The facts are Interleaf's own, of those
+that the model knows: the choice is not made on what the editors are judged by. The last line is the best row as JSON.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from pathlib import Path
 import torch
 
 from bench.editors_data import key_text, known_relations
+from editors.metrics.speaking import ModelSpeaker
 from editors.weights.contract import Means
 from editors.weights.methods import METHODS
 from editors.weights.model import EditableModel
 from editors.weights.statistics import KeyStatistics
-from editors.weights.tune import known_cases, tune
+from editors.weights.tune import known_cases, those_known, tune
 from engines.models import cache_dir, load_model, resolve_model
+
+_DRAWN = 20  # cases for each that is wanted: the model knows only some of the facts
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,11 +42,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     path = resolve_model(args.model)
     editable = EditableModel(*load_model(path, dtype=torch.float32))
+    drawn = known_cases(known_relations(), args.cases * _DRAWN, args.seed)
+    cases = those_known(ModelSpeaker(editable.model, editable.tokenizer), drawn, args.cases)
     result = tune(
         editable,
         args.method,
         args.layers,
-        known_cases(known_relations(), args.cases, args.seed),
+        cases,
         Means(KeyStatistics(key_text(), args.key_tokens, cache_dir() / "keys")),
         settings=args.settings,
         spec=args.spec,

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from editors.metrics.counterfact import CaseScore, EditCase, score_cases, summary
-from editors.metrics.speaking import ModelSpeaker
+from editors.metrics.speaking import ModelSpeaker, Speaker
 from editors.weights.contract import Means
 from editors.weights.errors import InvalidEdit
 from editors.weights.methods import make_editor
@@ -95,7 +95,12 @@ def single_edits(
 
 
 def known_cases(
-    relations: Sequence[KnownRelation], count: int, seed: int = 0, neighbours: int = 4
+    relations: Sequence[KnownRelation],
+    count: int,
+    seed: int = 0,
+    *,
+    paraphrases: int = 2,
+    neighbours: int = 4,
 ) -> list[EditCase]:
     """Counterfactual edits of true facts: another object of the same relation is to be said.
 
@@ -121,7 +126,7 @@ def known_cases(
                 EditCase(
                     EditRequest(template.replace("{s}", subject), subject, rng.choice(others)),
                     true,
-                    tuple(text.replace("{s}", subject) for text in rest),
+                    tuple(text.replace("{s}", subject) for text in rest[:paraphrases]),
                     tuple(
                         template.replace("{s}", other)
                         for other in rng.sample(near, min(neighbours, len(near)))
@@ -129,3 +134,19 @@ def known_cases(
                 )
             )
     return cases
+
+
+def those_known(speaker: Speaker, cases: Sequence[EditCase], count: int) -> list[EditCase]:
+    """The first `count` cases that an edit can succeed or do harm in.
+
+    The unedited model prefers the true object, behind the prompt and for every neighbour, of which there are some.
+    """
+    found: list[EditCase] = []
+    for case in cases:
+        if len(found) == count:
+            break
+        if case.neighbours:
+            (score,) = score_cases(speaker, [case])
+            if score.es == 0.0 and score.ns == 1.0:
+                found.append(case)
+    return found

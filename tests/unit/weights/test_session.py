@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from editors.metrics.counterfact import EditCase
+from editors.metrics.speaking import Forced, Pair
 from editors.weights.contract import Means
 from editors.weights.errors import DeltaInUse, InvalidEdit, Unmeasured
 from editors.weights.methods import METHODS, make_editor
@@ -16,7 +18,7 @@ from editors.weights.model import EditableModel
 from editors.weights.request import EditRequest
 from editors.weights.session import session, user_specs
 from editors.weights.specs import Chosen, spec_of, write_chosen
-from editors.weights.tune import KnownRelation, known_cases, tune
+from editors.weights.tune import KnownRelation, known_cases, those_known, tune
 from engines.architectures import Layout
 from tests.unit.engines.tiny_models import byte_tokenizer, tiny_model
 from tests.unit.weights.conftest import REQUESTS, TINY
@@ -109,8 +111,37 @@ def test_known_facts_make_counterfactual_cases() -> None:
         near = {subject for subject, said in CITIES.facts if said == case.true} - {case.request.subject}
         assert len(case.neighbours) == len(near)
         assert all(any(subject in prompt for subject in near) for prompt in case.neighbours)
+        assert len(case.paraphrases) == 2
+    assert {len(case.paraphrases) for case in known_cases([CITIES], 5, paraphrases=1)} == {1}
     with pytest.raises(InvalidEdit, match="relations"):
         known_cases([USELESS], 1)
+
+
+def test_only_facts_that_the_model_knows_are_kept() -> None:
+    """Of Norway's cities with one neighbour: known, or believed of the neighbour only, or of the city only."""
+    cases = [case for case in known_cases([CITIES], 40) if case.true == "Norway"]
+    assert len(cases) > 5
+    assert those_known(Believer("Norway"), cases, 100) == cases
+    assert those_known(Believer("Norway"), cases, 3) == cases[:3]
+    assert those_known(Believer("Germany"), cases, 100) == []
+    alone = [replace(case, neighbours=()) for case in cases]
+    assert those_known(Believer("Norway"), alone, 100) == []
+    elsewhere = [replace(case, neighbours=("Elsewhere lies in",)) for case in cases]
+    assert those_known(Believer("Norway"), elsewhere, 100) == []
+
+
+class Believer:
+    """A speaker to whom one object is likeliest behind every prompt, but not behind those about elsewhere."""
+
+    def __init__(self, object_: str) -> None:
+        self.object = object_
+
+    def forced(self, pairs: Sequence[Pair]) -> list[Forced]:
+        liked = [(text == self.object) == (not prompt.startswith("Elsewhere")) for prompt, text in pairs]
+        return [Forced((0,), (0,), (-1.0 if like else -2.0,)) for like in liked]
+
+    def generate(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
+        return [self.object for _ in prompts]
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
