@@ -22,6 +22,9 @@ class KVTokens:
     encoder: str  # digest of the encoder that compiled it
     keys: Tensor
     values: Tensor
+    said: tuple[
+        int, ...
+    ] = ()  # the vocabulary tokens that it says; once an answer has them it sees the fact no more
 
     @property
     def count(self) -> int:

@@ -6,7 +6,7 @@ put beside the others'; a finished one is cut out. The KB tokens are no part of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -31,6 +31,11 @@ class Row(Protocol):
     @property
     def facts(self) -> Sequence[InjectedFact]:
         """What it may see."""
+        ...
+
+    @property
+    def told(self) -> Collection[int]:
+        """Which of the facts its answer has said already: it grows, and these are seen no more."""
         ...
 
     @property
@@ -118,7 +123,10 @@ class RunningBatch(Generic[R]):
         ids = torch.tensor(self._last, device=self._device)[:, None]
         mask = F.pad(self._state.mask, (0, 1), value=1)
         state = _State(self._state.keys, self._state.values, mask)
+        told = self._told()
         last, self._state = self._forward(self._rows, ids, state, self._facts)
+        if self._facts is not None and self._told() != told:
+            self._facts = self._facts.without([row.told for row in self._rows])
         self._last = [-1 if token is None else token for token in last]
         self._keep([i for i, token in enumerate(last) if token is not None])
 
@@ -136,7 +144,11 @@ class RunningBatch(Generic[R]):
         self._rows, self._last, self._state, self._facts = rows, last, state, facts
 
     def _packed(self, rows: Sequence[R]) -> KVBatch | None:
-        return packed([row.facts for row in rows], self._adapter, self._device)
+        facts = packed([row.facts for row in rows], self._adapter, self._device)
+        return None if facts is None else facts.without([row.told for row in rows])
+
+    def _told(self) -> int:
+        return sum(len(row.told) for row in self._rows)
 
     def _forward(
         self, rows: Sequence[R], ids: Tensor, state: _State, facts: KVBatch | None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -61,6 +61,17 @@ class KVBatch:
             bias=bias.to(device).expand(len(facts), -1),
             owner=owner.to(device),
         )
+
+    def without(self, hidden: Sequence[Collection[int]]) -> KVBatch:
+        """The same, with some of each request's facts hidden from it."""
+        if self.owner is None or not any(hidden):
+            return self
+        owner = self.owner.expand(len(hidden), -1)
+        bias = self.bias.clone()
+        for row, facts in enumerate(hidden):
+            for fact in facts:
+                bias[row, owner[row] == fact] = float("-inf")
+        return replace(self, bias=bias)
 
     @cached_property
     def sees(self) -> Tensor:

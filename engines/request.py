@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 
 from engines.contract import FinishReason, GenerateRequest, Generation, InjectedFact
@@ -74,6 +74,7 @@ class ActiveRequest:
         self._tokens: list[int] = []
         self._said: list[float] = []
         self._masses: list[list[float]] = []
+        self._told: set[int] = set()
         self._submitted = time.perf_counter()
         self._admitted: float | None = None
         self._first: float | None = None
@@ -87,6 +88,14 @@ class ActiveRequest:
     def facts(self) -> Sequence[InjectedFact]:
         """What it may see."""
         return self._facts
+
+    @property
+    def told(self) -> Collection[int]:
+        """Which facts stand in the answer, and a token behind them: so that a word is closed before they go.
+
+        What an answer has said is read like any text; with the fact still before its eyes a model says it again.
+        """
+        return self._told
 
     @property
     def sampler(self) -> Sampler:
@@ -103,6 +112,11 @@ class ActiveRequest:
         self._tokens.append(token)
         self._said.append(log_probability)
         self._masses.append(list(masses))
+        before = self._tokens[:-1]
+        for index, fact in enumerate(self._facts):
+            said = fact.tokens.said
+            if said and tuple(before[-len(said) :]) == said:
+                self._told.add(index)
         if token in self._end_tokens:
             return self._end(FinishReason.STOP)
         self.handle.give(self._decoder.add(token))

@@ -160,5 +160,6 @@ def compile_facts(module: KVEncoder, model: Any, tokenizer: Any, facts: Sequence
                 encoder=module.digest,
                 keys=keys[:, own].half().contiguous(),
                 values=values[:, own].half().contiguous(),
+                said=tuple(features.token_ids[own & ~features.closing].tolist()),
             )
     return [compiled[i] for i in range(len(facts))]

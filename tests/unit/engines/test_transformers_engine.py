@@ -43,6 +43,27 @@ def _until_end(tokens: list[int], engine: TransformersEngine) -> list[int]:
     return tokens[: ends[0] + 1] if ends else tokens
 
 
+def test_what_an_answer_has_said_it_sees_no_more(start: Callable[..., TransformersEngine]) -> None:
+    engine = start()
+    adapter = adapter_of(engine)
+    request = requests_for(adapter, tokens=8)[0]
+    request = replace(request, facts=(adapter.fact("told"), adapter.fact("kept")))
+    (free,) = engine.generate([request])
+    told, kept = request.facts
+    # The first two tokens of the answer are what the first fact says; the next one closes it.
+    told = replace(told, tokens=replace(told.tokens, said=free.token_ids[:2]))
+    (answer,) = engine.generate([replace(request, facts=(told, kept))])
+    assert answer.token_ids[:3] == free.token_ids[:3]
+    assert all(mass > 0 for mass in answer.attention["told"][:3])
+    assert set(answer.attention["told"][3:]) == {0.0}
+    assert len(answer.attention["told"]) > 3
+    assert all(mass > 0 for mass in answer.attention["kept"])
+    # Neighbours in the batch keep theirs.
+    beside = engine.generate([replace(request, facts=(told, kept)), request])
+    assert [item.token_ids for item in beside] == [answer.token_ids, free.token_ids]
+    assert all(mass > 0 for mass in beside[1].attention["told"])
+
+
 def test_a_request_may_join_at_any_step(start: Callable[..., TransformersEngine]) -> None:
     engine = start()
     requests = requests_for(adapter_of(engine), tokens=12)
