@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -90,6 +91,7 @@ class GenerateRequest:
     prompt: str | Sequence[Message]
     facts: tuple[InjectedFact, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    original: bool = False  # answer with the unedited weights, whatever edits the model carries
 
 
 class FinishReason(enum.Enum):
@@ -145,6 +147,19 @@ class GenerationHandle(Protocol):
         ...
 
 
+class Weights(Protocol):
+    """Edits that a model's weights carry. Used on the thread that runs the model."""
+
+    @property
+    def edited(self) -> bool:
+        """Whether there are any."""
+        ...
+
+    def original(self, rows: Tensor | None = None) -> AbstractContextManager[None]:
+        """Within, forwards are the unedited model's; with `rows`, a boolean each, only in those of the batch."""
+        ...
+
+
 class Engine(Protocol):
     """A served model. All methods may be called from any thread; the blocking ones say so."""
 
@@ -172,8 +187,10 @@ class Engine(Protocol):
         prompt: str | Sequence[Message],
         continuations: Sequence[str],
         facts: Sequence[InjectedFact] = (),
+        *,
+        original: bool = False,
     ) -> list[Scored]:
-        """Log-probabilities of each continuation after the prompt (blocking)."""
+        """Log-probabilities of each continuation after the prompt (blocking). `original`: as in GenerateRequest."""
         ...
 
     def count_tokens(self, prompt: str | Sequence[Message]) -> int:

@@ -7,7 +7,7 @@ put beside the others'; a finished one is cut out. The KB tokens are no part of 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engines.contract import InjectedFact, KVAdapter
+from engines.contract import InjectedFact, KVAdapter, Weights
 from engines.kv_attention import AttentionRecord, KVBatch, inject
 from engines.sampling import Sampler, choose
 
@@ -36,6 +36,11 @@ class Row(Protocol):
     @property
     def told(self) -> Collection[int]:
         """Which of the facts its answer has said already: it grows, and these are seen no more."""
+        ...
+
+    @property
+    def original(self) -> bool:
+        """Whether it is answered with the unedited weights."""
         ...
 
     @property
@@ -98,6 +103,7 @@ class RunningBatch(Generic[R]):
         self._last: list[int] = []  # the token that each row will read next
         self._state = _State()
         self._facts: KVBatch | None = None
+        self.weights: Weights | None = None  # edits that the model carries
 
     @property
     def rows(self) -> tuple[R, ...]:
@@ -147,6 +153,13 @@ class RunningBatch(Generic[R]):
         facts = packed([row.facts for row in rows], self._adapter, self._device)
         return None if facts is None else facts.without([row.told for row in rows])
 
+    def _unedited(self, rows: Sequence[R]) -> AbstractContextManager[None]:
+        """The rows that want the original weights get them; the others see the model as it is, to the bit."""
+        asked = [row.original for row in rows]
+        if self.weights is None or not self.weights.edited or not any(asked):
+            return nullcontext()
+        return self.weights.original(None if all(asked) else torch.tensor(asked, device=self._device))
+
     def _told(self) -> int:
         return sum(len(row.told) for row in self._rows)
 
@@ -160,7 +173,9 @@ class RunningBatch(Generic[R]):
         for layer, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
             cache.update(keys, values, layer)
         record = AttentionRecord()
-        with injected(self._model, self._adapter, facts, record):
+        with ExitStack() as within:
+            within.enter_context(injected(self._model, self._adapter, facts, record))
+            within.enter_context(self._unedited(rows))
             logits = self._model(
                 input_ids=ids,
                 attention_mask=state.mask,

@@ -65,6 +65,7 @@ class ActiveRequest:
     ) -> None:
         self.handle = Handle()
         self.cancelled = False
+        self.original = request.original
         self._prompt_ids, self._facts = prompt_ids, request.facts
         self._sampler = Sampler(request.sampling)
         is_turn = not isinstance(request.prompt, str)

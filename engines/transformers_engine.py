@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,7 +16,15 @@ import torch
 
 from engines.architectures import ModelSpec, spec_for
 from engines.continuations import Pair, PairScore, batches, score_batch
-from engines.contract import GenerateRequest, Generation, InjectedFact, KVAdapter, Message, Scored
+from engines.contract import (
+    GenerateRequest,
+    Generation,
+    InjectedFact,
+    KVAdapter,
+    Message,
+    Scored,
+    Weights,
+)
 from engines.decoding import RunningBatch
 from engines.errors import EngineBusy, EngineClosed, EngineError, InvalidRequest
 from engines.kv_attention import require_injectable
@@ -36,6 +45,13 @@ class EngineSettings:
     max_context: int | None = None  # prompt and answer; None: what the model knows
     prefill_tokens: int = 4096  # prompt tokens read in one forward (one longer prompt is read alone)
     threads: int | None = None  # of torch, for the whole process; None: left as it is
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    function: Callable[[Any, Any], Any]
+    future: Future[Any]
+    alone: bool
 
 
 class TransformersEngine:
@@ -68,7 +84,7 @@ class TransformersEngine:
         )
         self._batch: RunningBatch[ActiveRequest] = RunningBatch(model, adapter)
         self._waiting: deque[ActiveRequest] = deque()
-        self._calls: deque[tuple[Callable[[Any, Any], Any], Future[Any]]] = deque()
+        self._calls: deque[_Call] = deque()
         self._closing = False
         self._wake = threading.Condition()
         self._worker = threading.Thread(target=self._work, name=f"engine-{name}", daemon=True)
@@ -133,6 +149,8 @@ class TransformersEngine:
         prompt: str | Sequence[Message],
         continuations: Sequence[str],
         facts: Sequence[InjectedFact] = (),
+        *,
+        original: bool = False,
     ) -> list[Scored]:
         """Log-probabilities of each continuation; attention: a fact's largest share at any of its tokens."""
         self._check_facts(facts)
@@ -142,7 +160,7 @@ class TransformersEngine:
                 raise InvalidRequest(f"continuations[{index}]", "has no tokens")
             self._check_length(len(head) + len(tail))
         waiting = [
-            self.call(functools.partial(self._score_batch, batch, facts))
+            self.call(functools.partial(self._score_batch, batch, facts, original))
             for batch in batches(pairs, self._settings.max_batch)
         ]
         scores = [score for future in waiting for score in future.result()]
@@ -158,19 +176,24 @@ class TransformersEngine:
         """Length of the prompt as the model sees it."""
         return len(self._prompts.encode(prompt))
 
-    def call(self, function: Callable[[Any, Any], T]) -> Future[T]:
+    def call(self, function: Callable[[Any, Any], T], *, alone: bool = False) -> Future[T]:
         """Runs `function(model, tokenizer)` on the worker, between two decoding steps; keep it short.
 
-        EngineBusy when too many wait. Never wait for the result inside another such function: there is only one worker.
+        `alone`: when no answer is under way; those that were begun end first, new ones wait. EngineBusy when too many
+        wait. Never wait for the result inside another such function: there is only one worker.
         """
         future: Future[T] = Future()
         with self._wake:
             self._check_open()
             if len(self._calls) >= self._settings.max_queue:
                 raise EngineBusy(f"{self._settings.max_queue} calls are waiting already")
-            self._calls.append((function, future))
+            self._calls.append(_Call(function, future, alone))
             self._wake.notify()
         return future
+
+    def edited_by(self, weights: Weights) -> None:
+        """Tells the engine of the edits that its model carries. Before the first of them, on any thread."""
+        self._batch.weights = weights
 
     def close(self) -> None:
         """Cancels what runs and what waits; returns when the worker has ended."""
@@ -232,21 +255,23 @@ class TransformersEngine:
 
     def _run_call(self) -> None:
         with self._wake:
-            if not self._calls:
+            if not self._calls or (self._calls[0].alone and self._batch.rows):
                 return
-            function, future = self._calls.popleft()
-        if not future.set_running_or_notify_cancel():
+            call = self._calls.popleft()
+        if not call.future.set_running_or_notify_cancel():
             return
         try:
-            future.set_result(function(self._model, self._tokenizer))
+            call.future.set_result(call.function(self._model, self._tokenizer))
         except Exception as error:
-            future.set_exception(error)
+            call.future.set_exception(error)
 
     def _admit(self) -> list[ActiveRequest]:
         """The next requests, in order, as many as fit the batch and one forward."""
         admitted: list[ActiveRequest] = []
         longest = 0
         with self._wake:
+            if self._calls and self._calls[0].alone:
+                return []
             room = self._settings.max_batch - len(self._batch.rows)
             while self._waiting and len(admitted) < room:
                 longest = max(longest, len(self._waiting[0].prompt_ids))
@@ -288,11 +313,18 @@ class TransformersEngine:
             self._calls.clear()
         for active in unfinished:
             active.end_cancelled()
-        for _, future in calls:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(EngineClosed(f"engine {self._name} is shutting down"))
+        for call in calls:
+            if call.future.set_running_or_notify_cancel():
+                call.future.set_exception(EngineClosed(f"engine {self._name} is shutting down"))
 
     def _score_batch(
-        self, pairs: Sequence[Pair], facts: Sequence[InjectedFact], model: Any, tokenizer: Any
+        self,
+        pairs: Sequence[Pair],
+        facts: Sequence[InjectedFact],
+        original: bool,
+        model: Any,
+        tokenizer: Any,
     ) -> list[PairScore]:
-        return score_batch(model, self._adapter, pairs, facts)
+        weights = self._batch.weights
+        with weights.original() if original and weights is not None else nullcontext():
+            return score_batch(model, self._adapter, pairs, facts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from engines.prompts import PromptEncoder, end_tokens
 
 # A prompt, and a continuation that follows it after one space.
 Pair = tuple[str, str]
+# For the prompts of a batch, one a row: within, the model is in the state that is to be measured.
+View = Callable[[Sequence[str]], AbstractContextManager[None]]
 _LOGIT_ROWS = 256  # positions with logits in one forward: each is as wide as the vocabulary
 
 
@@ -23,6 +26,7 @@ class Forced:
     wanted: tuple[int, ...]
     predicted: tuple[int, ...]  # at each place the likeliest token, given the wanted ones before
     log_probabilities: tuple[float, ...]  # of the wanted ones
+    ranks: tuple[int, ...] = ()  # of the wanted ones at their places; 1: the likeliest
 
     @property
     def mean(self) -> float:
@@ -47,11 +51,16 @@ class Speaker(Protocol):
         ...
 
 
-class ModelSpeaker:
-    """A transformers model as it is at the time of the call."""
+def plainly(prompts: Sequence[str]) -> AbstractContextManager[None]:
+    """The view of a model as it is."""
+    return nullcontext()
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self._model, self._tokenizer = model, tokenizer
+
+class ModelSpeaker:
+    """A transformers model as it is at the time of the call, seen through `view`."""
+
+    def __init__(self, model: Any, tokenizer: Any, view: View = plainly) -> None:
+        self._model, self._tokenizer, self._view = model, tokenizer, view
         self._prompts = PromptEncoder(tokenizer)
         self._ends = sorted(end_tokens(model, tokenizer))
 
@@ -61,11 +70,11 @@ class ModelSpeaker:
         encoded = [self._prompts.encode_pair(prompt, " " + text) for prompt, text in pairs]
         longest = max((len(tail) for _, tail in encoded), default=0)
         size = max(1, _LOGIT_ROWS // (longest + 1))
-        return [
-            result
-            for start in range(0, len(encoded), size)
-            for result in self._forced(encoded[start : start + size])
-        ]
+        found: list[Forced] = []
+        for start in range(0, len(encoded), size):
+            with self._view([prompt for prompt, _ in pairs[start : start + size]]):
+                found += self._forced(encoded[start : start + size])
+        return found
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
@@ -74,14 +83,15 @@ class ModelSpeaker:
             return []
         device = next(self._model.parameters()).device
         ids, mask = left_padded([self._prompts.encode(prompt) for prompt in prompts], device)
-        written = self._model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=max_tokens,
-            do_sample=False,
-            eos_token_id=self._ends or None,
-            pad_token_id=self._tokenizer.pad_token_id,
-        )
+        with self._view(prompts):
+            written = self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=max_tokens,
+                do_sample=False,
+                eos_token_id=self._ends or None,
+                pad_token_id=self._tokenizer.pad_token_id,
+            )
         texts: list[str] = self._tokenizer.batch_decode(
             written[:, ids.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -111,6 +121,10 @@ class ModelSpeaker:
                     tuple(tail),
                     tuple(int(best[row, i]) for i in at),
                     tuple(float(said[row, i, token]) for i, token in zip(at, tail, strict=True)),
+                    tuple(
+                        int((said[row, i] > said[row, i, token]).sum()) + 1
+                        for i, token in zip(at, tail, strict=True)
+                    ),
                 )
             )
         return results

@@ -55,6 +55,11 @@ class EditableModel:
         """What is applied, oldest first."""
         return tuple(entry.delta for entry in self._entries)
 
+    @property
+    def edited(self) -> bool:
+        """Whether anything is."""
+        return bool(self._entries)
+
     def apply(self, delta: Delta, *, combine: bool = False) -> None:
         """Adds the delta. DeltaMismatch, with nothing changed, when it was made for other weights.
 

@@ -11,12 +11,14 @@ from editors.weights.errors import InvalidEdit
 class EditRequest:
     """After `prompt`, which names `subject`, the model shall say `target`.
 
-    The target follows the prompt after one space. Neither ends or begins with one.
+    The target follows the prompt after one space. Neither ends or begins with one. `relation`, as in "the
+    {relation} of {subject}", is needed where the request is to become a fact, or to be reasoned on.
     """
 
     prompt: str
     subject: str
     target: str
+    relation: str = ""
 
     def __post_init__(self) -> None:
         for name in ("prompt", "subject", "target"):
