@@ -25,7 +25,9 @@ from service.compile_worker import CompileWorker, NothingCompiled
 from service.compiled import CompiledFacts
 from service.config import DEFAULT_TOP_K, MIB, ConfigError, Settings
 from service.datadir import DataDir
+from service.edit_jobs import LabModel
 from service.knowledge import KnowledgeSource
+from service.live_edits import LiveEdits
 from service.operations import Operations
 from service.page_tokens import PageTokens
 from service.revisions import Revisions
@@ -54,6 +56,8 @@ class Parts:
     answering: Answering
     scoring: Scoring
     has_model: bool
+    live: LiveEdits | None  # None where the engine's weights cannot be changed
+    lab: LabModel | None
     top_k: int  # facts that a query retrieves unless it says how many
 
 
@@ -77,6 +81,8 @@ class App:
     async def start(self) -> None:
         """What needs the event loop."""
         await self.parts.operations.abort_interrupted()
+        if self.parts.live is not None:
+            await self.parts.workers.waiting.run(self.parts.live.restore)
         self._maintenance = asyncio.create_task(self._maintain(), name="maintenance")
 
     async def stop(self) -> None:
@@ -136,6 +142,8 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         answering=answering,
         scoring=Scoring(answers, knowledge, workers, longest),
         has_model=model is not None,
+        live=None if model is None else model.live,
+        lab=None if model is None else model.lab,
         top_k=_top_k(settings, model),
     )
 

@@ -13,7 +13,7 @@ ANONYMOUS = "anonymous"
 READ, WRITE, GENERATE, TRANSFER, OPERATION = "read", "write", "generate", "transfer", "operation"
 
 _FACTS, _INFERENCE = "/interleaf.v1.Facts/", "/interleaf.v1.Inference/"
-_ENCODERS = "/interleaf.v1.Encoders/"
+_ENCODERS, _EDITS = "/interleaf.v1.Encoders/", "/interleaf.v1.Edits/"
 _NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Operations/"
 
 KINDS: Mapping[str, str] = {
@@ -39,6 +39,11 @@ KINDS: Mapping[str, str] = {
     **{
         _ENCODERS + name: WRITE
         for name in ("TrainEncoder", "EvaluateEncoder", "CalibrateEncoder", "SweepLayers")
+    },
+    **{_EDITS + name: READ for name in ("GetEdit", "GetEditReceipt", "ListEdits")},
+    **{
+        _EDITS + name: WRITE
+        for name in ("CreateEdit", "ApplyEdit", "RevertEdit", "DeleteEdit", "CompareEdits")
     },
     **{_NAMESPACES + name: READ for name in ("GetNamespace", "ListNamespaces")},
     **{

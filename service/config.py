@@ -63,6 +63,39 @@ class ListenSettings(Section):
     )
 
 
+class HttpSettings(Section):
+    """JSON, the OpenAI-compatible paths and the page, over HTTP: on `listen.host`, with the TLS and keys of gRPC."""
+
+    enabled: bool = Field(default=True, description="Answer HTTP as well.")
+    port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port. Unset: the one after `listen.port`, or a free one where that is 0.",
+    )
+    names: tuple[str, ...] = Field(
+        default=(),
+        description="Names under which a server on loopback may be called, beside loopback's own: those of a proxy. "
+        "Others are refused, so that no web page reaches it by a name that points here.",
+    )
+
+    def port_beside(self, port: int) -> int:
+        """Where to listen when gRPC was told `port`."""
+        if self.port is not None:
+            return self.port
+        return port + 1 if 0 < port < 65535 else 0
+
+
+class MonitorSettings(Section):
+    """What the page and the Monitor service show of answers: the last ones, in memory only."""
+
+    records: int = Field(default=200, ge=0, le=10_000, description="Answers that are remembered; 0: none.")
+    texts: bool = Field(
+        default=False,
+        description="Remember prompts and answers too. Otherwise: facts' ids, figures and times.",
+    )
+
+
 class SecuritySettings(Section):
     """Who may connect. Outside loopback all three are needed; a half-made configuration refuses to start."""
 
@@ -178,6 +211,37 @@ class EncoderSettings(Section):
     )
 
 
+class EditSettings(Section):
+    """Edits of the served model's weights. What an edit changes, it changes for every namespace."""
+
+    work: bool = Field(
+        default=False,
+        description="Compute, compare, apply and take back edits for everybody who may connect. Computing is done "
+        "on a copy of the model in a process of its own. Edits are listed in any case.",
+    )
+    all_namespaces: bool = Field(
+        default=False,
+        description="Allow edits to be applied although namespaces other than the edit's are served, by callers "
+        "who say that they know.",
+    )
+    jobs: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Edits computed or compared at the same time; one more is refused.",
+    )
+    max_facts: int = Field(default=1000, ge=1, description="Facts of an edit, or of a comparison.")
+    corpus: Path | None = Field(
+        default=None,
+        description="Text file, one text a line, that key statistics are estimated from. Unset: built-in text.",
+    )
+    key_tokens: int = Field(
+        default=50_000,
+        ge=1000,
+        description="Tokens of that text that are read, once for each layer and model.",
+    )
+
+
 class CompileSettings(Section):
     """Key/value tokens of facts, made ahead where that is cheap and on demand otherwise."""
 
@@ -238,15 +302,18 @@ class Settings(BaseSettings):
     )
 
     listen: ListenSettings = ListenSettings()
+    http: HttpSettings = HttpSettings()
     security: SecuritySettings = SecuritySettings()
     store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     engine: EngineSettings = EngineSettings()
     encoders: EncoderSettings = EncoderSettings()
+    edits: EditSettings = EditSettings()
     compile: CompileSettings = CompileSettings()
     deadlines: DeadlineSettings = DeadlineSettings()
     admission: AdmissionSettings = AdmissionSettings()
+    monitor: MonitorSettings = MonitorSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

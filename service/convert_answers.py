@@ -50,6 +50,8 @@ class Asks:
             self._prompt(request),
             self._sampling(request.sampling),
             self._retrieval(request.retrieval, namespace),
+            # CompareRequest asks for both.
+            bool(getattr(request, "original_weights", False)),
         )
 
     def score(self, request: Any) -> ScoreAsk:
@@ -68,6 +70,7 @@ class Asks:
             free_text("prompt", request.prompt, "max_prompt_length", limits.max_prompt_length),
             tuple(request.continuations),
             self._retrieval(request.retrieval, namespace),
+            request.original_weights,
         )
 
     def _prompt(self, request: Any) -> str | tuple[Message, ...]:

@@ -8,7 +8,7 @@ PyTorch is imported where it runs: the server only describes the work.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,7 +67,7 @@ class TrainJob:
         from service.run_record import Sitting, write_record
         from service.training import train_encoder
 
-        recipe, stage = recipe_of(self.recipe), _stages(note, cancelled)
+        recipe, stage = recipe_of(self.recipe), stages(note, cancelled)
         stage("loading", 0.0)
         if recipe.model != "default":
             recipe = replace(recipe, model=str(model_folder(recipe.model)))
@@ -102,7 +102,7 @@ class EvaluateJob:
         from editors.kv.evaluate import evaluate
         from service.encoder_stand import set_up
 
-        stage = _stages(note, cancelled)
+        stage = stages(note, cancelled)
         stage("loading", 0.0)
         stand = set_up(self.model)
         encoder = stand.encoder(Path(self.folder))
@@ -141,7 +141,7 @@ class CalibrateJob:
         from service.calibration import CalibrationSettings, calibrate
         from service.encoder_stand import set_up
 
-        stage = _stages(note, cancelled)
+        stage = stages(note, cancelled)
         stage("loading", 0.0)
         stand = set_up(self.model)
         encoder = stand.encoder(Path(self.folder))
@@ -168,7 +168,7 @@ class SweepJob:
         from editors.kv.sweep import SweepSettings, sweep
         from service.encoder_stand import set_up
 
-        stage = _stages(note, cancelled)
+        stage = stages(note, cancelled)
         stage("loading", 0.0)
         stand = set_up(self.model)
         settings = SweepSettings(pairs=self.pairs, groups=self.groups, seed=self.seed)
@@ -178,27 +178,7 @@ class SweepJob:
         return {"model": stand.name, **asdict(found)}
 
 
-_KINDS: Mapping[str, type[TrainJob | EvaluateJob | CalibrateJob | SweepJob]] = {
-    "train": TrainJob,
-    "evaluate": EvaluateJob,
-    "calibrate": CalibrateJob,
-    "sweep": SweepJob,
-}
-
-
-def to_json(job: Job) -> str:
-    """One line."""
-    kind = next(name for name, cls in _KINDS.items() if type(job) is cls)
-    return json.dumps({"kind": kind, "job": asdict(job)})  # type: ignore[call-overload]
-
-
-def from_json(line: str) -> Job:
-    """The inverse."""
-    values = json.loads(line)
-    return _KINDS[values["kind"]](**values["job"])
-
-
-def _stages(note: Note, cancelled: Cancelled) -> Callable[[str, float], None]:
+def stages(note: Note, cancelled: Cancelled) -> Callable[[str, float], None]:
     """Notes how far a stage is, unless the work was told to stop."""
 
     def on_stage(stage: str, share: float) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import structlog
 
-from service.encoder_jobs import Job, Progress, to_json
+from service.encoder_jobs import Job, Progress
 from service.encoder_worker import GRACE_SECONDS
 from service.errors import EncoderWorkFailed, EncoderWorkRefused
+from service.job_kinds import to_json
 
 _LONGEST_LINE = 64 * 1024 * 1024
 _KEPT_LINES = 40

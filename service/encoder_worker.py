@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from service.encoder_jobs import Progress, Stopped, from_json
+from service.encoder_jobs import Progress, Stopped
+from service.job_kinds import from_json
 
 GRACE_SECONDS = 10.0
 REFUSED, STOPPED_LATE = 2, 3
@@ -44,6 +45,7 @@ def main() -> int:
 
 def _work(line: str, send: Send, cancelled: Callable[[], bool]) -> int:
     from editors.kv.trained import EncoderMismatch
+    from editors.weights.errors import EditError
     from engines.errors import EngineError
     from kb_store.errors import StoreError
     from service.config import ConfigError
@@ -56,7 +58,7 @@ def _work(line: str, send: Send, cancelled: Callable[[], bool]) -> int:
     except Stopped:
         send({"stopped": True})
         return 0
-    except (ConfigError, EncoderMismatch, EngineError, StoreError) as error:
+    except (ConfigError, EditError, EncoderMismatch, EngineError, StoreError) as error:
         send({"refused": str(error)})
         return REFUSED
     send({"result": result})

@@ -10,6 +10,9 @@ ServiceError
 ├── EncoderWorkOff       the server does not train, measure or calibrate encoders
 ├── EncoderWorkRefused   work on an encoder that cannot be done as it was asked for
 ├── EncoderWorkFailed    the process that did the work died of it
+├── EditWorkOff          the server does not compute or apply edits
+├── EditAffectsOthers    an edit of weights would change other namespaces' answers
+├── EngineNotEditable    the server has no model, or one whose weights cannot be changed
 ├── NotWithoutKey        no API key, or one that is not known
 ├── DeadlinePassed       the server's own limit on a call's duration
 └── ShuttingDown         the server drains
@@ -25,6 +28,7 @@ from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from editors.weights import errors as edit
 from engines import errors as engine
 from kb_store import errors as store
 
@@ -137,6 +141,40 @@ class EncoderWorkFailed(ServiceError):
         super().__init__(f"the process that did the work ended with {exit_code}", exit_code=exit_code)
 
 
+class EditWorkOff(ServiceError):
+    """The server does not compute or apply edits."""
+
+    reason = "EDIT_WORK_OFF"
+
+    def __init__(self) -> None:
+        super().__init__("this server lists edits and does no work on them (edits.work = false)")
+
+
+class EditAffectsOthers(ServiceError):
+    """An edit of weights would change other namespaces' answers."""
+
+    reason = "EDIT_AFFECTS_OTHERS"
+
+    def __init__(self, edit_id: str, others: int, allowed: bool) -> None:
+        need = (
+            "say so with all_namespaces" if allowed else "the server does not allow it (edits.all_namespaces)"
+        )
+        super().__init__(
+            f"an edit of weights is for the whole engine: {others} other namespaces would be answered with it; {need}",
+            edit=edit_id,
+            others=others,
+        )
+
+
+class EngineNotEditable(ServiceError):
+    """The server has no model, or one whose weights cannot be changed."""
+
+    reason = "ENGINE_NOT_EDITABLE"
+
+    def __init__(self) -> None:
+        super().__init__("this server has no model whose weights can be changed")
+
+
 class NotWithoutKey(ServiceError):
     """No API key, or one that is not known."""
 
@@ -216,6 +254,8 @@ TABLE: dict[type[Exception], Row] = {
     engine.UnsupportedModel: Row(Code.FAILED_PRECONDITION),
     engine.ModelMissing: Row(Code.FAILED_PRECONDITION),
     engine.EngineClosed: Row(Code.UNAVAILABLE),
+    edit.EditError: Row(Code.FAILED_PRECONDITION),
+    edit.InvalidEdit: Row(Code.INVALID_ARGUMENT, _bad_request),
     ServiceError: Row(Code.INTERNAL, hidden=True),
     MalformedMessage: Row(Code.INVALID_ARGUMENT),
     TooBusy: Row(Code.RESOURCE_EXHAUSTED, _retry),
@@ -226,6 +266,9 @@ TABLE: dict[type[Exception], Row] = {
     EncoderWorkOff: Row(Code.FAILED_PRECONDITION),
     EncoderWorkRefused: Row(Code.FAILED_PRECONDITION),
     EncoderWorkFailed: Row(Code.INTERNAL, hidden=True),
+    EditWorkOff: Row(Code.FAILED_PRECONDITION),
+    EditAffectsOthers: Row(Code.FAILED_PRECONDITION),
+    EngineNotEditable: Row(Code.FAILED_PRECONDITION),
     NotWithoutKey: Row(Code.UNAUTHENTICATED),
     DeadlinePassed: Row(Code.DEADLINE_EXCEEDED),
     ShuttingDown: Row(Code.UNAVAILABLE),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from editors.kv.contract import FactEncoder
 from editors.kv.encoder import KVEncoder
 from editors.kv.trained import EncoderMismatch, LoadedEncoder, load_encoder
+from editors.weights.model import EditableModel
 from engines.contract import Engine
 from engines.errors import EngineError
 from engines.models import load_model, model_digest, pick_dtype, resolve_model
@@ -18,7 +21,12 @@ from engines.transformers_engine import EngineSettings as TransformersSettings
 from engines.transformers_engine import TransformersEngine
 from kb_store.errors import NotFound
 from service.config import ConfigError, EngineSettings
-from service.encoder_shelf import Shelf
+from service.edit_jobs import LabModel
+from service.edit_shelf import EditShelf
+from service.encoder_shelf import Shelf, encoder_id_of
+from service.live_edits import LiveEdits
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class ServedModel:
     engine: Engine
     encoder: FactEncoder | None
     top_k: int | None = None  # as the encoder was calibrated
+    live: LiveEdits | None = None  # None where the engine's weights cannot be changed
+    lab: LabModel | None = None
 
 
 def device_of(settings: EngineSettings) -> str:
@@ -56,6 +66,15 @@ def find_encoder(settings: EngineSettings, model_name: str, data_dir: Path) -> L
     return load_encoder(str(found.folder), model_name, found.calibration_folder)
 
 
+def calibrations(encoder: LoadedEncoder, data_dir: Path) -> Path:
+    """The folder in which an encoder's calibration is kept."""
+    try:
+        found = Shelf(data_dir).get(encoder_id_of(encoder.folder.name))
+    except NotFound:
+        return encoder.folder
+    return found.calibration_folder if found.folder == encoder.folder else encoder.folder
+
+
 def load(settings: EngineSettings, data_dir: Path, embedder_digest: str) -> ServedModel | None:
     """Blocks for as long as loading takes. None without a model; ConfigError when something does not fit."""
     if settings.kind == "none":
@@ -68,7 +87,11 @@ def load(settings: EngineSettings, data_dir: Path, embedder_digest: str) -> Serv
         digest = model_digest(model)
         if encoder is not None:
             encoder.check(digest, embedder_digest)
-        return _serve(settings, path.name, model, tokenizer, digest, encoder, device)
+        served = _serve(settings, path.name, model, tokenizer, digest, encoder, device, EditShelf(data_dir))
+        lab = LabModel(settings.model, digest, str(model.dtype).removeprefix("torch."))
+        if encoder is not None:
+            lab = replace(lab, encoder=str(encoder.folder), calibration=str(calibrations(encoder, data_dir)))
+        return replace(served, lab=lab)
     except FileNotFoundError as error:
         raise ConfigError(
             f'engine.encoder: {error}; train one with `interleaf encoder train`, or set it to "none"'
@@ -85,6 +108,7 @@ def _serve(
     digest: str,
     encoder: LoadedEncoder | None,
     device: str,
+    shelf: EditShelf,
 ) -> ServedModel:
     adapter = None
     if encoder is not None:
@@ -106,7 +130,22 @@ def _serve(
             threads=settings.threads,
         ),
     )
+    editable = EditableModel(model, tokenizer, digest)
+    engine.edited_by(editable)
+    live = LiveEdits(engine, editable, shelf)
     if encoder is None:
-        return ServedModel(engine, None)
+        return ServedModel(engine, None, live=live)
+
+    def on_unedited(function: Callable[[Any, Any], T]) -> Future[T]:
+        """Facts are compiled by the model that the encoder was trained for, whatever edits are applied."""
+
+        def run(model: Any, tokenizer: Any) -> T:
+            with editable.original():
+                return function(model, tokenizer)
+
+        return engine.call(run)
+
     calibration = encoder.calibration
-    return ServedModel(engine, encoder.bind(engine.call), None if calibration is None else calibration.top_k)
+    return ServedModel(
+        engine, encoder.bind(on_unedited), None if calibration is None else calibration.top_k, live
+    )

@@ -13,11 +13,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from interleaf.v1 import encoders_pb2_grpc, facts_pb2_grpc, inference_pb2_grpc, namespaces_pb2_grpc
+from interleaf.v1 import (
+    edits_pb2_grpc,
+    encoders_pb2_grpc,
+    facts_pb2_grpc,
+    inference_pb2_grpc,
+    namespaces_pb2_grpc,
+)
 from kb_store.contract import Embedder
 from service import convert
 from service.access import Access, decide
 from service.app import App, Parts
+from service.commands.editing import Editing
 from service.commands.encoding import Encoding
 from service.commands.exporting import Exporting
 from service.commands.importing import Importing
@@ -27,10 +34,16 @@ from service.commands.spaces import Spaces
 from service.commands.writing import Writing
 from service.config import ConfigError, Settings
 from service.convert_answers import Asks
+from service.convert_edits import EDIT_PACKING
 from service.convert_encoders import PACKING
+from service.edit_shelf import EditShelf
 from service.encoder_shelf import Shelf
+from service.http.app import application
+from service.http.listener import HttpListener
+from service.http.local_calls import Handlers, LocalCalls
 from service.interceptors import chain
 from service.interceptors.decode import Decode
+from service.servicers.edits import EditsServicer
 from service.servicers.encoders import EncodersServicer
 from service.servicers.facts import FactsServicer
 from service.servicers.inference import InferenceServicer
@@ -44,6 +57,7 @@ SERVICES = (
     "interleaf.v1.Facts",
     INFERENCE,
     "interleaf.v1.Encoders",
+    "interleaf.v1.Edits",
     "interleaf.v1.Namespaces",
     "google.longrunning.Operations",
 )
@@ -62,6 +76,8 @@ class Server:
         self._servers: list[grpc.aio.Server] = []
         self.address = ""
         self.health_address = ""
+        self.http_address = ""
+        self._http: HttpListener | None = None
 
     async def start(self) -> str:
         """Loads everything, then listens; the address, once calls are answered. ConfigError when it cannot."""
@@ -77,6 +93,7 @@ class Server:
             "ready",
             address=self.address,
             health_address=self.health_address or None,
+            page=self.http_address or None,
             tls=access.credentials is not None,
             keys=access.keys is not None,
             model=self._settings.engine.model if app.parts.has_model else None,
@@ -88,7 +105,10 @@ class Server:
         """Takes no new calls, lets those in flight go on for the grace period, then closes everything."""
         await self._health.enter_graceful_shutdown()
         grace = self._settings.listen.grace_seconds
-        await asyncio.gather(*(server.stop(grace) for server in self._servers))
+        ending = [server.stop(grace) for server in self._servers]
+        if self._http is not None:
+            ending.append(self._http.stop())
+        await asyncio.gather(*ending)
         self._servers.clear()
         if self._app is not None:
             await self._app.stop()
@@ -96,8 +116,9 @@ class Server:
 
     async def _listen(self, parts: Parts, access: Access) -> None:
         listen = self._settings.listen
+        interceptors = chain(self._settings, access.keys)
         server = grpc.aio.server(
-            interceptors=chain(self._settings, access.keys),
+            interceptors=interceptors,
             options=[
                 ("grpc.max_receive_message_length", listen.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -105,7 +126,8 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        _add_services(server, parts)
+        handlers = Handlers(server)
+        _add_services(handlers, parts)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for name in SERVICES:
             serving = parts.has_model or name != INFERENCE
@@ -119,6 +141,14 @@ class Server:
         await server.start()
         if listen.health_port is not None:
             await self._listen_for_health(listen.host, listen.health_port, access.credentials)
+        if self._settings.http.enabled:
+            await self._listen_for_http(parts, LocalCalls(handlers.by_method, interceptors))
+
+    async def _listen_for_http(self, parts: Parts, calls: LocalCalls) -> None:
+        listen = self._settings.listen
+        app = application(self._settings, calls, parts.answering.model_name)
+        self._http = HttpListener(app, self._settings.security, listen.grace_seconds)
+        self.http_address = await self._http.start(listen.host, self._settings.http.port_beside(listen.port))
 
     async def _listen_for_health(
         self, host: str, port: int, credentials: grpc.ServerCredentials | None
@@ -144,7 +174,7 @@ def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Serve
     return f"{shown}:{bound}"
 
 
-def _add_services(server: grpc.aio.Server, parts: Parts) -> None:
+def _add_services(server: Handlers, parts: Parts) -> None:
     settings, store, workers = parts.settings, parts.store, parts.workers
     limits, top_k = settings.limits, parts.top_k
     spaces = Spaces(store, parts.revisions, workers)
@@ -178,7 +208,19 @@ def _add_services(server: grpc.aio.Server, parts: Parts) -> None:
         PACKING,
     )
     encoders = EncodersServicer(encoding, parts.tokens, limits)
+    editing = Editing(
+        parts.live,
+        parts.lab,
+        EditShelf(settings.store.data_dir),
+        settings.edits,
+        store,
+        parts.operations,
+        workers,
+        EDIT_PACKING,
+    )
+    edits = EditsServicer(editing, parts.tokens, limits, settings.edits.max_facts)
     operations = OperationsServicer(parts.operations, parts.tokens, limits)
+    edits_pb2_grpc.add_EditsServicer_to_server(edits, server)
     encoders_pb2_grpc.add_EncodersServicer_to_server(encoders, server)
     facts_pb2_grpc.add_FactsServicer_to_server(facts, server)
     inference_pb2_grpc.add_InferenceServicer_to_server(inference, server)

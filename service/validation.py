@@ -22,6 +22,7 @@ _NAMESPACE = re.compile(r"namespaces/([^/]+)")
 _FACT = re.compile(r"namespaces/([^/]+)/facts/([^/]+)")
 _OPERATION = re.compile(r"operations/([A-Za-z0-9-]{1,63})", re.ASCII)
 _ENCODER = re.compile(r"encoders/([^/]+)")
+_EDIT = re.compile(r"edits/([^/]+)")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
@@ -73,6 +74,14 @@ def encoder_of(field: str, name: str) -> str:
     found = _ENCODER.fullmatch(name)
     if found is None or not is_id(found[1]):
         raise InvalidInput(field, f"must be of the form encoders/ENCODER, an id being {_ID_RULE}")
+    return found[1]
+
+
+def edit_of(field: str, name: str) -> str:
+    """The id in `edits/{edit}`."""
+    found = _EDIT.fullmatch(name)
+    if found is None or not is_id(found[1]):
+        raise InvalidInput(field, f"must be of the form edits/EDIT, an id being {_ID_RULE}")
     return found[1]
 
 

@@ -21,6 +21,7 @@ from google.longrunning import operations_pb2_grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from interleaf.v1 import (
+    edits_pb2_grpc,
     encoders_pb2_grpc,
     facts_pb2,
     facts_pb2_grpc,
@@ -77,6 +78,7 @@ class Running:
     namespaces: Any
     operations: Any
     encoders: Any
+    edits: Any
 
     def add(self, subject: str, relation: str, obj: str, **more: Any) -> Any:
         """CreateFact in the default namespace, or in `parent`."""
@@ -102,6 +104,7 @@ def stubs(address: str, health_address: str, channel: grpc.Channel) -> Running:
         namespaces_pb2_grpc.NamespacesStub(channel),
         operations_pb2_grpc.OperationsStub(channel),
         encoders_pb2_grpc.EncodersStub(channel),
+        edits_pb2_grpc.EditsStub(channel),
     )
 
 
@@ -115,6 +118,7 @@ def serving(
     """
     chosen: dict[str, dict[str, Any]] = {
         "listen": {"port": 0, "grace_seconds": 1.0},
+        "http": {"enabled": False},
         "engine": {"kind": "none"},
         "store": {"data_dir": data_dir},
     }

@@ -15,7 +15,8 @@ from editors.weights.delta import Delta, Dense, LowRank, TensorChange
 from editors.weights.errors import DeltaDamaged
 from editors.weights.request import EditRequest
 
-_TENSORS, _MANIFEST = "delta.safetensors", "manifest.json"
+MANIFEST = "manifest.json"
+_TENSORS = "delta.safetensors"
 _FORMAT = 1
 _KINDS: dict[str, type[LowRank] | type[Dense]] = {"LowRank": LowRank, "Dense": Dense}
 
@@ -30,13 +31,13 @@ def save_delta(delta: Delta, folder: Path) -> None:
     }
     write_tensors(tensors, folder / _TENSORS)
     manifest = {"format": _FORMAT, "digest": delta.digest, **delta.described()}
-    write_text(folder / _MANIFEST, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
 
 def load_delta(folder: Path) -> Delta:
     """The delta; DeltaDamaged when anything is missing or is not what the manifest's digest names."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
             raise DeltaDamaged(f"{folder}: format {manifest['format']} is not known here")
         delta = _assembled(manifest, load_file(folder / _TENSORS))

@@ -20,6 +20,22 @@ METHODS: Mapping[str, tuple[type[Any], Callable[[Any], Editor]]] = {
     "ft_l": (FineTuneConfig, ft_l),
 }
 
+# What people call them: the method, and what its name fixes.
+NAMED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "rrome": ("rome", {"corrected": True}),
+    "rome": ("rome", {"corrected": False}),
+    "memit": ("memit", {}),
+    "ft_m": ("ft_m", {}),
+    "ft_l": ("ft_l", {}),
+}
+
+
+def named_method(name: str) -> tuple[str, Mapping[str, Any]]:
+    """Of NAMED; InvalidEdit for a name that is not there."""
+    if name not in NAMED:
+        raise InvalidEdit("method", f"{name!r} is none of {', '.join(NAMED)}")
+    return NAMED[name]
+
 
 def make_editor(method: str, settings: Mapping[str, Any]) -> Editor:
     """InvalidEdit for an unknown method, an unknown setting, or one that is missing."""

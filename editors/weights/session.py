@@ -76,10 +76,15 @@ def compute(
 
     Unmeasured when the layer is in neither.
     """
-    chosen = settings
-    if not {"layer", "layers"} & set(settings):
-        chosen = {**spec_of(editable.digest, user_specs()).settings(method), **settings}
+    chosen = measured_settings(editable.digest, method, settings)
     return make_editor(method, chosen).compute(editable, requests, means)
+
+
+def measured_settings(model_digest: str, method: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """These settings over those that were measured for the model; where they name a layer, they stand alone."""
+    if {"layer", "layers"} & set(settings):
+        return settings
+    return {**spec_of(model_digest, user_specs()).settings(method), **settings}
 
 
 def user_specs() -> Path:

@@ -56,18 +56,20 @@ class Chat(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("parent", "prompt", "chat", "sampling", "retrieval")
+    __slots__ = ("parent", "prompt", "chat", "sampling", "retrieval", "original_weights")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     parent: str
     prompt: str
     chat: Chat
     sampling: Sampling
     retrieval: Retrieval
-    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ...) -> None: ...
+    original_weights: bool
+    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ..., original_weights: _Optional[bool] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("max_tokens", "temperature", "top_p", "seed", "stop")
@@ -166,16 +168,18 @@ class StreamGenerateResponse(_message.Message):
     def __init__(self, text: _Optional[str] = ..., response: _Optional[_Union[GenerateResponse, _Mapping]] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("parent", "prompt", "continuations", "retrieval")
+    __slots__ = ("parent", "prompt", "continuations", "retrieval", "original_weights")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CONTINUATIONS_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     parent: str
     prompt: str
     continuations: _containers.RepeatedScalarFieldContainer[str]
     retrieval: Retrieval
-    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., continuations: _Optional[_Iterable[str]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ...) -> None: ...
+    original_weights: bool
+    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., continuations: _Optional[_Iterable[str]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ..., original_weights: _Optional[bool] = ...) -> None: ...
 
 class ContinuationScore(_message.Message):
     __slots__ = ("log_probability", "token_log_probabilities", "tokens")

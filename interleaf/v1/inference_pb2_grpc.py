@@ -83,7 +83,7 @@ class InferenceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Compare(self, request, context):
-        """The plain model's answer and the answer with facts, side by side.
+        """The plain model's answer (no facts, unedited weights) and the answer with facts and edits, side by side.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,6 +34,7 @@ class Ask:
     prompt: str | tuple[Message, ...]
     sampling: Sampling
     retrieval: RetrievalSpec
+    original_weights: bool = False  # whatever edits the served model carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,11 @@ class Answering:
         self._longest_query = longest_query
         self.running = 0
 
+    @property
+    def model_name(self) -> str:
+        """Of the served model; empty without one."""
+        return "" if self._model is None else self._model.engine.model_name
+
     async def answer(self, ask: Ask) -> Answer:
         """The whole answer at once."""
         model, began = self._served(), time.perf_counter()
@@ -113,14 +119,17 @@ class Answering:
         yield _answer(model, knowledge, generation, began)
 
     async def compare(self, ask: Ask) -> tuple[Answer, Answer]:
-        """The plain model's answer and the answer with facts, made side by side with the same chance."""
+        """The plain model's answer (no facts, unedited weights) and the answer with facts and edits, made side by
+        side with the same chance."""
         model, began = self._served(), time.perf_counter()
         if ask.sampling.temperature > 0 and ask.sampling.seed is None:
             ask = replace(ask, sampling=replace(ask.sampling, seed=secrets.randbits(_SEED_BITS)))
         edited = await self._gather(ask)
         original = Knowledge((), edited.namespace_revision)
+        plain_ask = replace(ask, original_weights=True)
         tasks = [
-            asyncio.ensure_future(self._generate(model, ask, knowledge)) for knowledge in (original, edited)
+            asyncio.ensure_future(self._generate(model, asked, knowledge))
+            for asked, knowledge in ((plain_ask, original), (ask, edited))
         ]
         try:
             plain, changed = await asyncio.gather(*tasks)
@@ -148,7 +157,7 @@ class Answering:
             handle.cancel()
 
     async def _submit(self, engine: Engine, ask: Ask, knowledge: Knowledge) -> GenerationHandle:
-        request = GenerateRequest(ask.prompt, knowledge.injected, ask.sampling)
+        request = GenerateRequest(ask.prompt, knowledge.injected, ask.sampling, ask.original_weights)
         submitting = asyncio.ensure_future(self._workers.reads.run(engine.submit, request))
         try:
             return await asyncio.shield(submitting)

@@ -20,6 +20,7 @@ class ScoreAsk:
     prompt: str
     continuations: tuple[str, ...]
     retrieval: RetrievalSpec
+    original_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ class Scoring:
         queries = queries_of(ask.prompt, self._longest_query)
         knowledge = await self._knowledge.gather(ask.namespace, queries, ask.retrieval)
         scored = await self._workers.model.run(
-            self._model.engine.score, ask.prompt, ask.continuations, knowledge.injected
+            self._model.engine.score,
+            ask.prompt,
+            ask.continuations,
+            knowledge.injected,
+            original=ask.original_weights,
         )
         attention: dict[str, float] = {}
         for item in scored:
