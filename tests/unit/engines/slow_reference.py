@@ -1,10 +1,16 @@
 """What injection must equal: every family written out plainly, one text at a time, attention head by head, one
-softmax over facts and context. No batches, no padding, no cache, no library attention, none of our engine code."""
+softmax over facts and context. No batches, no padding, no cache, no library attention, none of our engine code.
+
+`touch(what, layer, tensor)` sees what passes and returns what is to pass: "residual" [length, hidden] (layer count:
+before the final norm), "visible" [heads, length, length] bool, "pattern" [heads, length, length]
+(only looked at), "heads" [length,
+heads, d], "attention" and "mlp" [length, hidden] as added to the residual.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +18,19 @@ from torch import Tensor
 
 from engines.contract import InjectedFact
 
+Touch = Callable[[str, int, Tensor], Tensor]
+
+
+def untouched(what: str, layer: int, tensor: Tensor) -> Tensor:
+    return tensor
+
 
 def reference_logits(
-    model: Any, ids: Sequence[int], adapter: Any = None, facts: Sequence[InjectedFact] = ()
+    model: Any,
+    ids: Sequence[int],
+    adapter: Any = None,
+    facts: Sequence[InjectedFact] = (),
+    touch: Touch = untouched,
 ) -> Tensor:
     """Logits [length, vocabulary]."""
     config, kind = model.config, model.config.model_type
@@ -33,8 +49,10 @@ def reference_logits(
         if kind.startswith("gemma"):
             states = states * torch.tensor(config.hidden_size**0.5)
     for index, block in enumerate(blocks):
+        states = touch("residual", index, states)
         told = _told(adapter, index, states, facts)
-        states = _block(kind, config, block, index, states, places, told)
+        states = _block(kind, config, block, index, states, places, told, touch)
+    states = touch("residual", len(blocks), states)
     logits = model.lm_head(final(states))
     cap = getattr(config, "final_logit_softcapping", None)
     return torch.tanh(logits / cap) * cap if cap else logits
@@ -66,29 +84,46 @@ def _told(adapter: Any, layer: int, states: Tensor, facts: Sequence[InjectedFact
 
 
 def _block(
-    kind: str, config: Any, block: Any, index: int, states: Tensor, places: Tensor, told: Any
+    kind: str, config: Any, block: Any, index: int, states: Tensor, places: Tensor, told: Any, touch: Touch
 ) -> Tensor:
+    def attend(module: Any, inner: Tensor) -> Tensor:
+        return _attention(kind, config, module, index, inner, places, told, touch)
+
+    def attention(written: Tensor) -> Tensor:
+        return touch("attention", index, written)
+
+    def mlp(written: Tensor) -> Tensor:
+        return touch("mlp", index, written)
+
     if kind in ("gpt2", "gptj"):
         inner = block.ln_1(states)
-        attended = _attention(kind, config, block.attn, index, inner, places, told)
+        attended = attention(attend(block.attn, inner))
         if kind == "gptj":
-            return states + attended + block.mlp(inner)
+            return states + attended + mlp(block.mlp(inner))
         states = states + attended
-        return states + block.mlp(block.ln_2(states))
-    attention = block.attention if kind == "gpt_neox" else block.self_attn
-    attended = _attention(kind, config, attention, index, block.input_layernorm(states), places, told)
-    if kind == "gpt_neox" and config.use_parallel_residual:
-        return states + attended + block.mlp(block.post_attention_layernorm(states))
+        return states + mlp(block.mlp(block.ln_2(states)))
+    module = block.attention if kind == "gpt_neox" else block.self_attn
+    attended = attend(module, block.input_layernorm(states))
     if kind in ("gemma2", "gemma3_text"):
-        states = states + block.post_attention_layernorm(attended)
+        states = states + attention(block.post_attention_layernorm(attended))
         wide = block.mlp(block.pre_feedforward_layernorm(states))
-        return states + block.post_feedforward_layernorm(wide)
+        return states + mlp(block.post_feedforward_layernorm(wide))
+    attended = attention(attended)
+    if kind == "gpt_neox" and config.use_parallel_residual:
+        return states + attended + mlp(block.mlp(block.post_attention_layernorm(states)))
     states = states + attended
-    return states + block.mlp(block.post_attention_layernorm(states))
+    return states + mlp(block.mlp(block.post_attention_layernorm(states)))
 
 
 def _attention(
-    kind: str, config: Any, module: Any, index: int, inner: Tensor, places: Tensor, told: Any
+    kind: str,
+    config: Any,
+    module: Any,
+    index: int,
+    inner: Tensor,
+    places: Tensor,
+    told: Any,
+    touch: Touch,
 ) -> Tensor:
     heads, length = config.num_attention_heads, len(places)
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -109,12 +144,14 @@ def _attention(
         visible &= places[:, None] - places[None] < _window(kind, config, index)
     cap = config.attn_logit_softcapping if kind == "gemma2" else None
     group = heads // key.shape[1]
-    outputs = []
+    visible = touch("visible", index, visible.expand(heads, length, length))
+    outputs, patterns = [], []
     for head in range(heads):
         own = query[:, head] @ key[:, head // group].T * scale
         if cap:
             own = cap * torch.tanh(own / cap)
-        own = own.masked_fill(~visible, float("-inf"))
+        own = own.masked_fill(~visible[head], float("-inf"))
+        patterns.append(own.softmax(-1))
         seen = value[:, head // group]
         if told is not None:
             kb_query, kb_keys, kb_values, head_bias, bias = told
@@ -122,7 +159,8 @@ def _attention(
             own = torch.cat([notes, own], dim=-1)
             seen = torch.cat([kb_values[:, head // group], seen])
         outputs.append(own.softmax(-1) @ seen)
-    joined = torch.cat(outputs, dim=-1)
+    touch("pattern", index, torch.stack(patterns))
+    joined = touch("heads", index, torch.stack(outputs, dim=1)).flatten(-2)
     names = {"gpt_neox": "dense", "gpt2": "c_proj", "gptj": "out_proj"}
     projected: Tensor = getattr(module, names.get(kind, "o_proj"))(joined)
     return projected

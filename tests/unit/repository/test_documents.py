@@ -81,7 +81,7 @@ def test_every_configuration_key_is_described() -> None:
 
 def test_every_environment_variable_is_described() -> None:
     read: set[str] = set()
-    for package in ("interleaf", "service", "kb_store", "engines", "editors"):
+    for package in ("interleaf", "service", "kb_store", "engines", "editors", "circuits"):
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             if "INTERLEAF_" in text:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PRODUCT = ("interleaf", "service", "kb_store", "engines", "editors", "bench", "scripts")
+PRODUCT = ("interleaf", "service", "kb_store", "engines", "editors", "circuits", "bench", "scripts")
 GENERATED = ROOT / "interleaf" / "v1"
 MAX_LINES = 400
 
@@ -125,7 +125,9 @@ def test_layers_hold() -> None:
 
 def test_every_package_is_shipped() -> None:
     """A folder with modules but without __init__.py would be missing from a wheel."""
-    folders = {path.parent for path in sources("interleaf", "service", "kb_store", "engines", "editors")}
+    folders = {
+        path.parent for path in sources("interleaf", "service", "kb_store", "engines", "editors", "circuits")
+    }
     assert (
         sorted(str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists())
         == []
