@@ -22,7 +22,7 @@ import torch
 from bench.common import Bench, sample_keys
 from bench.counterfact import ENVIRONMENT
 from bench.counterfact_records import read_records, score_keys
-from bench.editors_data import edit_cases, key_text
+from bench.editors_data import edit_cases
 from editors.metrics.counterfact import CaseScore, EditCase, score_cases
 from editors.metrics.speaking import ModelSpeaker
 from editors.weights.contract import Means
@@ -35,6 +35,7 @@ from editors.weights.specs import spec_of
 from editors.weights.statistics import KeyStatistics
 from editors.weights.tune import single_edits
 from engines.models import cache_dir, load_model, resolve_model
+from service.edit_tuning import key_text
 
 # What keys are called: which method, and what it is told whatever the model.
 RIVALS: dict[str, tuple[str, dict[str, Any]]] = {

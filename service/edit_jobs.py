@@ -46,17 +46,18 @@ class Lab:
         import torch
 
         from editors.weights.contract import Means
-        from editors.weights.corpus import builtin_corpus, file_corpus
+        from editors.weights.corpus import file_corpus
         from editors.weights.delta_files import load_delta
         from editors.weights.model import EditableModel
         from editors.weights.statistics import KeyStatistics
         from engines.models import cache_dir, load_model, resolve_model
+        from service.edit_tuning import key_text
 
         stage("loading", 0.0)
         editable = EditableModel(*load_model(resolve_model(self.model), getattr(torch, self.dtype)))
         for folder, combine in self.applied:
             editable.apply(load_delta(Path(folder)), combine=combine)
-        corpus = file_corpus(Path(self.corpus)) if self.corpus else builtin_corpus()
+        corpus = file_corpus(Path(self.corpus)) if self.corpus else key_text()
         statistics = KeyStatistics(corpus, self.key_tokens, cache_dir() / "keys", stage)
         return editable, Means(statistics, stage)
 

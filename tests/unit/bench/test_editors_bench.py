@@ -13,6 +13,7 @@ from bench.counterfact_records import read_records
 from editors.metrics.counterfact import EditCase
 from editors.weights.specs import Chosen, spec_of, write_chosen
 from engines.models import load_model, model_digest
+from service import edit_tuning
 from tests.unit.engines.tiny_models import byte_tokenizer, tiny_model
 
 RECORDS = [
@@ -94,10 +95,10 @@ def test_the_sweep_writes_a_spec(model: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_known_facts_are_told_as_sentences_and_edited_by_their_templates() -> None:
-    relations = editors_data.known_relations()
+    relations = edit_tuning.known_relations()
     assert sum(len(relation.facts) for relation in relations) > 30_000
     assert all("{s}" in template for relation in relations for template in relation.templates)
-    text = " ".join(editors_data.key_text().texts())
+    text = " ".join(edit_tuning.key_text().texts())
     assert "{" not in text
     assert "The chemical symbol of Hassium is Hs." in text
 
