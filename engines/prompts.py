@@ -45,6 +45,16 @@ class PromptEncoder:
             raise InvalidRequest("prompt", "is empty")
         return ids
 
+    def located(self, prompt: str | Sequence[Message]) -> tuple[list[int], list[tuple[int, int]], str]:
+        """Token ids, where each token's characters begin and end, and the text that they are of."""
+        ids = self.encode(prompt)
+        text, is_chat = self._render(prompt)
+        with self._lock:
+            places: list[tuple[int, int]] = self._tokenizer(
+                text, add_special_tokens=not is_chat, return_offsets_mapping=True
+            ).offset_mapping
+        return ids, [(start, end) for start, end in places], text
+
     def encode_pair(self, prompt: str | Sequence[Message], continuation: str) -> tuple[list[int], list[int]]:
         """Prompt and continuation, tokenised as one text where its tokens allow a cut between them."""
         head, whole = self.encode(prompt), self.encode(prompt, continuation)

@@ -28,7 +28,7 @@ _IMPLEMENTATIONS = ("sdpa", "eager", "interleaf_kv_sdpa", "interleaf_kv_eager")
 class Attended:
     """One layer's attention in the last forward.
 
-    probabilities: [B, heads, T, S] over the context alone; they sum to one even where facts took a share.
+    probabilities: [B, heads, queries, S] over the context alone; they sum to one even where facts took a share.
     values: [B, kv heads, S, head dim].
     """
 
@@ -76,22 +76,30 @@ class _Call:
             return self.mask
         return self.mask > torch.finfo(self.mask.dtype).min / 2
 
-    def probabilities(self) -> Tensor:
-        """Over the context: [B, heads, T, S]. Rows that see nothing (padding) are uniform."""
+    def probabilities(self, queries: Sequence[int] | None = None) -> Tensor:
+        """Over the context: [B, heads, queries, S]. Rows that see nothing (padding) are uniform."""
+        query, visible = self.query, self.visible()
+        if queries is not None:
+            query, visible = query[:, :, queries], visible[:, :, queries]
         groups = self.query.shape[1] // self.key.shape[1]
         key = self.key.float().repeat_interleave(groups, dim=1)
-        logits = self.query.float() @ key.transpose(-1, -2) * self.scaling
+        logits = query.float() @ key.transpose(-1, -2) * self.scaling
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap
-        return logits.masked_fill(~self.visible(), torch.finfo(torch.float32).min).softmax(-1)
+        return logits.masked_fill(~visible, torch.finfo(torch.float32).min).softmax(-1)
 
 
 @contextmanager
-def attended(spec: ModelSpec, layers: Collection[int] | None = None) -> Iterator[dict[int, Attended]]:
-    """Layer -> its attention in the last forward, blocked edges left out, part of the graph when gradients are on."""
+def attended(
+    spec: ModelSpec, layers: Collection[int] | None = None, queries: Sequence[int] | None = None
+) -> Iterator[dict[int, Attended]]:
+    """Layer -> its attention in the last forward, blocked edges left out, part of the graph when gradients are on.
+
+    `queries`: only from these positions; None: from all.
+    """
     seen: dict[int, Attended] = {}
     chosen = range(len(spec.layers)) if layers is None else sorted(set(layers))
-    with _tapped(spec, {layer: _Recorder(layer, seen) for layer in chosen}):
+    with _tapped(spec, {layer: _Recorder(layer, seen, queries) for layer in chosen}):
         yield seen
 
 
@@ -110,12 +118,12 @@ def blocked(spec: ModelSpec, blocks: Sequence[Block]) -> Iterator[None]:
 
 
 class _Recorder:
-    def __init__(self, layer: int, seen: dict[int, Attended]) -> None:
-        self._layer, self._seen = layer, seen
+    def __init__(self, layer: int, seen: dict[int, Attended], queries: Sequence[int] | None) -> None:
+        self._layer, self._seen, self._queries = layer, seen, queries
 
     def pass_through(self, call: _Call) -> None:
         """Keeps what it sees."""
-        self._seen[self._layer] = Attended(call.probabilities(), call.value)
+        self._seen[self._layer] = Attended(call.probabilities(self._queries), call.value)
 
 
 class _Blocker:
