@@ -1,0 +1,1 @@
+"""The service over HTTP: JSON for every call, the OpenAI-compatible paths, and the page."""

@@ -1,0 +1,113 @@
+"""`/v1/models`, `/v1/completions` and `/v1/chat/completions`, for tools that speak OpenAI's protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from google.protobuf.message import Message
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from interleaf.v1 import namespaces_pb2
+from service.errors import NoModel
+from service.http import problems
+from service.http.exchange import Exchange, events, started
+from service.http.local_calls import LocalCalls, Refused
+from service.http.openai_answers import Writer, error_of
+from service.http.openai_requests import NAMESPACE, Wanted, read_chat, read_completion
+from service.http.transcode import object_of
+
+_GENERATE = "/interleaf.v1.Inference/Generate"
+_STREAM = "/interleaf.v1.Inference/StreamGenerate"
+_LIST = "/interleaf.v1.Namespaces/ListNamespaces"
+_DONE = b"[DONE]"
+_Reader = Callable[[Mapping[str, Any], str, str, str], Wanted]
+
+
+class OpenAI:
+    """The endpoints. `model`: the name of the served one; empty where there is none."""
+
+    def __init__(self, calls: LocalCalls, model: str, default_namespace: str, max_body: int) -> None:
+        self._calls, self._model, self._default = calls, model, default_namespace
+        self._max_body = max_body
+
+    async def models(self, request: Request) -> Response:
+        """The model, and the model with each namespace: `MODEL@NAMESPACE`, for tools that can only choose a model."""
+        exchange = Exchange(request)
+
+        async def read() -> Message:
+            return namespaces_pb2.ListNamespacesRequest()
+
+        try:
+            listed: Any = await self._calls.unary(_LIST, read, exchange.headers)
+        except Refused as refused:
+            return _refusal(refused)
+        spaces = [space.name.removeprefix("namespaces/") for space in listed.namespaces]
+        names = [self._model, *(f"{self._model}@{space}" for space in spaces)] if self._model else []
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "interleaf"} for name in names]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def completions(self, request: Request) -> Response:
+        """Continues a prompt."""
+        return await self._answer(request, read_completion, chat=False)
+
+    async def chat_completions(self, request: Request) -> Response:
+        """Answers a chat."""
+        return await self._answer(request, read_chat, chat=True)
+
+    async def _answer(self, request: Request, reader: _Reader, chat: bool) -> Response:
+        exchange = Exchange(request)
+        try:
+            body = object_of(await exchange.body(self._max_body))
+            if not self._model:
+                raise NoModel
+            wanted = reader(body, request.headers.get(NAMESPACE, ""), self._model, self._default)
+            writer = Writer(wanted, chat)
+
+            async def read() -> Message:
+                return wanted.request
+
+            if wanted.stream:
+                messages = await started(
+                    self._calls.stream(_STREAM, read, exchange.headers, exchange.seconds)
+                )
+                return events(_chunks(writer, messages), _failed, _DONE)
+            response = await exchange.while_connected(
+                self._calls.unary(_GENERATE, read, exchange.headers, exchange.seconds)
+            )
+        except Refused as refused:
+            return _refusal(refused)
+        except Exception as error:
+            return _refusal(Refused(problems.status_of(error)))
+        return JSONResponse(writer.whole(response))
+
+
+async def _chunks(writer: Writer, messages: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(messages):
+        if (first := writer.first()) is not None:
+            yield _line(first)
+        async for message in messages:
+            if message.WhichOneof("event") == "text":
+                yield _line(writer.piece(message.text))
+            else:
+                for end in writer.last(message.response):
+                    yield _line(end)
+
+
+def _line(chunk: dict[str, Any]) -> bytes:
+    return json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _failed(refused: Refused) -> bytes:
+    return _line(error_of(refused.status))
+
+
+def _refusal(refused: Refused) -> Response:
+    status = refused.status
+    code = problems.http_code(status)
+    if problems.field_of(status) == "model":
+        code = 404  # what these clients expect of a model that is not there
+    return JSONResponse(error_of(status), code, problems.retry_headers(status))

@@ -1,0 +1,104 @@
+"""Which path stands for which call: what `google.api.http` says in other APIs, as a table.
+
+A path's `{name=namespaces/*/facts/*}` becomes the field `name`; a star is one part of a path. `body` names the field
+that the JSON is read into, `*` the whole request; all other fields may be given in the query.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+_VARIABLE = re.compile(r"\{([a-z_.]+)(?:=([^}]+))?\}")
+_FACTS, _INFERENCE = "/interleaf.v1.Facts/", "/interleaf.v1.Inference/"
+_NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Operations/"
+_ENCODERS = "/interleaf.v1.Encoders/"
+_SPACE, _FACT = "namespaces/*", "namespaces/*/facts/*"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way to make a call."""
+
+    verb: str
+    path: str
+    method: str
+    body: str = ""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches the path behind `/v1/`; a group for each variable."""
+        pattern, end = "", 0
+        for found in _VARIABLE.finditer(self.path):
+            pattern += re.escape(self.path[end : found.start()])
+            shape = re.escape(found[2] or "*").replace(r"\*", "[^/:]+")
+            pattern += f"(?P<{found[1].replace('.', '__')}>{shape})"
+            end = found.end()
+        return re.compile(pattern + re.escape(self.path[end:]))
+
+    def match(self, verb: str, path: str) -> dict[str, str] | None:
+        """The values of the path's variables; None when this is not the rule."""
+        if verb != self.verb:
+            return None
+        found = self.pattern.fullmatch(path)
+        return (
+            None
+            if found is None
+            else {name.replace("__", "."): text for name, text in found.groupdict().items()}
+        )
+
+
+IMPORT, EXPORT = _FACTS + "ImportFacts", _FACTS + "ExportFacts"
+
+RULES: tuple[Rule, ...] = (
+    Rule("POST", f"{{parent={_SPACE}}}/facts", _FACTS + "CreateFact", "fact"),
+    Rule("GET", f"{{parent={_SPACE}}}/facts", _FACTS + "ListFacts"),
+    Rule("GET", f"{{name={_FACT}}}", _FACTS + "GetFact"),
+    Rule("PATCH", f"{{fact.name={_FACT}}}", _FACTS + "UpdateFact", "fact"),
+    Rule("DELETE", f"{{name={_FACT}}}", _FACTS + "DeleteFact"),
+    Rule("POST", f"{{name={_FACT}}}:undelete", _FACTS + "UndeleteFact", "*"),
+    Rule("POST", f"{{name={_FACT}}}:rollback", _FACTS + "RollbackFact", "*"),
+    Rule("GET", f"{{name={_FACT}}}/revisions", _FACTS + "ListFactRevisions"),
+    Rule("POST", f"{{parent={_SPACE}}}/facts:batchCreate", _FACTS + "BatchCreateFacts", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}/facts:batchDelete", _FACTS + "BatchDeleteFacts", "*"),
+    Rule("GET", f"{{parent={_SPACE}}}/facts:batchGet", _FACTS + "BatchGetFacts"),
+    Rule("POST", f"{{parent={_SPACE}}}/facts:search", _FACTS + "SearchFacts", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}/facts:import", IMPORT),
+    Rule("GET", f"{{parent={_SPACE}}}/facts:export", EXPORT),
+    Rule("POST", f"{{parent={_SPACE}}}:generate", _INFERENCE + "Generate", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}:streamGenerate", _INFERENCE + "StreamGenerate", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}:compare", _INFERENCE + "Compare", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}:score", _INFERENCE + "Score", "*"),
+    Rule("POST", "namespaces", _NAMESPACES + "CreateNamespace", "namespace"),
+    Rule("GET", "namespaces", _NAMESPACES + "ListNamespaces"),
+    Rule("GET", f"{{name={_SPACE}}}", _NAMESPACES + "GetNamespace"),
+    Rule("PATCH", f"{{namespace.name={_SPACE}}}", _NAMESPACES + "UpdateNamespace", "namespace"),
+    Rule("DELETE", f"{{name={_SPACE}}}", _NAMESPACES + "DeleteNamespace"),
+    Rule("POST", f"{{name={_SPACE}}}:reindex", _NAMESPACES + "ReindexNamespace", "*"),
+    Rule("GET", "encoders", _ENCODERS + "ListEncoders"),
+    Rule("GET", "{name=encoders/*}", _ENCODERS + "GetEncoder"),
+    Rule("POST", "encoders:train", _ENCODERS + "TrainEncoder", "*"),
+    Rule("POST", "{name=encoders/*}:evaluate", _ENCODERS + "EvaluateEncoder", "*"),
+    Rule("POST", "{name=encoders/*}:calibrate", _ENCODERS + "CalibrateEncoder", "*"),
+    Rule("POST", "encoders:sweepLayers", _ENCODERS + "SweepLayers", "*"),
+    Rule("GET", "operations", _OPERATIONS + "ListOperations"),
+    Rule("GET", "{name=operations/*}", _OPERATIONS + "GetOperation"),
+    Rule("POST", "{name=operations/*}:wait", _OPERATIONS + "WaitOperation", "*"),
+    Rule("POST", "{name=operations/*}:cancel", _OPERATIONS + "CancelOperation", "*"),
+    Rule("DELETE", "{name=operations/*}", _OPERATIONS + "DeleteOperation"),
+)
+
+
+def find(verb: str, path: str) -> tuple[Rule, dict[str, str]] | None:
+    """The rule for a path behind `/v1/`, and its variables."""
+    for rule in RULES:
+        variables = rule.match(verb, path)
+        if variables is not None:
+            return rule, variables
+    return None
+
+
+def verbs(path: str) -> list[str]:
+    """With which verbs a path is known."""
+    return sorted({rule.verb for rule in RULES if rule.pattern.fullmatch(path)})
