@@ -43,7 +43,7 @@ class Meter:
 
     def __init__(
         self,
-        planned: Passes = Passes(),  # noqa: B008 - immutable
+        planned: Passes = Passes(),
         note: Callable[[float], None] = lambda share: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:

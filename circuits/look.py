@@ -47,9 +47,18 @@ class Look:
 
         The final norm's scale is held as it is, so that the parts add up; before a cap on logits.
         """
-        at = self.positions[position]
-        frozen = _frozen(self.spec.final_norm, self.residual[-1, at], self.spec.final_norm_weight())
-        return frozen(written) @ self._unembedding[list(tokens)].T
+        adds: Tensor = self._frozen_final(position)(written) @ self._unembedding[list(tokens)].T
+        return adds
+
+    def direct_mean(self, written: Tensor, position: int) -> Tensor:
+        """The same, mean over the vocabulary: [...]."""
+        adds: Tensor = self._frozen_final(position)(written) @ self._mean_unembedding
+        return adds
+
+    def direct_top(self, written: Tensor, position: int, count: int) -> Tensor:
+        """The tokens [..., count] that it favours most."""
+        adds: Tensor = self._frozen_final(position)(written) @ self._unembedding.T
+        return adds.topk(count).indices
 
     def head_writes(self, position: int) -> Tensor:
         """What each head writes there: [L, H, hidden]. The output projection's bias is nobody's."""
@@ -75,6 +84,14 @@ class Look:
             logits: Tensor = self.spec.lm_head(self.spec.final_norm(state.to(self.residual.dtype))).float()
         cap = getattr(config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
+
+    def _frozen_final(self, position: int) -> Any:
+        passed = self.residual[-1, self.positions[position]]
+        return _frozen(self.spec.final_norm, passed, self.spec.final_norm_weight())
+
+    @cached_property
+    def _mean_unembedding(self) -> Tensor:
+        return self._unembedding.mean(0)
 
     @cached_property
     def _unembedding(self) -> Tensor:
