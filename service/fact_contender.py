@@ -30,6 +30,7 @@ class FactContender:
     """Implements `editors.comparison.contenders.Contender`. Cases need a relation."""
 
     name = "kv"
+    writes = False
 
     def __init__(self, editable: EditableModel, encoder: LoadedEncoder, embedder: Embedder) -> None:
         encoder.check(editable.digest, embedder.digest)

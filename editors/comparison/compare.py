@@ -168,20 +168,20 @@ def _figures(contender: Contender, seen: Observed, original: Observed) -> dict[s
 def _where(contender: Contender, seen: Observed, original: Observed) -> dict[str, float | None]:
     """Where the new object comes up: its peak layer, the fall of its rank at the edited layer, who says it."""
     peaks = [_peak(each) for each in seen.inside]
-    last = contender.layers[-1]
-    mlps = [_over(contender.layers, each.mlps) for each in seen.inside]
-    plain = [_over(contender.layers, each.mlps) for each in original.inside]
-    jumps = [_jump(each.ranks[:, 0], last) for each in seen.inside]
     heads = [
         float((now.heads - then.heads).clamp_min(0).sum())
         for now, then in zip(seen.inside, original.inside, strict=True)
     ]
-    return {
-        "peak_layer": fmean(peaks),
+    found: dict[str, float | None] = {"peak_layer": fmean(peaks), "head_contribution": fmean(heads)}
+    if not contender.writes:
+        return found
+    last = contender.layers[-1]
+    mlps = [_over(contender.layers, each.mlps) for each in seen.inside]
+    plain = [_over(contender.layers, each.mlps) for each in original.inside]
+    return found | {
         "peak_after_edit": fmean(peak - last for peak in peaks),
-        "jump_at_edit": fmean(jumps),
+        "jump_at_edit": fmean(_jump(each.ranks[:, 0], last) for each in seen.inside),
         "mlp_contribution": fmean(now - then for now, then in zip(mlps, plain, strict=True)),
-        "head_contribution": fmean(heads),
     }
 
 

@@ -36,7 +36,12 @@ class Contender(Protocol):
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """Where it intervenes."""
+        """Where it intervenes; empty for the unedited model."""
+        ...
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes the MLPs of these layers."""
         ...
 
     def edited(self, case: EditCase) -> AbstractContextManager[EditedState]:
@@ -49,6 +54,7 @@ class Unedited:
 
     name = ORIGINAL
     layers: tuple[int, ...] = ()
+    writes = False
 
     def __init__(self, editable: EditableModel) -> None:
         self._speaker = ModelSpeaker(editable.model, editable.tokenizer)
@@ -61,6 +67,8 @@ class Unedited:
 
 class WeightEdit:
     """An editor of weights by its name. InvalidEdit when the settings are not its."""
+
+    writes = True
 
     def __init__(self, editable: EditableModel, name: str, settings: Mapping[str, Any], means: Means) -> None:
         method, fixed = named_method(name)

@@ -61,7 +61,9 @@ def look_inside(
     states = torch.stack([each.wrote[0, places] for each in passed[:count]])  # [layers, places, hidden]
     unembedding = spec.weight_of(spec.lm_head).float()
     # Within the view no weight of norm or head is changed: the lens is the same for all.
-    logits = spec.final_norm(states).float() @ unembedding.T
+    logits = spec.lm_head(spec.final_norm(states)).float()
+    cap = getattr(spec.model.config, "final_logit_softcapping", None)
+    logits = cap * (logits / cap).tanh() if cap else logits
     ranks = (logits > logits[..., new : new + 1]).sum(-1) + 1
     said = logits.softmax(-1)[..., new]
     scale = _scale(spec.final_norm, passed[-1].read[0, -1].float(), passed[-1].wrote[0, -1].float())

@@ -31,9 +31,9 @@ _COLOURS = {
     "kv": "#cc79a7",
 }
 _RATES = (
-    ("es", "edit", "new object likelier than the old"),
-    ("ps", "paraphrases", "the same, said otherwise"),
-    ("ns", "neighbours", "old object still likelier"),
+    ("es", "edit", "new beats old"),
+    ("ps", "paraphrases", "new beats old"),
+    ("ns", "neighbours", "old beats new"),
     ("s", "all three", "harmonic mean"),
     ("reliability_free", "says it", "generated freely"),
     ("locality_free", "unchanged", "neighbours' answers"),
@@ -57,7 +57,12 @@ def picture(found: Comparison) -> str:
         "<title>Methods of editing side by side</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
         _text(_NAME_X, 34, "The same edits by every method", size=19, weight=600),
-        _text(_NAME_X, 56, f"{found.cases} facts, each edited alone and taken back", colour="#666"),
+        _text(
+            _NAME_X,
+            56,
+            f"{found.cases} facts, each edited alone and taken back; per cent, darker is better",
+            colour="#666",
+        ),
         *_table(methods),
         *_ranks(methods, _NAME_X, charts, 560, 260),
         *_contributions([m for m in methods if m["method"] != ORIGINAL], 660, charts, 396, 260),
@@ -72,7 +77,7 @@ def _table(methods: Sequence[dict[str, Any]]) -> list[str]:
     for column, (_, title, below) in enumerate(_RATES):
         x = _CELL_X + column * _CELL + _CELL / 2 - 3
         parts.append(_text(x, _TOP, title, anchor="middle", weight=600))
-        parts.append(_text(x, _TOP + 16, below[:20], anchor="middle", size=9.5, colour="#777"))
+        parts.append(_text(x, _TOP + 16, below, anchor="middle", size=9.5, colour="#777"))
     seconds_x, spill_x = _CELL_X + len(_RATES) * _CELL + 60, _CELL_X + len(_RATES) * _CELL + 140
     parts.append(_text(seconds_x, _TOP, "seconds", anchor="end", weight=600))
     parts.append(_text(spill_x, _TOP, "spill", anchor="end", weight=600))
@@ -148,12 +153,9 @@ def _contributions(
         _text(left, top + 20, "■ MLPs of the edited layers", size=11, colour="#444"),
         _text(left + 176, top + 20, "□ attention heads that gained", size=11, colour="#444"),
     ]
-    values = [
-        (m["figures"].get("mlp_contribution") or 0.0, m["figures"].get("head_contribution") or 0.0)
-        for m in methods
-    ]
-    low = min([0.0, *(v for pair in values for v in pair)])
-    high = max([0.1, *(v for pair in values for v in pair)])
+    values = [[m["figures"].get(f"{part}_contribution") for part in ("mlp", "head")] for m in methods]
+    known = [value for pair in values for value in pair if value is not None]
+    low, high = min([0.0, *known]), max([0.1, *known])
     start, room = left + 92, width - 140
     zero = start + room * -low / (high - low)
     step = min(46.0, (height - 40) / max(1, len(methods)))
@@ -161,6 +163,8 @@ def _contributions(
         y = top + 38 + row * step
         parts.append(_text(left, y + step / 2, _label(method), weight=600))
         for place, (value, fill) in enumerate(((mlp, _colour(method)), (heads, "#fff"))):
+            if value is None:  # it writes no weights
+                continue
             span = room * abs(value) / (high - low)
             x = zero if value >= 0 else zero - span
             thick = step * 0.3

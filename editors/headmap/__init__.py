@@ -1,0 +1,1 @@
+"""Enhancing located heads: what they say is passed on, through small trained maps, to the residual stream."""
