@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits.lab import Lab, Passes
 from circuits.look import Look, look
 from circuits.probe import Placed
+from engines.contract import InjectedFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,12 @@ def lens(lab: Lab, placed: Placed, answers: Sequence[tuple[str, Sequence[int]]])
     return LensResult(tuple(found), top)
 
 
-def look_at_answer(lab: Lab, placed: Placed, tokens: Sequence[int]) -> Look:
+def look_at_answer(
+    lab: Lab, placed: Placed, tokens: Sequence[int], facts: Sequence[InjectedFact] = ()
+) -> Look:
     """One pass over prompt and answer, looked at where the answer's tokens are predicted."""
     positions = range(placed.last, placed.last + len(tokens))
-    return look(lab, [*placed.ids, *tokens], positions)
+    return look(lab, [*placed.ids, *tokens], positions, facts)
 
 
 def depths(seen: Look) -> Tensor:

@@ -1,0 +1,270 @@
+"""The check of one answer: how likely it is wrong, how it came about, and what a right answer would have needed.
+
+At most five passes of one row (`check_cost`). What is known of the truth is used: where nothing is, the verdict rests
+on the subject's part in the answer alone.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from circuits.hallucination.calibration import Calibration
+from circuits.hallucination.features import Features, features
+from circuits.interventions import Head, Node, Part, Site, ablated
+from circuits.lab import Lab, Passes, scored
+from circuits.lens import Trajectory, look_at_answer, trajectory
+from circuits.look import Look
+from circuits.probe import Placed, answer_tokens, place
+from circuits.reading import readers
+from engines.contract import InjectedFact, Message
+
+_DRIVERS = 8
+_MIDDLE, _END = 0.4, 0.9  # shares of the depth between which a right answer may have stood
+_HIGH_RANK = 10
+
+
+class Verdict(enum.Enum):
+    """How the answer came about."""
+
+    OK = "ok"  # it is right, or nothing speaks against it
+    NO_MOVER = "no_mover"  # no head carries the subject's attribute to the end
+    WRONG_MOVER = "wrong_mover"  # heads that read the subject write the wrong attribute
+    LATE_OVERRIDE = "late_override"  # the right answer stood at mid-depth and was overwritten
+    NEVER_ENRICHED = "never_enriched"  # the subject's representation never held it
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A part that says the given answer rather than the right one, or the other way round. Logits."""
+
+    node: Node
+    towards_answer: float
+    through_subject: float  # for heads
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a right answer would have needed, where the two answers part.
+
+    gap: logits that the right one lacked. nodes: the fewest parts whose direct say makes it up. after: the gap when
+    they are ablated (zero), measured: other parts make up for some of it.
+    """
+
+    gap: float
+    nodes: tuple[Node, ...]
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What injecting facts does. Log-probabilities of the whole answers.
+
+    repaired: the truth is then more probable than the answer was; says_truth: and each of its tokens is the first choice.
+    """
+
+    answer_before: float
+    answer_after: float
+    truth_before: float
+    truth_after: float
+    repaired: bool
+    says_truth: bool
+    readers: tuple[tuple[Head, float, float], ...]  # share of attention on facts, logits added to the truth
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Everything that was found. `answer` and `truth` are trajectories; no truth where it is unknown.
+
+    chance_wrong: from the calibration; None without one. overtaken: the depth (as in trajectories) from which the
+    answer stands above the truth for good; None when it never does.
+    """
+
+    verdict: Verdict
+    chance_wrong: float | None
+    answer: Trajectory
+    truth: Trajectory | None
+    overtaken: int | None
+    drivers: tuple[Driver, ...]
+    needed: Needed | None
+    repair: Repair | None
+    features: Mapping[str, float]
+    placed: Placed
+    passes: Passes
+
+
+def check_cost(*, truth: bool, facts: bool) -> Passes:
+    """At most: one pass for the answer, two more for a known truth, two for facts to be injected."""
+    return Passes(forward=1 + 2 * truth + 2 * (truth and facts))
+
+
+def check(
+    lab: Lab,
+    prompt: str | Sequence[Message],
+    subject: str,
+    answer: str,
+    *,
+    truth: str = "",
+    same: bool = False,
+    facts: Sequence[InjectedFact] = (),
+    calibration: Calibration | None = None,
+) -> Check:
+    """`same`: the caller knows that the answer is the truth, though written differently."""
+    begun = lab.meter.done
+    placed = place(lab, prompt, subject)
+    said = answer_tokens(lab, prompt, answer)
+    seen = look_at_answer(lab, placed, said)
+    found = features(lab, seen, placed, said)
+    chance = None if calibration is None else calibration.chance_wrong(found.values)
+    answered = trajectory(seen, placed, answer, said)
+    if not truth or same:
+        verdict = _unknown(found, chance, calibration) if not truth else Verdict.OK
+        passes = Passes(lab.meter.done.forward - begun.forward)
+        return Check(verdict, chance, answered, None, None, (), None, None, found.values, placed, passes)
+    right = answer_tokens(lab, prompt, truth, "truth")
+    seen_right = look_at_answer(lab, placed, right)
+    known = trajectory(seen_right, placed, truth, right)
+    parting = _parting(said, right)
+    drivers = _drivers(lab, seen, placed, said, right, parting) if parting is not None else ()
+    overtaken = _overtaken(answered, known)
+    needed = None if parting is None else _needed(lab, seen, placed, said, right, parting, drivers)
+    repair = _repair(lab, placed, said, right, facts, answered, known) if facts and lab.adapter else None
+    verdict = (
+        Verdict.OK
+        if parting is None
+        else _known(lab, answered, known, seen, seen_right, placed, right, drivers, calibration)
+    )
+    passes = Passes(lab.meter.done.forward - begun.forward)
+    return Check(
+        verdict, chance, answered, known, overtaken, drivers, needed, repair, found.values, placed, passes
+    )
+
+
+def _unknown(found: Features, chance: float | None, calibration: Calibration | None) -> Verdict:
+    """Where nobody knows the truth."""
+    if chance is None or calibration is None or chance <= calibration.threshold:
+        return Verdict.OK
+    if found.values["moved_most"] < calibration.moved_least:
+        return Verdict.NO_MOVER
+    if found.values["subject_rank"] > calibration.enriched_worst:
+        return Verdict.NEVER_ENRICHED
+    return Verdict.WRONG_MOVER
+
+
+def _known(
+    lab: Lab,
+    answered: Trajectory,
+    known: Trajectory,
+    seen: Look,
+    seen_right: Look,
+    placed: Placed,
+    right: Sequence[int],
+    drivers: Sequence[Driver],
+    calibration: Calibration | None,
+) -> Verdict:
+    """Where the truth is known and is not the answer: the first of these that the evidence bears out."""
+    count = len(known.rank)
+    middle = range(int(_MIDDLE * count), int(_END * count))
+    if any(
+        known.rank[at] < _HIGH_RANK and known.first_log_probability[at] > answered.first_log_probability[at]
+        for at in middle
+    ):
+        return Verdict.LATE_OVERRIDE
+    inside = features(lab, seen_right, placed, right).values
+    worst = calibration.enriched_worst if calibration else 2.0
+    least = calibration.moved_least if calibration else 0.0
+    if inside["subject_rank"] > worst:
+        return Verdict.NEVER_ENRICHED
+    wrong = max((driver.through_subject for driver in drivers), default=0.0)
+    if inside["moved_most"] < least and wrong <= 0:
+        return Verdict.NO_MOVER
+    return Verdict.WRONG_MOVER if wrong > 0 else Verdict.NO_MOVER
+
+
+def _parting(said: Sequence[int], right: Sequence[int]) -> int | None:
+    """The first place where the two answers differ; None when one is the beginning of the other."""
+    for at, (one, other) in enumerate(zip(said, right, strict=False)):
+        if one != other:
+            return at
+    return None
+
+
+def _drivers(
+    lab: Lab, seen: Look, placed: Placed, said: Sequence[int], right: Sequence[int], parting: int
+) -> tuple[Driver, ...]:
+    """Heads and MLPs by how much they favour the answer over the truth, the strongest first."""
+    pair = [said[parting], right[parting]]
+
+    def favours(written: torch.Tensor) -> torch.Tensor:
+        both = seen.direct(written, parting, pair)
+        return both[..., 0] - both[..., 1]
+
+    heads = favours(seen.head_writes(parting))
+    moved = favours(seen.through(parting, placed.subject))
+    mlps = favours(seen.mlp[:, seen.positions[parting]])
+    found = [
+        Driver(Head(layer, head), float(heads[layer, head]), float(moved[layer, head]))
+        for layer in range(lab.layers)
+        for head in range(lab.spec.heads)
+    ]
+    found += [Driver(Site(Part.MLP, layer), float(mlps[layer]), 0.0) for layer in range(lab.layers)]
+    return tuple(sorted(found, key=lambda driver: -driver.towards_answer))
+
+
+def _needed(
+    lab: Lab,
+    seen: Look,
+    placed: Placed,
+    said: Sequence[int],
+    right: Sequence[int],
+    parting: int,
+    drivers: Sequence[Driver],
+) -> Needed:
+    logits = seen.logits[parting]
+    gap = float(logits[said[parting]] - logits[right[parting]])
+    chosen: list[Node] = []
+    left = gap
+    for driver in drivers[:_DRIVERS]:
+        if left <= 0 or driver.towards_answer <= 0:
+            break
+        chosen.append(driver.node)
+        left -= driver.towards_answer
+    if not chosen:
+        return Needed(gap, (), gap)
+    with ablated(lab.spec, chosen):
+        changed = lab.run([[*placed.ids, *said[:parting]]])[0, -1].float()
+    return Needed(gap, tuple(chosen), float(changed[said[parting]] - changed[right[parting]]))
+
+
+def _repair(
+    lab: Lab,
+    placed: Placed,
+    said: Sequence[int],
+    right: Sequence[int],
+    facts: Sequence[InjectedFact],
+    answered: Trajectory,
+    known: Trajectory,
+) -> Repair:
+    seen = look_at_answer(lab, placed, right, facts)
+    truth = float(sum(seen.logits[at].log_softmax(-1)[token] for at, token in enumerate(right)))
+    row = [*placed.ids, *said]
+    with lab.injected(1, facts):
+        answer = float(scored(lab.run([row])[0], row, len(placed.ids)).sum())
+    says = [int(logits.argmax()) for logits in seen.logits] == list(right)
+    readers_of_truth = tuple(readers(seen, right[0], _DRIVERS))
+    return Repair(answered.final, answer, known.final, truth, truth > answer, says, readers_of_truth)
+
+
+def _overtaken(answered: Trajectory, known: Trajectory) -> int | None:
+    """From which depth on the answer's first token stands above the truth's for good."""
+    above = [
+        one > other
+        for one, other in zip(answered.first_log_probability, known.first_log_probability, strict=True)
+    ]
+    if not above or not above[-1]:
+        return None
+    below = [at for at, is_above in enumerate(above) if not is_above]
+    return below[-1] + 1 if below else 0
