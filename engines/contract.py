@@ -119,6 +119,10 @@ class Generation:
     queue_seconds: float
     first_token_seconds: float
     total_seconds: float
+    # The text that came with each token; together they are the text. Empty where an engine does not tell.
+    pieces: tuple[str, ...] = ()
+    # A fact's key -> its share at each layer, at the token where its mass was highest.
+    layer_attention: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,11 @@ class Engine(Protocol):
     @property
     def model_digest(self) -> str:
         """Names the weights."""
+        ...
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Requests that are being decoded, requests that wait."""
         ...
 
     def submit(self, request: GenerateRequest) -> GenerationHandle:

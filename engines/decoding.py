@@ -6,7 +6,7 @@ put beside the others'; a finished one is cut out. The KB tokens are no part of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -48,8 +48,14 @@ class Row(Protocol):
         """How it chooses."""
         ...
 
-    def accept(self, token: int, log_probability: float, masses: Sequence[float]) -> bool:
-        """Takes the next token and the attention on each fact; False when the request is finished."""
+    def accept(
+        self,
+        token: int,
+        log_probability: float,
+        masses: Sequence[float],
+        layers: Sequence[Mapping[int, float]] = (),
+    ) -> bool:
+        """Takes the next token and the attention on each fact, in all and by layer; False when it is finished."""
         ...
 
 
@@ -185,10 +191,14 @@ class RunningBatch(Generic[R]):
                 logits_to_keep=1,
             ).logits[:, -1]
         tokens, said = choose(logits, [row.sampler for row in rows])
-        masses = masses_by_fact(record, facts, [len(row.facts) for row in rows])
+        counts = [len(row.facts) for row in rows]
+        masses = masses_by_fact(record, facts, counts)
+        layers = layers_by_fact(record, facts, counts)
         going = [
-            token if row.accept(token, log_probability, [at[-1] for at in mass]) else None
-            for row, token, log_probability, mass in zip(rows, tokens, said, masses, strict=True)
+            token if row.accept(token, log_probability, [at[-1] for at in mass], at_layers) else None
+            for row, token, log_probability, mass, at_layers in zip(
+                rows, tokens, said, masses, layers, strict=True
+            )
         ]
         read = _State(
             [part.keys for part in cache.layers], [part.values for part in cache.layers], state.mask
@@ -233,6 +243,20 @@ def masses_by_fact(
         return [[[0.0] * record.positions for _ in range(count)] for count in counts]
     table = record.by_fact(facts.owner, max(counts)).transpose(1, 2).tolist()
     return [row[:count] for row, count in zip(table, counts, strict=True)]
+
+
+def layers_by_fact(
+    record: AttentionRecord, facts: KVBatch | None, counts: Sequence[int]
+) -> list[list[Mapping[int, float]]]:
+    """For each request, for each of its facts: its share of attention at the last position, by layer."""
+    if facts is None or facts.owner is None or not record.mass:
+        return [[{} for _ in range(count)] for count in counts]
+    table = record.by_layer(facts.owner, max(counts)).transpose(1, 2).tolist()
+    names = list(record.mass)
+    return [
+        [dict(zip(names, shares, strict=True)) for shares in row[:count]]
+        for row, count in zip(table, counts, strict=True)
+    ]
 
 
 def _pad_left(tensor: Tensor, length: int, dimension: int) -> Tensor:

@@ -114,3 +114,9 @@ class AttentionRecord:
         mean = torch.stack(list(self.mass.values())).mean(0)
         where = owner[:, None].expand_as(mean)
         return mean.new_zeros(*mean.shape[:2], facts).scatter_add_(2, where, mean)
+
+    def by_layer(self, owner: Tensor, facts: int) -> Tensor:
+        """[requests, layers, facts] at the last position: summed over each fact's tokens, layers as in `mass`."""
+        last = torch.stack([mass[:, -1] for mass in self.mass.values()], 1)
+        where = owner[:, None].expand_as(last)
+        return last.new_zeros(*last.shape[:2], facts).scatter_add_(2, where, last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
 from engines.contract import FinishReason, GenerateRequest, Generation, InjectedFact
@@ -75,6 +75,8 @@ class ActiveRequest:
         self._tokens: list[int] = []
         self._said: list[float] = []
         self._masses: list[list[float]] = []
+        self._texts: list[str] = []
+        self._peaks: dict[int, tuple[float, Mapping[int, float]]] = {}
         self._told: set[int] = set()
         self._submitted = time.perf_counter()
         self._admitted: float | None = None
@@ -107,20 +109,28 @@ class ActiveRequest:
         """It leaves the queue."""
         self._admitted = time.perf_counter()
 
-    def accept(self, token: int, log_probability: float, masses: Sequence[float]) -> bool:
+    def accept(
+        self,
+        token: int,
+        log_probability: float,
+        masses: Sequence[float],
+        layers: Sequence[Mapping[int, float]] = (),
+    ) -> bool:
         """Takes a token, gives its text out, ends where it must."""
         self._first = self._first or time.perf_counter()
         self._tokens.append(token)
         self._said.append(log_probability)
         self._masses.append(list(masses))
+        self._note_layers(masses, layers)
         before = self._tokens[:-1]
         for index, fact in enumerate(self._facts):
             said = fact.tokens.said
             if said and tuple(before[-len(said) :]) == said:
                 self._told.add(index)
+        self._texts.append("")
         if token in self._end_tokens:
             return self._end(FinishReason.STOP)
-        self.handle.give(self._decoder.add(token))
+        self._give(self._decoder.add(token))
         if self._decoder.stopped:
             return self._end(FinishReason.STOP)
         return len(self._tokens) < self._room or self._end(FinishReason.LENGTH)
@@ -129,8 +139,19 @@ class ActiveRequest:
         """The caller wants no more: what there is becomes the result."""
         self._end(FinishReason.CANCELLED)
 
+    def _give(self, piece: str) -> None:
+        """Text goes out, and is the last token's."""
+        self.handle.give(piece)
+        if self._texts:
+            self._texts[-1] += piece
+
+    def _note_layers(self, masses: Sequence[float], layers: Sequence[Mapping[int, float]]) -> None:
+        for index, (mass, shares) in enumerate(zip(masses, layers, strict=False)):
+            if mass > self._peaks.get(index, (0.0, {}))[0]:
+                self._peaks[index] = (mass, shares)
+
     def _end(self, reason: FinishReason) -> bool:
-        self.handle.give(self._decoder.finish())
+        self._give(self._decoder.finish())
         now = time.perf_counter()
         attention: dict[str, list[float]] = {}
         for index, fact in enumerate(self._facts):
@@ -148,6 +169,10 @@ class ActiveRequest:
                 queue_seconds=(self._admitted or now) - self._submitted,
                 first_token_seconds=(self._first or now) - self._submitted,
                 total_seconds=now - self._submitted,
+                pieces=tuple(self._texts),
+                layer_attention={
+                    self._facts[index].tokens.key: shares for index, (_, shares) in self._peaks.items()
+                },
             )
         )
         return False

@@ -26,6 +26,7 @@ from service.compiled import CompiledFacts
 from service.config import DEFAULT_TOP_K, MIB, ConfigError, Settings
 from service.datadir import DataDir
 from service.edit_jobs import LabModel
+from service.injections import Injections
 from service.knowledge import KnowledgeSource
 from service.live_edits import LiveEdits
 from service.operations import Operations
@@ -54,6 +55,9 @@ class Parts:
     revisions: Revisions
     operations: Operations
     answering: Answering
+    injections: Injections
+    compiled: CompiledFacts | None
+    model: Model | None
     scoring: Scoring
     has_model: bool
     live: LiveEdits | None  # None where the engine's weights cannot be changed
@@ -127,7 +131,8 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
     knowledge = KnowledgeSource(store, retriever, embedder, revisions, compiled, workers)
     answers = None if model is None else _answers(model)
     longest = settings.limits.max_query_length
-    answering = Answering(answers, knowledge, workers, longest)
+    injections = Injections(settings.monitor.records, texts=settings.monitor.texts)
+    answering = Answering(answers, knowledge, workers, longest, injections.note)
     if isinstance(watcher, CompileWorker) and settings.compile.background:
         watcher.start(idle=lambda: answering.running == 0)
     return Parts(
@@ -140,6 +145,9 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         revisions=revisions,
         operations=Operations(store, workers),
         answering=answering,
+        injections=injections,
+        compiled=compiled,
+        model=answers,
         scoring=Scoring(answers, knowledge, workers, longest),
         has_model=model is not None,
         live=None if model is None else model.live,

@@ -14,6 +14,7 @@ READ, WRITE, GENERATE, TRANSFER, OPERATION = "read", "write", "generate", "trans
 
 _FACTS, _INFERENCE = "/interleaf.v1.Facts/", "/interleaf.v1.Inference/"
 _ENCODERS, _EDITS = "/interleaf.v1.Encoders/", "/interleaf.v1.Edits/"
+_MONITOR = "/interleaf.v1.Monitor/"
 _NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Operations/"
 
 KINDS: Mapping[str, str] = {
@@ -45,6 +46,8 @@ KINDS: Mapping[str, str] = {
         _EDITS + name: WRITE
         for name in ("CreateEdit", "ApplyEdit", "RevertEdit", "DeleteEdit", "CompareEdits")
     },
+    **{_MONITOR + name: READ for name in ("ListInjections", "GetStatus")},
+    _MONITOR + "WatchInjections": TRANSFER,
     **{_NAMESPACES + name: READ for name in ("GetNamespace", "ListNamespaces")},
     **{
         _NAMESPACES + name: WRITE

@@ -104,7 +104,7 @@ class CompileWorker:
                     if self._closing.is_set() or self._compiled.full():
                         return
                     self._let_others_first()
-                    self._compiled.tokens(missing[start : start + self._batch])
+                    self._compiled.tokens(missing[start : start + self._batch], ahead=True)
         except NotFound:
             return  # deleted meanwhile
         self._done[space.namespace_id] = space.revision

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from editors.kv.contract import FactEncoder, FactText
 from engines.contract import KVTokens
@@ -23,6 +24,17 @@ def size_of(tokens: KVTokens) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in (tokens.keys, tokens.values))
 
 
+@dataclass(frozen=True, slots=True)
+class CacheFigures:
+    """Of a cache of tokens, since the start."""
+
+    facts: int = 0
+    used_bytes: int = 0
+    capacity_bytes: int = 0
+    hits: int = 0
+    misses: int = 0
+
+
 class CompiledFacts:
     """Tokens by (uid, revision) for one encoder. May be called from any thread.
 
@@ -34,7 +46,14 @@ class CompiledFacts:
         self._capacity, self._batch = capacity_bytes, batch
         self._kept: OrderedDict[_Key, KVTokens] = OrderedDict()
         self._bytes = 0
+        self._hits = self._misses = 0
         self._lock = threading.Lock()
+
+    @property
+    def figures(self) -> CacheFigures:
+        """How full it is, and how well it serves."""
+        with self._lock:
+            return CacheFigures(len(self._kept), self._bytes, self._capacity, self._hits, self._misses)
 
     def ready(self, fact: Fact) -> bool:
         """Whether this revision's tokens are at hand."""
@@ -46,9 +65,16 @@ class CompiledFacts:
         with self._lock:
             return self._bytes >= 0.9 * self._capacity
 
-    def tokens(self, facts: Sequence[Fact]) -> list[KVTokens]:
-        """The tokens of each fact, compiling those that are missing. Blocks while it does."""
+    def tokens(self, facts: Sequence[Fact], *, ahead: bool = False) -> list[KVTokens]:
+        """The tokens of each fact, compiling those that are missing. Blocks while it does.
+
+        `ahead`: no question waits for them, so that it says nothing of how well the cache serves.
+        """
         found = self._look_up(facts)
+        if not ahead:
+            with self._lock:
+                self._hits += len(found)
+                self._misses += len(facts) - len(found)
         missing = [fact for fact in facts if (fact.uid, fact.revision) not in found]
         for start in range(0, len(missing), self._batch):
             chunk = missing[start : start + self._batch]

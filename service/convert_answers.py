@@ -13,13 +13,14 @@ from kb_store.errors import InvalidInput, LimitExceeded
 from service.citations import Citation, Grounding, ValueCheck
 from service.commands.answering import Answer, Ask, Timings
 from service.commands.scoring import ScoreAsk
+from service.compiled import version_key
 from service.convert import fact_name
 from service.knowledge import RetrievalSpec
 from service.limits import LimitSettings
 from service.validation import count, fact_ids_of, free_text, namespace_of, not_negative, over, within
 
 _ROLES = ("system", "user", "assistant")
-_FINISHES: Mapping[FinishReason, inference_pb2.FinishReason] = {
+FINISHES: Mapping[FinishReason, inference_pb2.FinishReason] = {
     FinishReason.STOP: inference_pb2.FINISH_REASON_STOP,
     FinishReason.LENGTH: inference_pb2.FINISH_REASON_LENGTH,
 }
@@ -29,7 +30,7 @@ _CHECKS: Mapping[ValueCheck, inference_pb2.ValueCheck] = {
     ValueCheck.DIFFERS: inference_pb2.VALUE_CHECK_DIFFERS,
     ValueCheck.NOT_USED: inference_pb2.VALUE_CHECK_NOT_USED,
 }
-_GROUNDINGS: Mapping[Grounding, inference_pb2.Grounding] = {
+GROUNDINGS: Mapping[Grounding, inference_pb2.Grounding] = {
     Grounding.GROUNDED: inference_pb2.GROUNDING_GROUNDED,
     Grounding.UNGROUNDED: inference_pb2.GROUNDING_UNGROUNDED,
     Grounding.NO_FACTS: inference_pb2.GROUNDING_NO_FACTS,
@@ -148,22 +149,54 @@ def _share(field: str, value: float) -> float:
     return value
 
 
-def answer_message(answer: Answer) -> Any:
+def answer_message(answer: Answer, *, details: bool = False) -> Any:
     """interleaf.v1.GenerateResponse."""
     generation = answer.generation
     return inference_pb2.GenerateResponse(
         text=generation.text,
-        finish_reason=_FINISHES[generation.finish_reason],
-        citations=[citation_message(citation) for citation in answer.citations],
-        grounding=_GROUNDINGS[answer.grounding],
+        finish_reason=FINISHES[generation.finish_reason],
+        citations=citation_messages(answer, details=details),
+        grounding=GROUNDINGS[answer.grounding],
         prompt_tokens=generation.prompt_tokens,
         generated_tokens=len(generation.token_ids),
         injected_tokens=answer.injected_tokens,
-        timings=_timings(answer.timings),
+        timings=timings_message(answer.timings),
         namespace_revision=answer.namespace_revision,
         model=answer.model,
         encoder=answer.encoder,
+        tokens=token_messages(answer) if details else (),
     )
+
+
+def citation_messages(answer: Answer, *, details: bool) -> list[Any]:
+    """interleaf.v1.Citation of every injected fact, with `details` with the attention by layer."""
+    messages = [citation_message(citation) for citation in answer.citations]
+    if details:
+        for citation, message in zip(answer.citations, messages, strict=True):
+            shares = answer.generation.layer_attention.get(version_key(citation.fact), {})
+            message.layer_attention.update(shares)
+    return messages
+
+
+def token_messages(answer: Answer) -> list[Any]:
+    """interleaf.v1.GeneratedToken. Tokens that gave out no text of their own join the next that did."""
+    generation = answer.generation
+    nothing = (0.0,) * len(generation.token_ids)
+    masses = [generation.attention.get(version_key(item.fact), nothing) for item in answer.citations]
+    messages: list[Any] = []
+    begin = 0
+    for at, text in enumerate(generation.pieces):
+        if text:
+            span = slice(begin, at + 1)
+            messages.append(
+                inference_pb2.GeneratedToken(
+                    text=text,
+                    log_probability=sum(generation.log_probabilities[span]),
+                    attention=[max(mass[span]) for mass in masses],
+                )
+            )
+            begin = at + 1
+    return messages
 
 
 def citation_message(citation: Citation) -> Any:
@@ -191,7 +224,8 @@ def score_message(scored: Scored) -> Any:
     )
 
 
-def _timings(timings: Timings) -> Any:
+def timings_message(timings: Timings) -> Any:
+    """interleaf.v1.Timings."""
     return inference_pb2.Timings(
         retrieval=_duration(timings.retrieval),
         compile=_duration(timings.compile),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import grpc
 import structlog
@@ -18,6 +18,7 @@ from interleaf.v1 import (
     encoders_pb2_grpc,
     facts_pb2_grpc,
     inference_pb2_grpc,
+    monitor_pb2_grpc,
     namespaces_pb2_grpc,
 )
 from kb_store.contract import Embedder
@@ -31,6 +32,7 @@ from service.commands.importing import Importing
 from service.commands.reading import Reading
 from service.commands.reindexing import Reindexing
 from service.commands.spaces import Spaces
+from service.commands.watching import Watching
 from service.commands.writing import Writing
 from service.config import ConfigError, Settings
 from service.convert_answers import Asks
@@ -42,11 +44,13 @@ from service.http.app import application
 from service.http.listener import HttpListener
 from service.http.local_calls import Handlers, LocalCalls
 from service.interceptors import chain
+from service.interceptors.admission import Admission
 from service.interceptors.decode import Decode
 from service.servicers.edits import EditsServicer
 from service.servicers.encoders import EncodersServicer
 from service.servicers.facts import FactsServicer
 from service.servicers.inference import InferenceServicer
+from service.servicers.monitor import MonitorServicer
 from service.servicers.namespaces import NamespacesServicer
 from service.servicers.operations import OperationsServicer
 
@@ -58,6 +62,7 @@ SERVICES = (
     INFERENCE,
     "interleaf.v1.Encoders",
     "interleaf.v1.Edits",
+    "interleaf.v1.Monitor",
     "interleaf.v1.Namespaces",
     "google.longrunning.Operations",
 )
@@ -127,7 +132,7 @@ class Server:
             ],
         )
         handlers = Handlers(server)
-        _add_services(handlers, parts)
+        _add_services(handlers, parts, interceptors)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for name in SERVICES:
             serving = parts.has_model or name != INFERENCE
@@ -174,7 +179,7 @@ def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Serve
     return f"{shown}:{bound}"
 
 
-def _add_services(server: Handlers, parts: Parts) -> None:
+def _add_services(server: Handlers, parts: Parts, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> None:
     settings, store, workers = parts.settings, parts.store, parts.workers
     limits, top_k = settings.limits, parts.top_k
     spaces = Spaces(store, parts.revisions, workers)
@@ -219,11 +224,14 @@ def _add_services(server: Handlers, parts: Parts) -> None:
         EDIT_PACKING,
     )
     edits = EditsServicer(editing, parts.tokens, limits, settings.edits.max_facts)
+    admission = next(item for item in interceptors if isinstance(item, Admission))
+    watching = Watching(parts.injections, parts.model, parts.compiled, lambda: admission.load)
     operations = OperationsServicer(parts.operations, parts.tokens, limits)
     edits_pb2_grpc.add_EditsServicer_to_server(edits, server)
     encoders_pb2_grpc.add_EncodersServicer_to_server(encoders, server)
     facts_pb2_grpc.add_FactsServicer_to_server(facts, server)
     inference_pb2_grpc.add_InferenceServicer_to_server(inference, server)
+    monitor_pb2_grpc.add_MonitorServicer_to_server(MonitorServicer(watching, limits), server)
     namespaces_pb2_grpc.add_NamespacesServicer_to_server(namespaces, server)
     operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)
 

@@ -25,47 +25,53 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinterleaf/v1/inference.proto\x12\x0cinterleaf.v1\x1a\x1egoogle/protobuf/duration.proto\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"3\n\x04\x43hat\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.interleaf.v1.ChatMessage\"\xd0\x01\n\x0fGenerateRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\"\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x12.interleaf.v1.ChatH\x00\x12(\n\x08sampling\x18\x04 \x01(\x0b\x32\x16.interleaf.v1.Sampling\x12*\n\tretrieval\x18\x05 \x01(\x0b\x32\x17.interleaf.v1.Retrieval\x12\x18\n\x10original_weights\x18\x06 \x01(\x08\x42\x07\n\x05input\"^\n\x08Sampling\x12\x12\n\nmax_tokens\x18\x01 \x01(\x05\x12\x13\n\x0btemperature\x18\x02 \x01(\x01\x12\r\n\x05top_p\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\x03\x12\x0c\n\x04stop\x18\x05 \x03(\t\"Q\n\tRetrieval\x12\r\n\x05top_k\x18\x01 \x01(\x05\x12\x10\n\x08\x64isabled\x18\x02 \x01(\x08\x12\r\n\x05\x66\x61\x63ts\x18\x03 \x03(\t\x12\x14\n\x0cmin_revision\x18\x04 \x01(\x03\"\xc5\x01\n\x08\x43itation\x12\x0c\n\x04\x66\x61\x63t\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x10\n\x08relation\x18\x05 \x01(\t\x12\x0e\n\x06object\x18\x06 \x01(\t\x12\x11\n\tattention\x18\x07 \x01(\x01\x12\x17\n\x0fretrieval_score\x18\x08 \x01(\x01\x12-\n\x0bvalue_check\x18\t \x01(\x0e\x32\x18.interleaf.v1.ValueCheck\"\xe7\x01\n\x07Timings\x12,\n\tretrieval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ompile\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_token\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd8\x02\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x31\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1a.interleaf.v1.FinishReason\x12)\n\tcitations\x18\x03 \x03(\x0b\x32\x16.interleaf.v1.Citation\x12*\n\tgrounding\x18\x04 \x01(\x0e\x32\x17.interleaf.v1.Grounding\x12\x15\n\rprompt_tokens\x18\x05 \x01(\x05\x12\x18\n\x10generated_tokens\x18\x06 \x01(\x05\x12\x17\n\x0finjected_tokens\x18\x07 \x01(\x05\x12&\n\x07timings\x18\x08 \x01(\x0b\x32\x15.interleaf.v1.Timings\x12\x1a\n\x12namespace_revision\x18\t \x01(\x03\x12\r\n\x05model\x18\n \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x0b \x01(\t\"e\n\x16StreamGenerateResponse\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x32\n\x08response\x18\x02 \x01(\x0b\x32\x1e.interleaf.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"\x8b\x01\n\x0cScoreRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x15\n\rcontinuations\x18\x03 \x03(\t\x12*\n\tretrieval\x18\x04 \x01(\x0b\x32\x17.interleaf.v1.Retrieval\x12\x18\n\x10original_weights\x18\x05 \x01(\x08\"]\n\x11\x43ontinuationScore\x12\x17\n\x0flog_probability\x18\x01 \x01(\x01\x12\x1f\n\x17token_log_probabilities\x18\x02 \x03(\x01\x12\x0e\n\x06tokens\x18\x03 \x03(\t\"\x87\x01\n\rScoreResponse\x12/\n\x06scores\x18\x01 \x03(\x0b\x32\x1f.interleaf.v1.ContinuationScore\x12)\n\tcitations\x18\x02 \x03(\x0b\x32\x16.interleaf.v1.Citation\x12\x1a\n\x12namespace_revision\x18\x03 \x01(\x03\"\xb5\x01\n\x0e\x43ompareRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\"\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x12.interleaf.v1.ChatH\x00\x12(\n\x08sampling\x18\x04 \x01(\x0b\x32\x16.interleaf.v1.Sampling\x12*\n\tretrieval\x18\x05 \x01(\x0b\x32\x17.interleaf.v1.RetrievalB\x07\n\x05input\"s\n\x0f\x43ompareResponse\x12\x30\n\x08original\x18\x01 \x01(\x0b\x32\x1e.interleaf.v1.GenerateResponse\x12.\n\x06\x65\x64ited\x18\x02 \x01(\x0b\x32\x1e.interleaf.v1.GenerateResponse*s\n\nValueCheck\x12\x1b\n\x17VALUE_CHECK_UNSPECIFIED\x10\x00\x12\x15\n\x11VALUE_CHECK_EXACT\x10\x01\x12\x17\n\x13VALUE_CHECK_DIFFERS\x10\x02\x12\x18\n\x14VALUE_CHECK_NOT_USED\x10\x03*p\n\tGrounding\x12\x19\n\x15GROUNDING_UNSPECIFIED\x10\x00\x12\x16\n\x12GROUNDING_GROUNDED\x10\x01\x12\x18\n\x14GROUNDING_UNGROUNDED\x10\x02\x12\x16\n\x12GROUNDING_NO_FACTS\x10\x03*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\xb9\x02\n\tInference\x12I\n\x08Generate\x12\x1d.interleaf.v1.GenerateRequest\x1a\x1e.interleaf.v1.GenerateResponse\x12W\n\x0eStreamGenerate\x12\x1d.interleaf.v1.GenerateRequest\x1a$.interleaf.v1.StreamGenerateResponse0\x01\x12@\n\x05Score\x12\x1a.interleaf.v1.ScoreRequest\x1a\x1b.interleaf.v1.ScoreResponse\x12\x46\n\x07\x43ompare\x12\x1c.interleaf.v1.CompareRequest\x1a\x1d.interleaf.v1.CompareResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinterleaf/v1/inference.proto\x12\x0cinterleaf.v1\x1a\x1egoogle/protobuf/duration.proto\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"3\n\x04\x43hat\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.interleaf.v1.ChatMessage\"\xe1\x01\n\x0fGenerateRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\"\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x12.interleaf.v1.ChatH\x00\x12(\n\x08sampling\x18\x04 \x01(\x0b\x32\x16.interleaf.v1.Sampling\x12*\n\tretrieval\x18\x05 \x01(\x0b\x32\x17.interleaf.v1.Retrieval\x12\x18\n\x10original_weights\x18\x06 \x01(\x08\x12\x0f\n\x07\x64\x65tails\x18\x07 \x01(\x08\x42\x07\n\x05input\"^\n\x08Sampling\x12\x12\n\nmax_tokens\x18\x01 \x01(\x05\x12\x13\n\x0btemperature\x18\x02 \x01(\x01\x12\r\n\x05top_p\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\x03\x12\x0c\n\x04stop\x18\x05 \x03(\t\"Q\n\tRetrieval\x12\r\n\x05top_k\x18\x01 \x01(\x05\x12\x10\n\x08\x64isabled\x18\x02 \x01(\x08\x12\r\n\x05\x66\x61\x63ts\x18\x03 \x03(\t\x12\x14\n\x0cmin_revision\x18\x04 \x01(\x03\"\xc1\x02\n\x08\x43itation\x12\x0c\n\x04\x66\x61\x63t\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x10\n\x08relation\x18\x05 \x01(\t\x12\x0e\n\x06object\x18\x06 \x01(\t\x12\x11\n\tattention\x18\x07 \x01(\x01\x12\x17\n\x0fretrieval_score\x18\x08 \x01(\x01\x12-\n\x0bvalue_check\x18\t \x01(\x0e\x32\x18.interleaf.v1.ValueCheck\x12\x43\n\x0flayer_attention\x18\n \x03(\x0b\x32*.interleaf.v1.Citation.LayerAttentionEntry\x1a\x35\n\x13LayerAttentionEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"J\n\x0eGeneratedToken\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0flog_probability\x18\x02 \x01(\x01\x12\x11\n\tattention\x18\x03 \x03(\x01\"\xe7\x01\n\x07Timings\x12,\n\tretrieval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ompile\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_token\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x03\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x31\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1a.interleaf.v1.FinishReason\x12)\n\tcitations\x18\x03 \x03(\x0b\x32\x16.interleaf.v1.Citation\x12*\n\tgrounding\x18\x04 \x01(\x0e\x32\x17.interleaf.v1.Grounding\x12\x15\n\rprompt_tokens\x18\x05 \x01(\x05\x12\x18\n\x10generated_tokens\x18\x06 \x01(\x05\x12\x17\n\x0finjected_tokens\x18\x07 \x01(\x05\x12&\n\x07timings\x18\x08 \x01(\x0b\x32\x15.interleaf.v1.Timings\x12\x1a\n\x12namespace_revision\x18\t \x01(\x03\x12\r\n\x05model\x18\n \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x0b \x01(\t\x12,\n\x06tokens\x18\x0c \x03(\x0b\x32\x1c.interleaf.v1.GeneratedToken\"e\n\x16StreamGenerateResponse\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x32\n\x08response\x18\x02 \x01(\x0b\x32\x1e.interleaf.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"\x8b\x01\n\x0cScoreRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x15\n\rcontinuations\x18\x03 \x03(\t\x12*\n\tretrieval\x18\x04 \x01(\x0b\x32\x17.interleaf.v1.Retrieval\x12\x18\n\x10original_weights\x18\x05 \x01(\x08\"]\n\x11\x43ontinuationScore\x12\x17\n\x0flog_probability\x18\x01 \x01(\x01\x12\x1f\n\x17token_log_probabilities\x18\x02 \x03(\x01\x12\x0e\n\x06tokens\x18\x03 \x03(\t\"\x87\x01\n\rScoreResponse\x12/\n\x06scores\x18\x01 \x03(\x0b\x32\x1f.interleaf.v1.ContinuationScore\x12)\n\tcitations\x18\x02 \x03(\x0b\x32\x16.interleaf.v1.Citation\x12\x1a\n\x12namespace_revision\x18\x03 \x01(\x03\"\xc6\x01\n\x0e\x43ompareRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\"\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x12.interleaf.v1.ChatH\x00\x12(\n\x08sampling\x18\x04 \x01(\x0b\x32\x16.interleaf.v1.Sampling\x12*\n\tretrieval\x18\x05 \x01(\x0b\x32\x17.interleaf.v1.Retrieval\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\x08\x42\x07\n\x05input\"s\n\x0f\x43ompareResponse\x12\x30\n\x08original\x18\x01 \x01(\x0b\x32\x1e.interleaf.v1.GenerateResponse\x12.\n\x06\x65\x64ited\x18\x02 \x01(\x0b\x32\x1e.interleaf.v1.GenerateResponse*s\n\nValueCheck\x12\x1b\n\x17VALUE_CHECK_UNSPECIFIED\x10\x00\x12\x15\n\x11VALUE_CHECK_EXACT\x10\x01\x12\x17\n\x13VALUE_CHECK_DIFFERS\x10\x02\x12\x18\n\x14VALUE_CHECK_NOT_USED\x10\x03*p\n\tGrounding\x12\x19\n\x15GROUNDING_UNSPECIFIED\x10\x00\x12\x16\n\x12GROUNDING_GROUNDED\x10\x01\x12\x18\n\x14GROUNDING_UNGROUNDED\x10\x02\x12\x16\n\x12GROUNDING_NO_FACTS\x10\x03*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\xb9\x02\n\tInference\x12I\n\x08Generate\x12\x1d.interleaf.v1.GenerateRequest\x1a\x1e.interleaf.v1.GenerateResponse\x12W\n\x0eStreamGenerate\x12\x1d.interleaf.v1.GenerateRequest\x1a$.interleaf.v1.StreamGenerateResponse0\x01\x12@\n\x05Score\x12\x1a.interleaf.v1.ScoreRequest\x1a\x1b.interleaf.v1.ScoreResponse\x12\x46\n\x07\x43ompare\x12\x1c.interleaf.v1.CompareRequest\x1a\x1d.interleaf.v1.CompareResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interleaf.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VALUECHECK']._serialized_start=2127
-  _globals['_VALUECHECK']._serialized_end=2242
-  _globals['_GROUNDING']._serialized_start=2244
-  _globals['_GROUNDING']._serialized_end=2356
-  _globals['_FINISHREASON']._serialized_start=2358
-  _globals['_FINISHREASON']._serialized_end=2453
+  _globals['_CITATION_LAYERATTENTIONENTRY']._loaded_options = None
+  _globals['_CITATION_LAYERATTENTIONENTRY']._serialized_options = b'8\001'
+  _globals['_VALUECHECK']._serialized_start=2407
+  _globals['_VALUECHECK']._serialized_end=2522
+  _globals['_GROUNDING']._serialized_start=2524
+  _globals['_GROUNDING']._serialized_end=2636
+  _globals['_FINISHREASON']._serialized_start=2638
+  _globals['_FINISHREASON']._serialized_end=2733
   _globals['_CHATMESSAGE']._serialized_start=78
   _globals['_CHATMESSAGE']._serialized_end=122
   _globals['_CHAT']._serialized_start=124
   _globals['_CHAT']._serialized_end=175
   _globals['_GENERATEREQUEST']._serialized_start=178
-  _globals['_GENERATEREQUEST']._serialized_end=386
-  _globals['_SAMPLING']._serialized_start=388
-  _globals['_SAMPLING']._serialized_end=482
-  _globals['_RETRIEVAL']._serialized_start=484
-  _globals['_RETRIEVAL']._serialized_end=565
-  _globals['_CITATION']._serialized_start=568
-  _globals['_CITATION']._serialized_end=765
-  _globals['_TIMINGS']._serialized_start=768
-  _globals['_TIMINGS']._serialized_end=999
-  _globals['_GENERATERESPONSE']._serialized_start=1002
-  _globals['_GENERATERESPONSE']._serialized_end=1346
-  _globals['_STREAMGENERATERESPONSE']._serialized_start=1348
-  _globals['_STREAMGENERATERESPONSE']._serialized_end=1449
-  _globals['_SCOREREQUEST']._serialized_start=1452
-  _globals['_SCOREREQUEST']._serialized_end=1591
-  _globals['_CONTINUATIONSCORE']._serialized_start=1593
-  _globals['_CONTINUATIONSCORE']._serialized_end=1686
-  _globals['_SCORERESPONSE']._serialized_start=1689
-  _globals['_SCORERESPONSE']._serialized_end=1824
-  _globals['_COMPAREREQUEST']._serialized_start=1827
-  _globals['_COMPAREREQUEST']._serialized_end=2008
-  _globals['_COMPARERESPONSE']._serialized_start=2010
-  _globals['_COMPARERESPONSE']._serialized_end=2125
-  _globals['_INFERENCE']._serialized_start=2456
-  _globals['_INFERENCE']._serialized_end=2769
+  _globals['_GENERATEREQUEST']._serialized_end=403
+  _globals['_SAMPLING']._serialized_start=405
+  _globals['_SAMPLING']._serialized_end=499
+  _globals['_RETRIEVAL']._serialized_start=501
+  _globals['_RETRIEVAL']._serialized_end=582
+  _globals['_CITATION']._serialized_start=585
+  _globals['_CITATION']._serialized_end=906
+  _globals['_CITATION_LAYERATTENTIONENTRY']._serialized_start=853
+  _globals['_CITATION_LAYERATTENTIONENTRY']._serialized_end=906
+  _globals['_GENERATEDTOKEN']._serialized_start=908
+  _globals['_GENERATEDTOKEN']._serialized_end=982
+  _globals['_TIMINGS']._serialized_start=985
+  _globals['_TIMINGS']._serialized_end=1216
+  _globals['_GENERATERESPONSE']._serialized_start=1219
+  _globals['_GENERATERESPONSE']._serialized_end=1609
+  _globals['_STREAMGENERATERESPONSE']._serialized_start=1611
+  _globals['_STREAMGENERATERESPONSE']._serialized_end=1712
+  _globals['_SCOREREQUEST']._serialized_start=1715
+  _globals['_SCOREREQUEST']._serialized_end=1854
+  _globals['_CONTINUATIONSCORE']._serialized_start=1856
+  _globals['_CONTINUATIONSCORE']._serialized_end=1949
+  _globals['_SCORERESPONSE']._serialized_start=1952
+  _globals['_SCORERESPONSE']._serialized_end=2087
+  _globals['_COMPAREREQUEST']._serialized_start=2090
+  _globals['_COMPAREREQUEST']._serialized_end=2288
+  _globals['_COMPARERESPONSE']._serialized_start=2290
+  _globals['_COMPARERESPONSE']._serialized_end=2405
+  _globals['_INFERENCE']._serialized_start=2736
+  _globals['_INFERENCE']._serialized_end=3049
 # @@protoc_insertion_point(module_scope)

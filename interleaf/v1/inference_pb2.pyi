@@ -56,20 +56,22 @@ class Chat(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("parent", "prompt", "chat", "sampling", "retrieval", "original_weights")
+    __slots__ = ("parent", "prompt", "chat", "sampling", "retrieval", "original_weights", "details")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
     ORIGINAL_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
     parent: str
     prompt: str
     chat: Chat
     sampling: Sampling
     retrieval: Retrieval
     original_weights: bool
-    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ..., original_weights: _Optional[bool] = ...) -> None: ...
+    details: bool
+    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ..., original_weights: _Optional[bool] = ..., details: _Optional[bool] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("max_tokens", "temperature", "top_p", "seed", "stop")
@@ -98,7 +100,14 @@ class Retrieval(_message.Message):
     def __init__(self, top_k: _Optional[int] = ..., disabled: _Optional[bool] = ..., facts: _Optional[_Iterable[str]] = ..., min_revision: _Optional[int] = ...) -> None: ...
 
 class Citation(_message.Message):
-    __slots__ = ("fact", "uid", "revision", "subject", "relation", "object", "attention", "retrieval_score", "value_check")
+    __slots__ = ("fact", "uid", "revision", "subject", "relation", "object", "attention", "retrieval_score", "value_check", "layer_attention")
+    class LayerAttentionEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: float
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
     FACT_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +117,7 @@ class Citation(_message.Message):
     ATTENTION_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_SCORE_FIELD_NUMBER: _ClassVar[int]
     VALUE_CHECK_FIELD_NUMBER: _ClassVar[int]
+    LAYER_ATTENTION_FIELD_NUMBER: _ClassVar[int]
     fact: str
     uid: str
     revision: int
@@ -117,7 +127,18 @@ class Citation(_message.Message):
     attention: float
     retrieval_score: float
     value_check: ValueCheck
-    def __init__(self, fact: _Optional[str] = ..., uid: _Optional[str] = ..., revision: _Optional[int] = ..., subject: _Optional[str] = ..., relation: _Optional[str] = ..., object: _Optional[str] = ..., attention: _Optional[float] = ..., retrieval_score: _Optional[float] = ..., value_check: _Optional[_Union[ValueCheck, str]] = ...) -> None: ...
+    layer_attention: _containers.ScalarMap[int, float]
+    def __init__(self, fact: _Optional[str] = ..., uid: _Optional[str] = ..., revision: _Optional[int] = ..., subject: _Optional[str] = ..., relation: _Optional[str] = ..., object: _Optional[str] = ..., attention: _Optional[float] = ..., retrieval_score: _Optional[float] = ..., value_check: _Optional[_Union[ValueCheck, str]] = ..., layer_attention: _Optional[_Mapping[int, float]] = ...) -> None: ...
+
+class GeneratedToken(_message.Message):
+    __slots__ = ("text", "log_probability", "attention")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    log_probability: float
+    attention: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, text: _Optional[str] = ..., log_probability: _Optional[float] = ..., attention: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("retrieval", "compile", "queue", "first_token", "total")
@@ -134,7 +155,7 @@ class Timings(_message.Message):
     def __init__(self, retrieval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., compile: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
-    __slots__ = ("text", "finish_reason", "citations", "grounding", "prompt_tokens", "generated_tokens", "injected_tokens", "timings", "namespace_revision", "model", "encoder")
+    __slots__ = ("text", "finish_reason", "citations", "grounding", "prompt_tokens", "generated_tokens", "injected_tokens", "timings", "namespace_revision", "model", "encoder", "tokens")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     CITATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +167,7 @@ class GenerateResponse(_message.Message):
     NAMESPACE_REVISION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ENCODER_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
     text: str
     finish_reason: FinishReason
     citations: _containers.RepeatedCompositeFieldContainer[Citation]
@@ -157,7 +179,8 @@ class GenerateResponse(_message.Message):
     namespace_revision: int
     model: str
     encoder: str
-    def __init__(self, text: _Optional[str] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., grounding: _Optional[_Union[Grounding, str]] = ..., prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., injected_tokens: _Optional[int] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., namespace_revision: _Optional[int] = ..., model: _Optional[str] = ..., encoder: _Optional[str] = ...) -> None: ...
+    tokens: _containers.RepeatedCompositeFieldContainer[GeneratedToken]
+    def __init__(self, text: _Optional[str] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., grounding: _Optional[_Union[Grounding, str]] = ..., prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., injected_tokens: _Optional[int] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., namespace_revision: _Optional[int] = ..., model: _Optional[str] = ..., encoder: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[GeneratedToken, _Mapping]]] = ...) -> None: ...
 
 class StreamGenerateResponse(_message.Message):
     __slots__ = ("text", "response")
@@ -202,18 +225,20 @@ class ScoreResponse(_message.Message):
     def __init__(self, scores: _Optional[_Iterable[_Union[ContinuationScore, _Mapping]]] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., namespace_revision: _Optional[int] = ...) -> None: ...
 
 class CompareRequest(_message.Message):
-    __slots__ = ("parent", "prompt", "chat", "sampling", "retrieval")
+    __slots__ = ("parent", "prompt", "chat", "sampling", "retrieval", "details")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
     parent: str
     prompt: str
     chat: Chat
     sampling: Sampling
     retrieval: Retrieval
-    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ...) -> None: ...
+    details: bool
+    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ..., details: _Optional[bool] = ...) -> None: ...
 
 class CompareResponse(_message.Message):
     __slots__ = ("original", "edited")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -83,13 +83,19 @@ def queries_of(prompt: str | Sequence[Message], longest: int) -> tuple[str, ...]
 
 
 class Answering:
-    """Runs questions. `model` is None where the server has none."""
+    """Runs questions. `model` is None where the server has none; `note` is told of every answer with its facts."""
 
     def __init__(
-        self, model: Model | None, knowledge: KnowledgeSource, workers: Workers, longest_query: int
+        self,
+        model: Model | None,
+        knowledge: KnowledgeSource,
+        workers: Workers,
+        longest_query: int,
+        note: Callable[[Ask, Answer], None] = lambda ask, answer: None,
     ) -> None:
         self._model, self._knowledge, self._workers = model, knowledge, workers
         self._longest_query = longest_query
+        self._note = note
         self.running = 0
 
     @property
@@ -102,7 +108,7 @@ class Answering:
         model, began = self._served(), time.perf_counter()
         knowledge = await self._gather(ask)
         generation = await self._generate(model, ask, knowledge)
-        return _answer(model, knowledge, generation, began)
+        return self._noted(ask, _answer(model, knowledge, generation, began))
 
     async def stream(self, ask: Ask) -> AsyncGenerator[str | Answer, None]:
         """Pieces of text as they are decoded, and at last the answer. Leaving stops the decoding."""
@@ -116,7 +122,7 @@ class Answering:
             generation = _whole(handle.result())
         finally:
             handle.cancel()
-        yield _answer(model, knowledge, generation, began)
+        yield self._noted(ask, _answer(model, knowledge, generation, began))
 
     async def compare(self, ask: Ask) -> tuple[Answer, Answer]:
         """The plain model's answer (no facts, unedited weights) and the answer with facts and edits, made side by
@@ -136,7 +142,12 @@ class Answering:
         finally:
             for task in tasks:
                 task.cancel()
-        return _answer(model, original, plain, began), _answer(model, edited, changed, began)
+        with_facts = self._noted(ask, _answer(model, edited, changed, began))
+        return _answer(model, original, plain, began), with_facts
+
+    def _noted(self, ask: Ask, answer: Answer) -> Answer:
+        self._note(ask, answer)
+        return answer
 
     def _served(self) -> Model:
         if self._model is None:

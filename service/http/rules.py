@@ -13,7 +13,8 @@ from functools import cached_property
 _VARIABLE = re.compile(r"\{([a-z_.]+)(?:=([^}]+))?\}")
 _FACTS, _INFERENCE = "/interleaf.v1.Facts/", "/interleaf.v1.Inference/"
 _NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Operations/"
-_ENCODERS = "/interleaf.v1.Encoders/"
+_ENCODERS, _EDITS = "/interleaf.v1.Encoders/", "/interleaf.v1.Edits/"
+_MONITOR = "/interleaf.v1.Monitor/"
 _SPACE, _FACT = "namespaces/*", "namespaces/*/facts/*"
 
 
@@ -82,6 +83,17 @@ RULES: tuple[Rule, ...] = (
     Rule("POST", "{name=encoders/*}:evaluate", _ENCODERS + "EvaluateEncoder", "*"),
     Rule("POST", "{name=encoders/*}:calibrate", _ENCODERS + "CalibrateEncoder", "*"),
     Rule("POST", "encoders:sweepLayers", _ENCODERS + "SweepLayers", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}/edits", _EDITS + "CreateEdit", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}/edits:compare", _EDITS + "CompareEdits", "*"),
+    Rule("GET", "edits", _EDITS + "ListEdits"),
+    Rule("GET", "{name=edits/*}", _EDITS + "GetEdit"),
+    Rule("GET", "{name=edits/*}/receipt", _EDITS + "GetEditReceipt"),
+    Rule("POST", "{name=edits/*}:apply", _EDITS + "ApplyEdit", "*"),
+    Rule("POST", "{name=edits/*}:revert", _EDITS + "RevertEdit", "*"),
+    Rule("DELETE", "{name=edits/*}", _EDITS + "DeleteEdit"),
+    Rule("GET", "injections", _MONITOR + "ListInjections"),
+    Rule("GET", "injections:watch", _MONITOR + "WatchInjections"),
+    Rule("GET", "status", _MONITOR + "GetStatus"),
     Rule("GET", "operations", _OPERATIONS + "ListOperations"),
     Rule("GET", "{name=operations/*}", _OPERATIONS + "GetOperation"),
     Rule("POST", "{name=operations/*}:wait", _OPERATIONS + "WaitOperation", "*"),

@@ -20,7 +20,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):  # type: ignore[m
 
     async def Generate(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answers with facts."""
-        return answer_message(await self._answering.answer(self._asks.ask(request)))
+        answer = await self._answering.answer(self._asks.ask(request))
+        return answer_message(answer, details=request.details)
 
     async def StreamGenerate(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """Answers piece by piece."""
@@ -29,12 +30,16 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):  # type: ignore[m
                 if isinstance(event, str):
                     yield inference_pb2.StreamGenerateResponse(text=event)
                 else:
-                    yield inference_pb2.StreamGenerateResponse(response=answer_message(event))
+                    whole = answer_message(event, details=request.details)
+                    yield inference_pb2.StreamGenerateResponse(response=whole)
 
     async def Compare(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answers without facts and with them."""
         original, edited = await self._answering.compare(self._asks.ask(request))
-        return inference_pb2.CompareResponse(original=answer_message(original), edited=answer_message(edited))
+        return inference_pb2.CompareResponse(
+            original=answer_message(original, details=request.details),
+            edited=answer_message(edited, details=request.details),
+        )
 
     async def Score(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Scores continuations."""
