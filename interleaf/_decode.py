@@ -28,6 +28,7 @@ _CHECKS = {
 _FINISHES = {
     inference_pb2.FINISH_REASON_STOP: t.FinishReason.STOP,
     inference_pb2.FINISH_REASON_LENGTH: t.FinishReason.LENGTH,
+    inference_pb2.FINISH_REASON_ABSTAINED: t.FinishReason.ABSTAINED,
 }
 
 

@@ -64,6 +64,7 @@ def ask(
     top_k: int = 0,
     facts: Iterable[FactRef] = (),
     use_facts: bool = True,
+    strict: bool = False,
 ) -> Call[Answer]:
     """Answers with the relevant facts in the model's attention, and says which it used.
 
@@ -72,11 +73,13 @@ def ask(
 
     A string is a question to the model, a list of messages a chat; with `complete=True` the string is
     continued as it stands. `facts` injects these instead of retrieving; `use_facts=False` asks the plain model.
+    `strict=True` says what a stored fact says, or nothing: then the text is empty and `finish_reason` ABSTAINED.
     """
     request = inference_pb2.GenerateRequest(
         parent=session.parent,
         sampling=_sampling(max_tokens, temperature, top_p, seed, stop),
         retrieval=_retrieval(session, top_k, use_facts, facts),
+        strict=strict,
         **_input(prompt, complete),
     )
     return Call(
@@ -97,6 +100,7 @@ def stream(
     top_k: int = 0,
     facts: Iterable[FactRef] = (),
     use_facts: bool = True,
+    strict: bool = False,
 ) -> Streamed[str | Answer]:
     """The same as `ask`, piece by piece; at the end `answer` holds the whole.
 
@@ -117,6 +121,7 @@ def stream(
         top_k=top_k,
         facts=facts,
         use_facts=use_facts,
+        strict=strict,
     )
     return Streamed(
         INFERENCE + "StreamGenerate",

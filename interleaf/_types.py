@@ -46,6 +46,7 @@ class FinishReason(enum.StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    ABSTAINED = "abstained"  # asked to be strict, and no stored fact says it
     UNKNOWN = "unknown"
 
 

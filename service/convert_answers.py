@@ -53,6 +53,7 @@ class Asks:
             self._retrieval(request.retrieval, namespace),
             # CompareRequest asks for both.
             bool(getattr(request, "original_weights", False)),
+            bool(getattr(request, "strict", False)),
         )
 
     def score(self, request: Any) -> ScoreAsk:
@@ -154,7 +155,7 @@ def answer_message(answer: Answer, *, details: bool = False) -> Any:
     generation = answer.generation
     return inference_pb2.GenerateResponse(
         text=generation.text,
-        finish_reason=FINISHES[generation.finish_reason],
+        finish_reason=_finish(answer),
         citations=citation_messages(answer, details=details),
         grounding=GROUNDINGS[answer.grounding],
         prompt_tokens=generation.prompt_tokens,
@@ -166,6 +167,12 @@ def answer_message(answer: Answer, *, details: bool = False) -> Any:
         encoder=answer.encoder,
         tokens=token_messages(answer) if details else (),
     )
+
+
+def _finish(answer: Answer) -> Any:
+    if answer.abstained:
+        return inference_pb2.FINISH_REASON_ABSTAINED
+    return FINISHES[answer.generation.finish_reason]
 
 
 def citation_messages(answer: Answer, *, details: bool) -> list[Any]:

@@ -21,6 +21,7 @@ CompleteOption = Annotated[
     bool, typer.Option("--complete", "-c", help="Continue the text as it stands, rather than answer it.")
 ]
 PlainOption = Annotated[bool, typer.Option("--plain", help="Ask the plain model, without facts.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Say what a stored fact says, or nothing.")]
 LengthOption = Annotated[int, typer.Option("--max-tokens", "-m", min=0, help="0: the server's default.")]
 TemperatureOption = Annotated[float, typer.Option("--temperature", "-t", min=0.0, help="0 is greedy.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="With a temperature; 0: a random one.")]
@@ -41,6 +42,7 @@ def ask(
     text: QuestionArgument,
     complete: CompleteOption = False,
     plain: PlainOption = False,
+    strict: StrictOption = False,
     max_tokens: LengthOption = 0,
     temperature: TemperatureOption = 0.0,
     seed: SeedOption = 0,
@@ -59,6 +61,7 @@ def ask(
         top_k=top_k,
         facts=fact or (),
         use_facts=not plain,
+        strict=strict,
     )
     _show_stream(shell, pieces)
 

@@ -10,7 +10,17 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from interleaf import Answer, Citation, Comparison, Fact, Grounding, Namespace, Revision, SearchHit
+from interleaf import (
+    Answer,
+    Citation,
+    Comparison,
+    Fact,
+    FinishReason,
+    Grounding,
+    Namespace,
+    Revision,
+    SearchHit,
+)
 from interleaf.cli._text import block, cell, when
 
 _VERDICTS = {
@@ -156,6 +166,8 @@ def citations(given: Sequence[Citation]) -> RenderableType:
 def footnotes(answer: Answer) -> RenderableType:
     """What stands under an answer: verdict, citations, timings."""
     words, style = _VERDICTS[answer.grounding]
+    if answer.finish_reason is FinishReason.ABSTAINED:
+        words, style = "no stored fact says it, so nothing is said", "yellow"
     times = answer.timings
     cost = f"retrieval {times.retrieval * 1000:.0f} ms, total {times.total:.2f} s, {answer.generated_tokens} tokens"
     if answer.injected_tokens:

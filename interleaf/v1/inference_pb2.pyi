@@ -29,6 +29,7 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
     FINISH_REASON_STOP: _ClassVar[FinishReason]
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
+    FINISH_REASON_ABSTAINED: _ClassVar[FinishReason]
 VALUE_CHECK_UNSPECIFIED: ValueCheck
 VALUE_CHECK_EXACT: ValueCheck
 VALUE_CHECK_DIFFERS: ValueCheck
@@ -40,6 +41,7 @@ GROUNDING_NO_FACTS: Grounding
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
+FINISH_REASON_ABSTAINED: FinishReason
 
 class ChatMessage(_message.Message):
     __slots__ = ("role", "content")
@@ -56,7 +58,7 @@ class Chat(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("parent", "prompt", "chat", "sampling", "retrieval", "original_weights", "details")
+    __slots__ = ("parent", "prompt", "chat", "sampling", "retrieval", "original_weights", "details", "strict")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +66,7 @@ class GenerateRequest(_message.Message):
     RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
     ORIGINAL_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     DETAILS_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     parent: str
     prompt: str
     chat: Chat
@@ -71,7 +74,8 @@ class GenerateRequest(_message.Message):
     retrieval: Retrieval
     original_weights: bool
     details: bool
-    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ..., original_weights: _Optional[bool] = ..., details: _Optional[bool] = ...) -> None: ...
+    strict: bool
+    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ..., original_weights: _Optional[bool] = ..., details: _Optional[bool] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("max_tokens", "temperature", "top_p", "seed", "stop")

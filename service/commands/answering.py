@@ -18,12 +18,14 @@ from engines.contract import (
     Message,
     Sampling,
 )
-from service.citations import Citation, Grounding, cite, grounding
+from service.citations import Citation, Grounding, ValueCheck, cite, grounding
 from service.errors import NoModel, ShuttingDown
 from service.knowledge import Knowledge, KnowledgeSource, RetrievalSpec
 from service.workers import Workers
 
 _SEED_BITS = 62
+# No question was put to the model.
+_NOTHING = Generation("", (), (), FinishReason.STOP, 0, {}, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Ask:
     sampling: Sampling
     retrieval: RetrievalSpec
     original_weights: bool = False  # whatever edits the served model carries
+    strict: bool = False  # what a stored fact says, or nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Answer:
     namespace_revision: int
     model: str
     encoder: str
+    abstained: bool = False  # asked to be strict, and no fact says it: the text is withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,22 @@ class Answering:
         """The whole answer at once."""
         model, began = self._served(), time.perf_counter()
         knowledge = await self._gather(ask)
+        if ask.strict and not knowledge.known:
+            return self._noted(ask, _answer(model, knowledge, _NOTHING, began))
         generation = await self._generate(model, ask, knowledge)
         return self._noted(ask, _answer(model, knowledge, generation, began))
 
     async def stream(self, ask: Ask) -> AsyncGenerator[str | Answer, None]:
-        """Pieces of text as they are decoded, and at last the answer. Leaving stops the decoding."""
+        """Pieces of text as they are decoded, and at last the answer. Leaving stops the decoding.
+
+        A strict answer comes in one piece, when it is known to stand.
+        """
+        if ask.strict:
+            answer = await self.answer(ask)
+            if answer.generation.text:
+                yield answer.generation.text
+            yield answer
+            return
         model, began = self._served(), time.perf_counter()
         knowledge = await self._gather(ask)
         handle = await self._submit(model.engine, ask, knowledge)
@@ -146,6 +161,8 @@ class Answering:
         return _answer(model, original, plain, began), with_facts
 
     def _noted(self, ask: Ask, answer: Answer) -> Answer:
+        if ask.strict:
+            answer = _withheld_unless_stored(answer)
         self._note(ask, answer)
         return answer
 
@@ -210,6 +227,14 @@ def _whole(generation: Generation) -> Generation:
     if generation.finish_reason is FinishReason.CANCELLED:
         raise ShuttingDown
     return generation
+
+
+def _withheld_unless_stored(answer: Answer) -> Answer:
+    """An answer stands when a fact that it rests on has its object in it, letter by letter."""
+    if any(citation.value_check is ValueCheck.EXACT for citation in answer.citations):
+        return answer
+    silent = replace(answer.generation, text="", pieces=())
+    return replace(answer, generation=silent, abstained=True)
 
 
 def _answer(model: Model, knowledge: Knowledge, generation: Generation, began: float) -> Answer:

@@ -98,6 +98,23 @@ def test_a_question_about_a_fact_has_it_injected_and_cited(server: Running, pare
     assert other.grounding == pb.GROUNDING_NO_FACTS
 
 
+def test_a_strict_answer_holds_what_a_fact_says_or_is_withheld(server: Running, parent: str) -> None:
+    nothing = ask(server, parent, strict=True)
+    assert (nothing.text, nothing.finish_reason) == ("", pb.FINISH_REASON_ABSTAINED)
+    assert (nothing.grounding, nothing.generated_tokens) == (pb.GROUNDING_NO_FACTS, 0)
+    made = server.add(*ANNA, parent=parent)
+    there = {"min_revision": made.namespace_revision}
+    babble = ask(server, parent, retrieval=there)
+    assert (babble.citations[0].value_check, bool(babble.text)) == (pb.VALUE_CHECK_DIFFERS, True)
+    withheld = ask(server, parent, retrieval=there, strict=True, details=True)
+    assert (withheld.text, withheld.finish_reason) == ("", pb.FINISH_REASON_ABSTAINED)
+    assert [citation.fact for citation in withheld.citations] == [made.name]
+    assert not withheld.tokens
+    request = pb.GenerateRequest(parent=parent, prompt=QUESTION, strict=True, retrieval=there)
+    (event,) = server.inference.StreamGenerate(request)
+    assert event.response.finish_reason == pb.FINISH_REASON_ABSTAINED
+
+
 def test_corrections_deletions_and_times_count_at_once(server: Running, parent: str) -> None:
     made = server.add(*ANNA, parent=parent)
     ask(server, parent, retrieval={"min_revision": 1})

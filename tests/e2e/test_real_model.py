@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from interleaf import Client, Grounding, ValueCheck
+from interleaf import Client, FinishReason, Grounding, ValueCheck
 from tests.serving import serving
 
 pytestmark = pytest.mark.model
@@ -47,6 +47,15 @@ def test_an_answer_follows_its_fact_through_correction_rollback_and_deletion(cli
     assert "Nordlicht Werft" in say()[0]
     client.delete(made.name)
     assert say() == plain
+
+
+def test_a_strict_answer_is_a_stored_one_or_none(client: Client) -> None:
+    client.add("Jonas Falk", "employer", "Nordlicht Werft")
+    answer = client.ask("The employer of Jonas Falk is", complete=True, max_tokens=8, strict=True)
+    assert "Nordlicht Werft" in answer.text
+    for prompt in ("The blood type of Jonas Falk is", "The capital of France is"):
+        silent = client.ask(prompt, complete=True, max_tokens=8, strict=True)
+        assert (silent.text, silent.finish_reason) == ("", FinishReason.ABSTAINED)
 
 
 def test_questions_about_other_things_are_answered_as_the_plain_model_would(client: Client) -> None:
