@@ -5,6 +5,7 @@ EngineError
 ├── EngineBusy         the queue is full: try again later
 ├── UnsupportedModel   no architecture spec covers the model
 ├── ModelMissing       the model's files are not there: says how to prepare them
+├── EngineLost         the engine's process has died; another is being started: try again
 └── EngineClosed       the engine is shutting down
 """
 
@@ -49,3 +50,9 @@ class EngineClosed(EngineError):
     """The engine is shutting down."""
 
     reason = "ENGINE_CLOSED"
+
+
+class EngineLost(EngineError):
+    """The engine's process is gone or not there yet; it is being started again."""
+
+    reason = "ENGINE_LOST"

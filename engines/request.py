@@ -88,6 +88,11 @@ class ActiveRequest:
         return self._prompt_ids
 
     @property
+    def room(self) -> int:
+        """Tokens that the answer may have."""
+        return self._room
+
+    @property
     def facts(self) -> Sequence[InjectedFact]:
         """What it may see."""
         return self._facts
@@ -106,8 +111,8 @@ class ActiveRequest:
         return self._sampler
 
     def admit(self) -> None:
-        """It leaves the queue."""
-        self._admitted = time.perf_counter()
+        """It leaves the queue; the first time counts."""
+        self._admitted = self._admitted or time.perf_counter()
 
     def accept(
         self,

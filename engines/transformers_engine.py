@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from engines.admission import check_facts, check_length, generate_all
 from engines.architectures import ModelSpec, spec_for
 from engines.continuations import Pair, PairScore, batches, score_batch
 from engines.contract import (
@@ -119,9 +119,9 @@ class TransformersEngine:
     def submit(self, request: GenerateRequest) -> Handle:
         """Queues a request; returns at once. See `engines.contract.Engine`."""
         check_sampling(request.sampling)
-        self._check_facts(request.facts)
+        check_facts(request.facts, self._adapter, self._spec)
         ids = self._prompts.encode(request.prompt)
-        self._check_length(len(ids) + 1)
+        check_length(len(ids) + 1, self.max_context)
         active = ActiveRequest(request, ids, self._decode, self._end_tokens, self.max_context)
         active.handle.on_cancel = lambda: self._cancel(active)
         with self._wake:
@@ -134,15 +134,7 @@ class TransformersEngine:
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         """Submits all and waits; none is left behind when one is refused."""
-        handles: list[Handle] = []
-        try:
-            for request in requests:
-                handles.append(self.submit(request))  # noqa: PERF401 - those before a refusal must be known
-            return [handle.result() for handle in handles]
-        except BaseException:
-            for handle in handles:
-                handle.cancel()
-            raise
+        return generate_all(self.submit, requests)
 
     def score(
         self,
@@ -153,12 +145,12 @@ class TransformersEngine:
         original: bool = False,
     ) -> list[Scored]:
         """Log-probabilities of each continuation; attention: a fact's largest share at any of its tokens."""
-        self._check_facts(facts)
+        check_facts(facts, self._adapter, self._spec)
         pairs = [self._prompts.encode_pair(prompt, text) for text in continuations]
         for index, (head, tail) in enumerate(pairs):
             if not tail:
                 raise InvalidRequest(f"continuations[{index}]", "has no tokens")
-            self._check_length(len(head) + len(tail))
+            check_length(len(head) + len(tail), self.max_context)
         waiting = [
             self.call(functools.partial(self._score_batch, batch, facts, original))
             for batch in batches(pairs, self._settings.max_batch)
@@ -205,27 +197,6 @@ class TransformersEngine:
     def _check_open(self) -> None:
         if self._closing:
             raise EngineClosed(f"engine {self._name} is shutting down")
-
-    def _check_length(self, tokens: int) -> None:
-        if tokens > self.max_context:
-            raise InvalidRequest(
-                "prompt", f"{tokens} tokens do not fit the context of {self.max_context} (with the answer)"
-            )
-
-    def _check_facts(self, facts: Sequence[InjectedFact]) -> None:
-        adapter = self._adapter
-        for index, fact in enumerate(facts):
-            if adapter is None:
-                raise InvalidRequest("facts", "this engine has no encoder, it cannot take facts")
-            if fact.tokens.encoder != adapter.digest:
-                raise InvalidRequest(
-                    f"facts[{index}]", f"compiled by encoder {fact.tokens.encoder}, not by {adapter.digest}"
-                )
-            wanted = (len(adapter.layers), fact.tokens.count, self._spec.kv_heads, self._spec.head_dim)
-            if tuple(fact.tokens.keys.shape) != wanted or tuple(fact.tokens.values.shape) != wanted:
-                raise InvalidRequest(f"facts[{index}]", f"keys and values must be of shape {wanted}")
-            if not math.isfinite(fact.bias):
-                raise InvalidRequest(f"facts[{index}].bias", "must be a finite number")
 
     def _cancel(self, active: ActiveRequest) -> None:
         with self._wake:

@@ -99,6 +99,11 @@ class KVEncoder(nn.Module):
         heads: Tensor = projected.view(batch, length, self.config.heads, self.config.head_dim).transpose(1, 2)
         return heads
 
+    def linear_query(self, layer: int) -> tuple[Tensor, Tensor]:
+        """`query` as weight and bias of a map over the normalised residual stream: engines elsewhere need no more."""
+        projection: nn.Linear = self.query_map[str(layer)]  # type: ignore[assignment]
+        return projection.weight, projection.bias
+
     def head_bias(self, layer: int) -> Tensor:
         """How readily each head looks at facts."""
         bias: Tensor = self.bias[str(layer)]

@@ -114,6 +114,10 @@ class RandomAdapter(nn.Module):
         query: Tensor = self.maps[str(layer)](normalised)
         return query.view(batch, length, self.heads, self.head_dim).transpose(1, 2)
 
+    def linear_query(self, layer: int) -> tuple[Tensor, Tensor]:
+        projection: Any = self.maps[str(layer)]
+        return projection.weight, projection.bias
+
     def head_bias(self, layer: int) -> Tensor:
         return self.biases[str(layer)]
 

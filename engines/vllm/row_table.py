@@ -1,0 +1,49 @@
+"""The tokens of facts in a worker's memory, by slot. Which slots belong to which fact is the ledger's business."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_FIRST = 1024  # slots to begin with; doubled as they are needed
+
+
+class RowTable:
+    """One slot holds one token of every adapter layer: key and value per KV head of this worker.
+
+    A fact takes as many neighbouring slots as it has tokens.
+    """
+
+    def __init__(
+        self, layers: int, kv_heads: int, head_dim: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.keys = torch.zeros(layers, 0, kv_heads, head_dim, device=device, dtype=dtype)
+        self.values = torch.zeros_like(self.keys)
+
+    def put(self, first: int, keys: Tensor, values: Tensor) -> None:
+        """Fills slots from `first` on with [layers, tokens, kv heads, head dim]."""
+        self._reach(first + keys.shape[1])
+        span = slice(first, first + keys.shape[1])
+        self.keys[:, span] = keys.to(self.keys)
+        self.values[:, span] = values.to(self.values)
+
+    def gather(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [layers, requests, kv heads, tokens, head dim] of slots [requests, tokens], float32."""
+        return self._gathered(self.keys, slots), self._gathered(self.values, slots)
+
+    @staticmethod
+    def _gathered(table: Tensor, slots: Tensor) -> Tensor:
+        return table[:, slots].transpose(2, 3).float().contiguous()
+
+    def _reach(self, slots: int) -> None:
+        held = self.keys.shape[1]
+        if slots <= held:
+            return
+        size = max(_FIRST, held)
+        while size < slots:
+            size *= 2
+        for name in ("keys", "values"):
+            old: Tensor = getattr(self, name)
+            new = old.new_zeros(old.shape[0], size, *old.shape[2:])
+            new[:, :held] = old
+            setattr(self, name, new)

@@ -1,0 +1,85 @@
+"""How vLLM is started with facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engines.vllm.adapter_file import QueryMaps
+from engines.vllm.core_requests import Refused
+from engines.vllm.model import CONFIG, PREFIX, SUPPORTED, class_for
+
+
+@dataclass(frozen=True)
+class CoreSettings:
+    """How vLLM is started. `options` are further arguments of vLLM's engine."""
+
+    model: str
+    adapter: str | None = None  # file of `adapter_file.write`
+    dtype: str = "float32"
+    max_context: int = 2048
+    max_batch: int = 32
+    cache_bytes: int = 2**30
+    row_slots: int = 262_144  # fact tokens held at a time
+    eager: bool = True
+    seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def start(settings: CoreSettings) -> Any:
+    """vLLM's engine, its scheduler in this process."""
+    from vllm import EngineArgs, ModelRegistry
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    from engines.vllm.plugin import register
+
+    register()
+    chosen: dict[str, Any] = {
+        "model": settings.model,
+        "dtype": settings.dtype,
+        "max_model_len": settings.max_context,
+        "max_num_seqs": settings.max_batch,
+        "enforce_eager": settings.eager,
+        "kv_cache_memory_bytes": settings.cache_bytes,
+        "seed": settings.seed,
+        "skip_tokenizer_init": True,
+        "enable_prefix_caching": True,
+        "async_scheduling": False,  # what an answer has said must be known before its next token
+        "disable_log_stats": True,
+        **settings.options,
+    }
+    if settings.adapter is not None:
+        architecture = _architecture(settings.model)
+        # The class itself: for a name, vLLM starts a process that imports it to see what it can do.
+        ModelRegistry.register_model(PREFIX + architecture, class_for(architecture))
+        chosen |= {
+            "hf_overrides": {"architectures": [PREFIX + architecture]},
+            "worker_extension_cls": "engines.vllm.worker.FactsExtension",
+            "additional_config": {CONFIG: {"adapter": settings.adapter}},
+        }
+    return LLMEngine.from_engine_args(EngineArgs(**chosen))
+
+
+def row_shape(settings: CoreSettings) -> tuple[int, int, int]:
+    """Layers, KV heads, head dimension of this engine's rows."""
+    if settings.adapter is None:
+        return (0, 0, 0)
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(settings.model, local_files_only=True)
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return len(QueryMaps.read(Path(settings.adapter)).layers), kv_heads, size
+
+
+def _architecture(model: str) -> str:
+    from transformers import AutoConfig
+
+    named = AutoConfig.from_pretrained(model, local_files_only=True).architectures or []
+    found: str | None = next((name for name in named if name in SUPPORTED), None)
+    if found is None:
+        known = ", ".join(sorted(SUPPORTED))
+        raise Refused("model", f"{', '.join(named) or 'no architecture'}: facts go into {known}")
+    return found

@@ -1,0 +1,60 @@
+"""When a fact goes out of a request's sight."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+
+from engines.contract import GenerateRequest, InjectedFact, KVTokens, Sampling
+from engines.request import ActiveRequest
+from engines.vllm.request_facts import EXTRA, RequestFacts, extra_arguments
+
+_PROMPT = 5
+
+
+def _facts(said: list[tuple[int, ...]], counts: list[int]) -> RequestFacts:
+    first = 0
+    spans = []
+    for count in counts:
+        spans.append((first, count))
+        first += count
+    biases = [index / 2 for index in range(len(said))]
+    return RequestFacts.of(extra_arguments("r", "s", spans, biases, said, _PROMPT - 1)[EXTRA], _PROMPT)
+
+
+def test_biases_are_each_facts_own_until_it_is_out_of_sight() -> None:
+    facts = _facts([(1, 2), (), (3,)], [2, 1, 1])
+    assert facts.slots.tolist() == [0, 1, 2, 3]
+    assert facts.biases(0, 3).tolist() == [[0.0, 0.0, 0.5, 1.0]]
+    facts.note([1, 2, 9])
+    gone = float("-inf")
+    # The answer's second token, at position 6, ends what the first fact says; one more is read in its sight.
+    assert facts.biases(5, 9).tolist() == [
+        [0.0, 0.0, 0.5, 1.0],
+        [0.0, 0.0, 0.5, 1.0],
+        [gone, gone, 0.5, 1.0],
+        [gone, gone, 0.5, 1.0],
+    ]
+
+
+def test_facts_are_hidden_just_as_by_the_other_engine() -> None:
+    rng = random.Random(0)
+    for _ in range(100):
+        said = [tuple(rng.choices(range(3), k=rng.randint(0, 3))) for _ in range(4)]
+        answer = rng.choices(range(3), k=12)
+        tokens = [
+            InjectedFact(KVTokens(str(i), "e", torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), told))
+            for i, told in enumerate(said)
+        ]
+        request = GenerateRequest("p", tuple(tokens), Sampling(max_tokens=99))
+        active = ActiveRequest(request, [0] * _PROMPT, lambda ids: "", frozenset(), 999)
+        stepwise, at_once = _facts(said, [1] * 4), _facts(said, [1] * 4)
+        at_once.note(answer)
+        for length, token in enumerate(answer):
+            stepwise.note(answer[:length])
+            position = _PROMPT - 1 + length  # of the token that is read to choose this one
+            for facts in (stepwise, at_once):
+                seen = facts.biases(position, position + 1)[0].isfinite().tolist()
+                assert seen == [fact not in active.told for fact in range(4)]
+            active.accept(token, 0.0, [0.0] * 4)

@@ -1,0 +1,128 @@
+"""Both engines give the same tokens, probabilities, attention and text, whatever vLLM does with its batch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.contract import FinishReason, GenerateRequest, Message, Sampling
+from tests.vllm.models import PYTHON, TOLERANCE, Pair, check_equal, mixed_requests, text
+
+# Few tokens per step, so that prompts are read in chunks; few blocks, so that requests are preempted.
+_TIGHT: dict[str, Any] = {
+    "options": {"max_num_batched_tokens": 48, "num_gpu_blocks_override": 34},
+    "max_batch": 16,
+}
+
+
+def _check(pair: Pair, requests: list[GenerateRequest]) -> None:
+    wanted = pair.reference.generate(requests)
+    for got, expected in zip(pair.vllm.generate(requests), wanted, strict=True):
+        check_equal(got, expected)
+
+
+def test_mixed_batches(llama: Pair) -> None:
+    requests = mixed_requests(llama.adapter, 64)
+    _check(llama, requests)
+    _check(llama, requests[::3])  # their prompts are in the prefix cache
+
+
+def test_one_at_a_time(llama: Pair) -> None:
+    for request in mixed_requests(llama.adapter, 6, seed=1):
+        _check(llama, [request])
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_chunked_and_preempted(
+    kind: str, begin: Callable[..., Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = tmp_path / "preemptions"
+    monkeypatch.setenv("INTERLEAF_TEST_COUNT", str(count))
+    pair = begin(kind, host=(str(PYTHON), "-m", "tests.vllm.hosts", "counting"), **_TIGHT)
+    requests = mixed_requests(pair.adapter, 24, seed=2)
+    _check(pair, [replace(request, sampling=Sampling(max_tokens=60)) for request in requests])
+    assert int(count.read_text()) > 0
+
+
+@pytest.mark.slow
+def test_compiled(begin: Callable[..., Pair]) -> None:
+    pair = begin(eager=False)
+    _check(pair, mixed_requests(pair.adapter, 24, seed=3))
+
+
+def test_what_an_answer_has_said_it_sees_no_more(llama: Pair) -> None:
+    adapter = llama.adapter
+    request = GenerateRequest("once", (adapter.fact("told"), adapter.fact("kept")), Sampling(max_tokens=8))
+    (free,) = llama.reference.generate([request])
+    told, kept = request.facts
+    told = replace(told, tokens=replace(told.tokens, said=free.token_ids[:2]))
+    hiding = replace(request, facts=(told, kept))
+    _check(llama, [hiding, request, hiding])
+    (answer,) = llama.vllm.generate([hiding])
+    assert all(mass > 0 for mass in answer.attention["told"][:3])
+    assert set(answer.attention["told"][3:]) == {0.0}
+    # A later prompt that holds that answer sees its facts throughout: the answer's own blocks are no prefix of it.
+    grown = replace(hiding, prompt=text_of(llama, hiding, 60), sampling=Sampling(max_tokens=4))
+    _check(llama, [grown])
+
+
+def text_of(pair: Pair, request: GenerateRequest, tokens: int) -> str:
+    (answer,) = pair.vllm.generate([replace(request, sampling=Sampling(max_tokens=tokens))])
+    return f"{request.prompt}{answer.text}"
+
+
+def test_pieces_are_the_text(llama: Pair) -> None:
+    request = GenerateRequest(
+        [Message("user", "Who?")], (llama.adapter.fact("a", 3),), Sampling(max_tokens=20)
+    )
+    (wanted,) = llama.reference.generate([request])
+    handle = llama.vllm.submit(request)
+    assert "".join(handle) == wanted.text == handle.result(60).text
+
+
+def test_a_stop_string_ends_the_answer_and_frees_its_place(llama: Pair) -> None:
+    request = GenerateRequest("some text", (llama.adapter.fact("a"),), Sampling(max_tokens=24))
+    (free,) = llama.reference.generate([request])
+    stopping = replace(request, sampling=replace(request.sampling, stop=(free.text[2:5],)))
+    _check(llama, [stopping, request])
+
+
+def test_a_cancelled_answer_is_what_there_is(llama: Pair) -> None:
+    request = GenerateRequest("long", (llama.adapter.fact("a"),), Sampling(max_tokens=400))
+    handle, beside = llama.vllm.submit(request), llama.vllm.submit(request)
+    pieces = iter(handle)
+    first = next(pieces)
+    handle.cancel()
+    answer = handle.result(60)
+    assert answer.finish_reason is FinishReason.CANCELLED
+    assert answer.text == first + "".join(pieces)
+    assert len(answer.token_ids) < 400
+    beside.cancel()
+    _check(llama, [replace(request, sampling=Sampling(max_tokens=5))])
+
+
+def test_sampling_is_repeatable(llama: Pair) -> None:
+    sampling = Sampling(max_tokens=10, temperature=1.0, top_p=0.9, seed=11)
+    request = GenerateRequest("Once", (llama.adapter.fact("a"),), sampling)
+    (alone,) = llama.vllm.generate([request])
+    beside = llama.vllm.generate([replace(request, sampling=replace(sampling, seed=12)), request])
+    assert beside[1].token_ids == alone.token_ids
+    assert beside[0].token_ids != alone.token_ids
+
+
+def test_scores(llama: Pair) -> None:
+    facts = (llama.adapter.fact("a", 3, bias=0.5), llama.adapter.fact("b", 2), llama.adapter.fact("a", 3))
+    prompt = text(random.Random(0), 12)
+    for facts_given in (facts, ()):
+        wanted = llama.reference.score(prompt, [" first", " another one"], facts_given)
+        got = llama.vllm.score(prompt, [" first", " another one"], facts_given)
+        for mine, theirs in zip(got, wanted, strict=True):
+            assert mine.tokens == theirs.tokens
+            assert mine.token_ids == theirs.token_ids
+            assert mine.log_probabilities == pytest.approx(theirs.log_probabilities, abs=TOLERANCE)
+            assert mine.attention == pytest.approx(theirs.attention, abs=TOLERANCE)
