@@ -11,30 +11,24 @@ from engines.contract import InjectedFact, KVAdapter
 from engines.decoding import injected, left_padded, masses_by_fact, packed, positions
 from engines.kv_attention import AttentionRecord
 
-_LOGIT_ROWS = 512  # positions with logits in one forward: each is as wide as the vocabulary
-
 # Prompt and continuation as token ids.
 Pair = tuple[Sequence[int], Sequence[int]]
 # Per token its log-probability; per fact its largest share of attention at any token.
 PairScore = tuple[tuple[float, ...], list[float]]
 
 
-def batches(pairs: Sequence[Pair], max_batch: int) -> list[Sequence[Pair]]:
-    """Pairs in groups for one forward each."""
-    longest = max((len(tail) for _, tail in pairs), default=0)
-    size = max(1, min(max_batch, _LOGIT_ROWS // (longest + 1)))
-    return [pairs[start : start + size] for start in range(0, len(pairs), size)]
-
-
 @torch.inference_mode()
 def score_batch(
-    model: Any, adapter: KVAdapter | None, pairs: Sequence[Pair], facts: Sequence[InjectedFact]
+    model: Any,
+    adapter: KVAdapter | None,
+    pairs: Sequence[Pair],
+    facts: Sequence[Sequence[InjectedFact]],
 ) -> list[PairScore]:
-    """One forward: each continuation after its prompt; all see the same facts."""
+    """One forward: each continuation after its prompt, with its own facts in view."""
     device = next(model.parameters()).device
     ids, mask = left_padded([[*head, *tail] for head, tail in pairs], device)
     kept = max(len(tail) for _, tail in pairs) + 1
-    tokens = packed([facts] * len(pairs), adapter, device)
+    tokens = packed(facts, adapter, device)
     record = AttentionRecord(positions=kept)
     with injected(model, adapter, tokens, record):
         logits = model(
@@ -47,7 +41,7 @@ def score_batch(
     # The logits at a position are those of the next token.
     logits, wanted = logits[:, :-1], ids[:, -(kept - 1) :]
     said = (logits.gather(2, wanted[:, :, None])[:, :, 0] - logits.logsumexp(-1)).tolist()
-    masses = masses_by_fact(record, tokens, [len(facts)] * len(pairs))
+    masses = masses_by_fact(record, tokens, [len(own) for own in facts])
     return [
         (tuple(row[-len(tail) :]), [max(at[-1 - len(tail) : -1]) for at in mass])
         for (_, tail), row, mass in zip(pairs, said, masses, strict=True)

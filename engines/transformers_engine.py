@@ -15,7 +15,7 @@ import torch
 
 from engines.admission import check_facts, check_length, generate_all
 from engines.architectures import ModelSpec, spec_for
-from engines.continuations import Pair, PairScore, batches, score_batch
+from engines.continuations import score_batch
 from engines.contract import (
     GenerateRequest,
     Generation,
@@ -32,6 +32,7 @@ from engines.models import model_digest
 from engines.prompts import PromptEncoder, end_tokens
 from engines.request import ActiveRequest, Handle
 from engines.sampling import check_sampling
+from engines.scoring import ScoringQueue, Unit
 
 T = TypeVar("T")
 
@@ -85,6 +86,7 @@ class TransformersEngine:
         self._batch: RunningBatch[ActiveRequest] = RunningBatch(model, adapter)
         self._waiting: deque[ActiveRequest] = deque()
         self._calls: deque[_Call] = deque()
+        self._scoring = ScoringQueue(self._settings.max_batch, self._settings.prefill_tokens)
         self._closing = False
         self._wake = threading.Condition()
         self._worker = threading.Thread(target=self._work, name=f"engine-{name}", daemon=True)
@@ -151,11 +153,14 @@ class TransformersEngine:
             if not tail:
                 raise InvalidRequest(f"continuations[{index}]", "has no tokens")
             check_length(len(head) + len(tail), self.max_context)
-        waiting = [
-            self.call(functools.partial(self._score_batch, batch, facts, original))
-            for batch in batches(pairs, self._settings.max_batch)
-        ]
-        scores = [score for future in waiting for score in future.result()]
+        units = [Unit(pair, facts, original, Future()) for pair in pairs]
+        with self._wake:
+            self._check_open()
+            if self._scoring and len(self._scoring) + len(units) > self._settings.max_queue:
+                raise EngineBusy(f"{len(self._scoring)} continuations are waiting already")
+            self._scoring.add(units)
+            self._wake.notify()
+        scores = [unit.future.result() for unit in units]
         results = []
         for (_, tail), (said, masses) in zip(pairs, scores, strict=True):
             attention: dict[str, float] = {}
@@ -212,6 +217,7 @@ class TransformersEngine:
         try:
             while self._wait_for_work():
                 self._run_call()
+                self._score_waiting()
                 self._drop_cancelled()
                 self._join()
                 if self._batch.rows:
@@ -221,7 +227,9 @@ class TransformersEngine:
 
     def _wait_for_work(self) -> bool:
         with self._wake:
-            self._wake.wait_for(lambda: self._closing or self._calls or self._waiting or self._batch.rows)
+            self._wake.wait_for(
+                lambda: self._closing or self._calls or self._scoring or self._waiting or self._batch.rows
+            )
             return not self._closing
 
     def _run_call(self) -> None:
@@ -280,22 +288,30 @@ class TransformersEngine:
             self._closing = True
             unfinished = [*self._batch.rows, *self._waiting]
             calls = list(self._calls)
+            unscored = self._scoring.clear()
             self._waiting.clear()
             self._calls.clear()
         for active in unfinished:
             active.end_cancelled()
-        for call in calls:
-            if call.future.set_running_or_notify_cancel():
-                call.future.set_exception(EngineClosed(f"engine {self._name} is shutting down"))
+        waiting: list[Future[Any]] = [call.future for call in calls]
+        for future in [*waiting, *(unit.future for unit in unscored)]:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(EngineClosed(f"engine {self._name} is shutting down"))
 
-    def _score_batch(
-        self,
-        pairs: Sequence[Pair],
-        facts: Sequence[InjectedFact],
-        original: bool,
-        model: Any,
-        tokenizer: Any,
-    ) -> list[PairScore]:
+    def _score_waiting(self) -> None:
+        """One forward for continuations of any requests."""
+        with self._wake:
+            units = self._scoring.take()
+        if not units:
+            return
         weights = self._batch.weights
-        with weights.original() if original and weights is not None else nullcontext():
-            return score_batch(model, self._adapter, pairs, facts)
+        try:
+            with weights.original() if units[0].original and weights is not None else nullcontext():
+                pairs, facts = [unit.pair for unit in units], [unit.facts for unit in units]
+                scores = score_batch(self._model, self._adapter, pairs, facts)
+        except Exception as error:
+            for unit in units:
+                unit.future.set_exception(error)
+        else:
+            for unit, score in zip(units, scores, strict=True):
+                unit.future.set_result(score)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +18,7 @@ from tiny_models import RandomAdapter, tiny_model
 from engines.architectures import ARCHITECTURES
 from engines.contract import Engine, FinishReason, GenerateRequest, InjectedFact, Message, Sampling
 from engines.errors import InvalidRequest
+from engines.scoring import ScoringQueue, Unit
 from engines.transformers_engine import TransformersEngine
 
 
@@ -226,6 +230,51 @@ def test_scores_equal_the_reference(start: Callable[..., TransformersEngine]) ->
     plain = engine.score("The capital is", texts)
     assert all(score.attention == {} for score in plain)
     assert plain[0].log_probabilities != scored[0].log_probabilities
+
+
+def test_what_waits_to_be_scored_is_scored_together_with_its_own_facts(
+    start: Callable[..., TransformersEngine],
+) -> None:
+    engine = start(max_batch=8)
+    adapter = adapter_of(engine)
+    asked = [
+        ("The capital is", [" Rome", " Oslo, it seems"], (adapter.fact("a", 2, 1.0),)),
+        ("Hi", [" there"], ()),
+        ("A longer prompt than the others", [" ends"], (adapter.fact("b"), adapter.fact("c", 3))),
+    ]
+    alone = [engine.score(*question) for question in asked]
+    forwards: list[int] = []
+    engine._model.register_forward_hook(
+        lambda module, args, kwargs, output: forwards.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    held = threading.Event()
+    engine.call(lambda model, tokenizer: held.wait(30))
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(engine.score, *question) for question in asked]
+        deadline = time.monotonic() + 30
+        while len(engine._scoring) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        held.set()
+        together = [future.result() for future in waiting]
+    assert forwards == [4]
+    for one, other in zip(alone, together, strict=True):
+        for expected, score in zip(one, other, strict=True):
+            assert score.log_probabilities == pytest.approx(expected.log_probabilities, abs=TOLERANCE)
+            assert score.attention == pytest.approx(expected.attention, abs=TOLERANCE)
+
+
+def test_a_forward_takes_what_fits() -> None:
+    def unit(length: int, original: bool = False) -> Unit:
+        return Unit(([1] * length, [2, 3]), (), original, Future())
+
+    queue = ScoringQueue(rows=3, tokens=60)
+    queue.add([unit(50), unit(8), unit(8), unit(8), unit(8, True), unit(8, True)])
+    gone = unit(8, True)
+    gone.future.cancel()
+    queue.add([gone])
+    taken = [[len(item.pair[0]) for item in queue.take()] for _ in range(4)]
+    assert taken == [[50], [8, 8, 8], [8, 8], []]
+    assert len(queue) == 0
 
 
 def test_a_score_and_a_generation_agree(start: Callable[..., TransformersEngine]) -> None:

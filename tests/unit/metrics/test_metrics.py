@@ -166,7 +166,7 @@ def test_a_model_speaks_as_the_engine_scores_and_as_it_decodes(kind: str) -> Non
     speaker = ModelSpeaker(model, tokenizer)
     pairs = [("Ann plays the", "piano"), ("A rather long text about Bob who plays", "x")]
     encoder = PromptEncoder(tokenizer)
-    expected = score_batch(model, None, [encoder.encode_pair(a, " " + b) for a, b in pairs], ())
+    expected = score_batch(model, None, [encoder.encode_pair(a, " " + b) for a, b in pairs], [()] * 2)
     forced = speaker.forced(pairs)
     for found, (said, _) in zip(forced, expected, strict=True):
         assert found.log_probabilities == pytest.approx(said, abs=1e-4)
