@@ -15,6 +15,7 @@ _FACTS, _INFERENCE = "/interleaf.v1.Facts/", "/interleaf.v1.Inference/"
 _NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Operations/"
 _ENCODERS, _EDITS = "/interleaf.v1.Encoders/", "/interleaf.v1.Edits/"
 _MONITOR = "/interleaf.v1.Monitor/"
+_CIRCUITS = "/interleaf.v1.Circuits/"
 _SPACE, _FACT = "namespaces/*", "namespaces/*/facts/*"
 
 
@@ -94,6 +95,12 @@ RULES: tuple[Rule, ...] = (
     Rule("GET", "injections", _MONITOR + "ListInjections"),
     Rule("GET", "injections:watch", _MONITOR + "WatchInjections"),
     Rule("GET", "status", _MONITOR + "GetStatus"),
+    Rule("POST", f"{{parent={_SPACE}}}:checkHallucination", _CIRCUITS + "CheckHallucination", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}:explainFacts", _CIRCUITS + "ExplainFacts", "*"),
+    Rule("POST", "circuits:traceAnswers", _CIRCUITS + "TraceAnswers", "*"),
+    Rule("POST", "circuits:studyHeads", _CIRCUITS + "StudyHeads", "*"),
+    Rule("POST", "circuits:studyKnockout", _CIRCUITS + "StudyKnockout", "*"),
+    Rule("POST", "circuits:studyRecall", _CIRCUITS + "StudyRecall", "*"),
     Rule("GET", "operations", _OPERATIONS + "ListOperations"),
     Rule("GET", "{name=operations/*}", _OPERATIONS + "GetOperation"),
     Rule("POST", "{name=operations/*}:wait", _OPERATIONS + "WaitOperation", "*"),

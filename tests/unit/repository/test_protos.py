@@ -24,8 +24,8 @@ def test_a_stale_stub_is_noticed(tmp_path: Path) -> None:
     made = generate(tmp_path)
     (made / "facts_pb2.pyi").write_text("", encoding="utf-8")
     (made / "inference_pb2.py").unlink()
-    (made / "edits_pb2.py").touch()
-    assert stale_stubs(made) == ["edits_pb2.py", "facts_pb2.pyi", "inference_pb2.py"]
+    (made / "unknown_pb2.py").touch()
+    assert stale_stubs(made) == ["facts_pb2.pyi", "inference_pb2.py", "unknown_pb2.py"]
     assert (STUBS / "inference_pb2.py").exists()
 
 

@@ -1,0 +1,105 @@
+// The frame: pages by the part of the address behind #, the namespace, the colours, the key.
+
+import { all, onKeyWanted, useKey } from "/static/api.js";
+import { fill, h, last, toast } from "/static/dom.js";
+import { facts } from "/static/facts.js";
+import { health } from "/static/health.js";
+import { injections } from "/static/injections.js";
+import { edits } from "/static/edits.js";
+import { operations } from "/static/operations.js";
+import { playground } from "/static/playground.js";
+
+const PAGES = [
+  ["playground", "Playground", playground],
+  ["facts", "Facts", facts],
+  ["injections", "Injections", injections],
+  ["edits", "Edits", edits],
+  ["operations", "Operations", operations],
+  ["health", "Health", health],
+];
+const main = document.getElementById("main");
+const chooser = document.getElementById("namespace");
+let leave = new AbortController();
+
+/** The namespace that is looked at, as `namespaces/…`. */
+const parent = () => `namespaces/${chooser.value}`;
+
+function route() {
+  const [, name = "", ...rest] = location.hash.split("/");
+  const page = PAGES.find(([id]) => id === name) || PAGES[0];
+  leave.abort();
+  leave = new AbortController();
+  for (const link of document.querySelectorAll("#nav a")) {
+    if (link.hash === `#/${page[0]}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${page[1]} · Interleaf`;
+  const place = h("div", { class: `page ${page[0]}` });
+  fill(main, place);
+  page[2]({ place, parent: parent(), rest: rest.map(decodeURIComponent), signal: leave.signal, namespaces });
+}
+
+async function namespaces(wanted = chooser.value || localStorage.getItem("interleaf-namespace")) {
+  const found = await all("/v1/namespaces", "namespaces");
+  const names = found.map((space) => last(space.name));
+  fill(chooser, names.map((name) => h("option", { value: name }, name)));
+  chooser.value = names.includes(wanted) ? wanted : names.includes("default") ? "default" : names[0] || "";
+  return found;
+}
+
+function theme() {
+  const button = document.getElementById("theme");
+  const show = () => button.setAttribute("aria-pressed", String(document.documentElement.dataset.theme === "dark"));
+  button.addEventListener("click", () => {
+    const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    localStorage.setItem("interleaf-theme", next);
+    show();
+  });
+  show();
+}
+
+function keys() {
+  const dialog = document.getElementById("key-dialog");
+  const input = document.getElementById("key-input");
+  let waiting = null;
+  const ask = () => {
+    waiting ||= new Promise((resolve) => {
+      input.value = "";
+      dialog.showModal();
+      dialog.addEventListener("close", () => {
+        waiting = null;
+        useKey(input.value);
+        resolve(Boolean(input.value.trim()));
+      }, { once: true });
+    });
+    document.getElementById("key").hidden = false;
+    return waiting;
+  };
+  onKeyWanted(ask);
+  document.getElementById("key").addEventListener("click", async () => (await ask()) && start());
+}
+
+async function start() {
+  try {
+    await namespaces();
+  } catch (error) {
+    toast(error.message, "bad");
+  }
+  route();
+}
+
+fill(document.getElementById("nav"), PAGES.map(([id, title]) => h("a", { href: `#/${id}` }, title)));
+chooser.addEventListener("change", () => {
+  localStorage.setItem("interleaf-namespace", chooser.value);
+  if (location.hash.split("/").length > 2) location.hash = `#/${location.hash.split("/")[1]}`;
+  else route();
+});
+addEventListener("hashchange", () => {
+  route();
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+});
+theme();
+keys();
+start();
