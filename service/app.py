@@ -120,7 +120,7 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
     workers = Workers(model_threads=settings.admission.generate)
     undo.callback(workers.close)
     if model is not None:
-        undo.callback(model.engine.close)
+        undo.callback(model.close)
     index = FaissIndex(data.index, dimension=embedder.dimension, embedder=embedder.digest)
     indexer = Indexer(store, index, embedder)
     indexer.start()

@@ -159,8 +159,10 @@ class RetrievalSettings(Section):
 class EngineSettings(Section):
     """The served model."""
 
-    kind: Literal["transformers", "none"] = Field(
-        default="transformers", description="`none` serves facts and namespaces without a model."
+    kind: Literal["transformers", "vllm", "none"] = Field(
+        default="transformers",
+        description="`vllm`: for throughput and GPUs, in a process of its own. `none` serves facts and namespaces "
+        "without a model.",
     )
     model: str = Field(
         default="default", description="`default`, or the folder of a model in transformers layout."
@@ -191,6 +193,19 @@ class EngineSettings(Section):
         ge=1,
         le=1024,
         description="Threads that PyTorch computes with, in the whole process. Unset: its own choice.",
+    )
+    vllm_python: Path | None = Field(
+        default=None,
+        description="Interpreter of the environment that has vLLM. Unset: the server's own if it has, else "
+        "`.venv-vllm/bin/python`.",
+    )
+    vllm_cache_mib: int = Field(default=1024, ge=64, description="Memory for vLLM's cache of contexts.")
+    vllm_fact_tokens: int = Field(
+        default=65_536, ge=1024, description="Tokens of facts that vLLM's process holds at a time."
+    )
+    vllm_compile: bool = Field(
+        default=False,
+        description="Compile the model when vLLM starts: that takes minutes, answers are faster.",
     )
 
 

@@ -254,6 +254,7 @@ TABLE: dict[type[Exception], Row] = {
     engine.UnsupportedModel: Row(Code.FAILED_PRECONDITION),
     engine.ModelMissing: Row(Code.FAILED_PRECONDITION),
     engine.EngineClosed: Row(Code.UNAVAILABLE),
+    engine.EngineLost: Row(Code.UNAVAILABLE, _retry),
     edit.EditError: Row(Code.FAILED_PRECONDITION),
     edit.InvalidEdit: Row(Code.INVALID_ARGUMENT, _bad_request),
     ServiceError: Row(Code.INTERNAL, hidden=True),

@@ -14,7 +14,7 @@ from editors.kv.contract import FactEncoder
 from editors.kv.encoder import KVEncoder
 from editors.kv.trained import EncoderMismatch, LoadedEncoder, load_encoder
 from editors.weights.model import EditableModel
-from engines.contract import Engine
+from engines.contract import Engine, KVAdapter
 from engines.errors import EngineError
 from engines.models import load_model, model_digest, pick_dtype, resolve_model
 from engines.transformers_engine import EngineSettings as TransformersSettings
@@ -25,6 +25,7 @@ from service.edit_jobs import LabModel
 from service.edit_shelf import EditShelf
 from service.encoder_shelf import Shelf, encoder_id_of
 from service.live_edits import LiveEdits
+from service.vllm_model import start_vllm
 
 T = TypeVar("T")
 
@@ -38,6 +39,13 @@ class ServedModel:
     top_k: int | None = None  # as the encoder was calibrated
     live: LiveEdits | None = None  # None where the engine's weights cannot be changed
     lab: LabModel | None = None
+    compiler: TransformersEngine | None = None  # of facts, where the engine does not do it
+
+    def close(self) -> None:
+        """Frees everything."""
+        self.engine.close()
+        if self.compiler is not None:
+            self.compiler.close()
 
 
 def device_of(settings: EngineSettings) -> str:
@@ -110,13 +118,15 @@ def _serve(
     device: str,
     shelf: EditShelf,
 ) -> ServedModel:
-    adapter = None
+    adapter: KVAdapter | None = None
     if encoder is not None:
         adapter = encoder.adapter
         if isinstance(adapter, KVEncoder):
             adapter.to(device)
             for judge in (adapter.prior, adapter.meaning):
                 judge.to("cpu")  # evidence comes from the retriever
+    if settings.kind == "vllm":
+        return _serve_vllm(settings, model, tokenizer, digest, encoder, adapter, device)
     engine = TransformersEngine(
         model,
         tokenizer,
@@ -145,7 +155,27 @@ def _serve(
 
         return engine.call(run)
 
+    return ServedModel(engine, encoder.bind(on_unedited), _top_k(encoder), live)
+
+
+def _serve_vllm(
+    settings: EngineSettings,
+    model: Any,
+    tokenizer: Any,
+    digest: str,
+    encoder: LoadedEncoder | None,
+    adapter: KVAdapter | None,
+    device: str,
+) -> ServedModel:
+    """vLLM answers; this process's copy of the model compiles facts."""
+    path, dtype = resolve_model(settings.model), dtype_of(settings, device)
+    engine = start_vllm(settings, path, model, tokenizer, adapter, dtype=dtype, digest=digest)
+    if encoder is None:
+        return ServedModel(engine, None)
+    compiler = TransformersEngine(model, tokenizer, name=f"{path.name}-compiler", digest=digest)
+    return ServedModel(engine, encoder.bind(compiler.call), _top_k(encoder), compiler=compiler)
+
+
+def _top_k(encoder: LoadedEncoder) -> int | None:
     calibration = encoder.calibration
-    return ServedModel(
-        engine, encoder.bind(on_unedited), None if calibration is None else calibration.top_k, live
-    )
+    return None if calibration is None else calibration.top_k
