@@ -150,6 +150,7 @@ class VllmEngine:
             "top_p": sampling.top_p,
             "seed": None if sampling.seed is None else sampling.seed % _SEEDS,
             "end_tokens": sorted(self._end_tokens),
+            "scope": request.scope,
         }
         with self._lock:
             self._check_room(1)

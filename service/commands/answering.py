@@ -185,7 +185,9 @@ class Answering:
             handle.cancel()
 
     async def _submit(self, engine: Engine, ask: Ask, knowledge: Knowledge) -> GenerationHandle:
-        request = GenerateRequest(ask.prompt, knowledge.injected, ask.sampling, ask.original_weights)
+        request = GenerateRequest(
+            ask.prompt, knowledge.injected, ask.sampling, ask.original_weights, scope=ask.namespace
+        )
         submitting = asyncio.ensure_future(self._workers.reads.run(engine.submit, request))
         try:
             return await asyncio.shield(submitting)
