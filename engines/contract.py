@@ -92,7 +92,7 @@ class GenerateRequest:
     facts: tuple[InjectedFact, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     original: bool = False  # answer with the unedited weights, whatever edits the model carries
-    scope: str = ""  # whose request it is; requests of different scopes share nothing, not even what was read before
+    scope: str = ""  # whose it is: between scopes nothing is shared, not even what was read before
 
 
 class FinishReason(enum.Enum):
