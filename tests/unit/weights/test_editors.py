@@ -188,6 +188,30 @@ def test_a_computation_that_fails_anywhere_leaves_the_model_as_it_was(
     assert torch.equal(editable.model(input_ids=ids).logits, plain)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_hundred_failures_on_an_edited_model_and_then_its_first_bytes(
+    tiny: Make, means: Means, method: str
+) -> None:
+    """On top of an applied edit: that one stays to the byte, and is taken back to the byte at the end."""
+    editable = tiny()
+    first = state(editable)
+    editor = make_editor(method, {**TINY[method], "steps": 3})
+    editable.apply(editor.compute(editable, REQUESTS[:1], means))
+    edited = state(editable)
+    assert edited != first
+    with failing_at(0) as calls:
+        editor.compute(editable, REQUESTS[1:], means)
+    rng = random.Random(method)
+    for _ in range(100):
+        editable._remembered.clear()
+        with pytest.raises(Stopped), failing_at(rng.randint(1, calls[0])):
+            editor.compute(editable, REQUESTS[1:], means)
+        assert (state(editable), hooks(editable)) == (edited, 0)
+    editable.revert(editable.deltas[0])
+    assert state(editable) == first
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_progress_may_cancel(tiny: Make, means: Means, method: str) -> None:
     editable = tiny()
