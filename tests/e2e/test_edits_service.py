@@ -168,7 +168,8 @@ def test_an_edit_from_its_making_to_its_end(tmp_path: Path, sections: dict[str, 
 def test_edits_stack_and_say_what_they_rest_on(editing: Running) -> None:
     plain = score(editing)
     made(editing, "first")
-    made(editing, "beside")
+    other = pb.EditFact(prompt=FACT.prompt, subject=FACT.subject, target="Bergen")
+    made(editing, "beside", facts=[other])
     editing.edits.ApplyEdit(pb.ApplyEditRequest(name="edits/first"))
     made(editing, "second")  # computed on top of the first
     apart = refusal(lambda: editing.edits.ApplyEdit(pb.ApplyEditRequest(name="edits/beside")))
