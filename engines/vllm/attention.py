@@ -113,15 +113,15 @@ def context_sums(keys: ContextKeys, group: Group, query: Tensor, metadata: Any, 
     """Log-sum-exp of the context [requests, kv heads, length, group] for rotated queries of the same shape
     and a head dimension."""
     if query.shape[2] == 1:
-        positions = group.positions[:, 0]
-        blocks = _blocks(metadata.block_table[group.requests], int(positions.max()), keys.block)
-        return keys.decode_sums(query[:, :, 0].float(), blocks, positions, rules)[:, :, None]
+        blocks = _blocks(metadata.block_table[group.requests], group.last, keys.block)
+        return keys.decode_sums(query[:, :, 0].float(), blocks, group.positions[:, 0], rules)[:, :, None]
     parts = []
     table = metadata.block_table[group.requests[0]]
-    for start in range(0, query.shape[2], _BLOCK):
+    length = query.shape[2]
+    for start in range(0, length, _BLOCK):
         span = slice(start, start + _BLOCK)
         positions = group.positions[0, span]
-        blocks = _blocks(table, int(positions[-1]), keys.block)
+        blocks = _blocks(table, group.last - max(0, length - start - _BLOCK), keys.block)
         parts.append(keys.prompt_sums(query[0, :, span].float(), blocks, positions, rules))
     return torch.cat(parts, dim=1)[None]
 

@@ -12,7 +12,15 @@ from typing import Any
 
 from torch import Tensor
 
-from engines.vllm.core_requests import CoreRequest, Produced, Refused, ScoredText, check, parameters
+from engines.vllm.core_requests import (
+    CoreRequest,
+    Produced,
+    Refused,
+    ScoredText,
+    check,
+    check_rows,
+    parameters,
+)
 from engines.vllm.row_ledger import Row, RowError, RowLedger
 from engines.vllm.start import CoreSettings, row_shape, start
 
@@ -91,12 +99,13 @@ class VllmCore:
         except RowError as error:
             raise Refused("facts", str(error)) from None
         try:
+            check_rows(rows, self._settings.request_slots)
             self._engine.add_request(
                 name, {"prompt_token_ids": list(request.prompt)}, parameters(name, request, rows)
             )
         except (ValueError, TypeError) as error:
             self._ledger.release(rows)
-            raise Refused("request", str(error)) from None
+            raise error if isinstance(error, Refused) else Refused("request", str(error)) from error
         self._running[name] = _Running(request, rows)
 
     def cancel(self, name: str) -> None:

@@ -97,6 +97,13 @@ def check(request: CoreRequest, vocabulary: int, context: int) -> None:
         raise Refused("facts", "a bias is no finite number")
 
 
+def check_rows(rows: Sequence[Row], limit: int) -> None:
+    """Refused for more than a worker has memory for."""
+    tokens = sum(row.count for row in rows)
+    if tokens > limit:
+        raise Refused("facts", f"{tokens} tokens; a request may see {limit}")
+
+
 def salt_of(request: CoreRequest) -> str:
     """Names what a text is read with: a prefix that was read with other facts is another prefix.
 

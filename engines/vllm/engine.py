@@ -46,6 +46,7 @@ class VllmSettings:
     dtype: torch.dtype = torch.float32
     cache_bytes: int = 2**30
     fact_tokens: int = 65_536  # held by the process at a time
+    request_fact_tokens: int = 16_384  # that one request may see
     eager: bool = True
     threads: int | None = None  # of the process; None: its own choice
     start_seconds: float = 600.0
@@ -94,7 +95,7 @@ class VllmEngine:
         )
         self._lock = threading.RLock()
         self._running: dict[str, _Generating | _Scoring] = {}
-        self._shelf = RowShelf(settings.fact_tokens)
+        self._shelf = RowShelf(settings.fact_tokens, settings.request_fact_tokens)
         self._count = 0
         self._closing = False
         self._folder = Path(tempfile.mkdtemp(prefix="interleaf-vllm-"))
@@ -231,6 +232,7 @@ class VllmEngine:
             "max_batch": settings.max_batch,
             "cache_bytes": settings.cache_bytes,
             "row_slots": _SLACK * settings.fact_tokens,
+            "request_slots": settings.request_fact_tokens,
             "eager": settings.eager,
             "options": dict(settings.options),
         }

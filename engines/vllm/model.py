@@ -113,6 +113,10 @@ def _install(model: Any, spec: ArchitectureSpec, vllm_config: Any) -> None:
     from vllm.distributed import get_tensor_model_parallel_rank
 
     register_operation()
+    if vllm_config.parallel_config.pipeline_parallel_size > 1 or vllm_config.speculative_config is not None:
+        raise UnsupportedModel(
+            "facts cannot be attended to with pipeline parallelism or speculative decoding"
+        )
     maps = QueryMaps.read(Path(vllm_config.additional_config[CONFIG]["adapter"]))
     layers = _layers(model, spec)
     attentions = [layers[layer].get_submodule(spec.attention).attn for layer in maps.layers]

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from engines.vllm.model_facts import LayerFacts
 
+OPERATION = "interleaf::attend"
+
 
 def _attend(
     query: Tensor,

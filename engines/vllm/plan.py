@@ -68,6 +68,7 @@ class Group:
 
     spans: tuple[Span, ...]
     packed: Packed
+    last: int  # the highest position of any
     requests: Tensor
     tokens: Tensor
     positions: Tensor
@@ -141,6 +142,7 @@ class Planner:
         return Group(
             spans=tuple(members),
             packed=packed,
+            last=max(span.base for span in members) + length - 1,
             requests=torch.tensor([span.request for span in members], device=self.device),
             tokens=(torch.tensor([span.start for span in members])[:, None] + step).to(self.device),
             positions=(torch.tensor([span.base for span in members])[:, None] + step).to(self.device),

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from engines.vllm.model import FACTS, PREFIX, SUPPORTED
+from engines.vllm.operation import OPERATION
 from engines.vllm.request_facts import EXTRA
 
 _DONE = "_interleaf"  # on functions that are wrapped already: plugins may be loaded twice
@@ -14,6 +15,7 @@ _DONE = "_interleaf"  # on functions that are wrapped already: plugins may be lo
 def register() -> None:
     """Makes our model classes known, has the model runner tell them of each step, keys the prefix cache by facts."""
     from vllm import ModelRegistry
+    from vllm.config import CompilationConfig
     from vllm.v1.core import kv_cache_utils
     from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
@@ -21,6 +23,8 @@ def register() -> None:
     for architecture in SUPPORTED:
         if PREFIX + architecture not in known:
             ModelRegistry.register_model(PREFIX + architecture, f"engines.vllm.model:{PREFIX}{architecture}")
+    if OPERATION not in CompilationConfig._attention_ops:
+        CompilationConfig._attention_ops.append(OPERATION)  # where compiled graphs are cut
     if not hasattr(GPUModelRunner._model_forward, _DONE):
         GPUModelRunner._model_forward = _with_facts(GPUModelRunner._model_forward)
     if not hasattr(kv_cache_utils.generate_block_hash_extra_keys, _DONE):

@@ -36,20 +36,20 @@ class Loan:
 class RowShelf:
     """Used under its owner's lock."""
 
-    def __init__(self, slots: int) -> None:
-        self._slots, self._used = slots, 0
+    def __init__(self, slots: int, per_request: int) -> None:
+        self._slots, self._per_request, self._used = slots, min(slots, per_request), 0
         self._rows: OrderedDict[str, _Row] = OrderedDict()  # used longest ago first
         self._names: dict[int, str] = {}  # by object; rows keep the objects alive
 
     def lend(self, facts: Sequence[InjectedFact]) -> Loan:
         """Counts a user of each fact. InvalidRequest when they could never fit, EngineBusy when others' are in use."""
+        asked = sum(fact.tokens.count for fact in facts)
+        if asked > self._per_request:
+            raise InvalidRequest("facts", f"{asked} tokens; a request may see {self._per_request}")
         rows = [(self._name(fact.tokens), fact.tokens) for fact in facts]
         missing = {name: tokens for name, tokens in rows if name not in self._rows}
         wanted = {name for name, _ in rows}
         needed = sum(tokens.count for tokens in missing.values())
-        held = sum(self._rows[name].tokens.count for name in wanted - missing.keys())
-        if needed + held > self._slots:
-            raise InvalidRequest("facts", f"{needed + held} tokens; the engine holds {self._slots}")
         drop = self._droppable(self._used + needed - self._slots, wanted)
         for name in drop:
             self.discard(name)

@@ -22,6 +22,7 @@ class CoreSettings:
     max_batch: int = 32
     cache_bytes: int = 2**30
     row_slots: int = 262_144  # fact tokens held at a time
+    request_slots: int = 16_384  # fact tokens that one request may see
     eager: bool = True
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
@@ -30,11 +31,13 @@ class CoreSettings:
 def start(settings: CoreSettings) -> Any:
     """vLLM's engine, its scheduler in this process."""
     from vllm import EngineArgs, ModelRegistry
+    from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
 
     from engines.vllm.plugin import register
 
     register()
+    on_cpu = current_platform.is_cpu()
     chosen: dict[str, Any] = {
         "model": settings.model,
         "dtype": settings.dtype,
@@ -47,8 +50,13 @@ def start(settings: CoreSettings) -> Any:
         "enable_prefix_caching": True,
         "async_scheduling": False,  # what an answer has said must be known before its next token
         "disable_log_stats": True,
+        **({"block_size": 32} if on_cpu else {}),  # the smallest that its kernel takes
         **settings.options,
     }
+    if not on_cpu:
+        # A graph of a whole step would replay the facts of the step that was recorded: attention stays outside.
+        graphs = chosen.get("compilation_config") or {}
+        chosen["compilation_config"] = {"cudagraph_mode": "PIECEWISE", **graphs}
     if settings.adapter is not None:
         architecture = _architecture(settings.model)
         # The class itself: for a name, vLLM starts a process that imports it to see what it can do.

@@ -105,8 +105,10 @@ def test_hostile_messages_change_nothing(llama: Pair) -> None:
 def test_hostile_requests_are_refused(llama: Pair) -> None:
     adapter = llama.adapter
     huge = tuple(adapter.fact(f"huge-{number}", 64) for number in range(65))
-    with pytest.raises(InvalidRequest, match="4160 tokens; the engine holds 4096"):
+    with pytest.raises(InvalidRequest, match="4160 tokens; a request may see 4096"):
         llama.vllm.submit(GenerateRequest("hello", huge))
+    with pytest.raises(InvalidRequest, match="a request may see"):  # the same one over and over
+        llama.vllm.submit(GenerateRequest("hello", huge[:1] * 1000))
     with pytest.raises(InvalidRequest, match="do not fit"):
         llama.vllm.submit(GenerateRequest("x" * 600))
     not_a_number = torch.full((2, 1, 2, 32), float("nan"))

@@ -19,7 +19,7 @@ def _fact(key: str, tokens: int = 2) -> InjectedFact:
 
 
 def test_a_fact_is_sent_once() -> None:
-    shelf = RowShelf(10)
+    shelf = RowShelf(10, 10)
     a, b = _fact("a"), _fact("b")
     first = shelf.lend([a, b, a])
     assert [tokens.key for _, tokens in first.put] == ["a", "b"]
@@ -46,7 +46,7 @@ def test_a_name_says_everything() -> None:
 
 
 def test_those_used_longest_ago_go_first() -> None:
-    shelf = RowShelf(6)
+    shelf = RowShelf(6, 6)
     a, b, c, d = map(_fact, "abcd")
     rows = {fact.tokens.key: shelf.lend([fact]).rows for fact in (a, b, c)}
     for names in rows.values():
@@ -59,7 +59,7 @@ def test_those_used_longest_ago_go_first() -> None:
 
 
 def test_what_is_in_use_stays() -> None:
-    shelf = RowShelf(4)
+    shelf = RowShelf(4, 4)
     held = shelf.lend([_fact("a"), _fact("b")])
     with pytest.raises(EngineBusy):
         shelf.lend([_fact("c")])
@@ -68,14 +68,14 @@ def test_what_is_in_use_stays() -> None:
 
 
 def test_too_much_for_any_time_is_refused() -> None:
-    shelf = RowShelf(4)
-    with pytest.raises(InvalidRequest, match="6 tokens; the engine holds 4"):
+    shelf = RowShelf(4, 4)
+    with pytest.raises(InvalidRequest, match="6 tokens; a request may see 4"):
         shelf.lend([_fact("a"), _fact("b"), _fact("c")])
     assert [tokens.key for _, tokens in shelf.lend([_fact("a")]).put] == ["a"]
 
 
 def test_a_new_process_has_nothing() -> None:
-    shelf = RowShelf(4)
+    shelf = RowShelf(4, 4)
     a = _fact("a")
     held = shelf.lend([a])
     shelf.forget()
