@@ -93,7 +93,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _file(bench: Bench) -> Path:
-    file = bench.args.data / bench.args.task / "test.json" if bench.args.data else None
+    data: Path | None = bench.args.data
+    file = None if data is None else data.joinpath(str(bench.args.task), "test.json")
     if file is None or not file.is_file():
         print(f"bench.headmap: give the tasks' folder with --data or {ENVIRONMENT}", file=sys.stderr)
         raise SystemExit(2)

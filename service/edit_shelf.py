@@ -129,6 +129,13 @@ class EditShelf:
         """What was begun is no longer wanted."""
         shutil.rmtree(self._folder / f"{_PARTIAL}{edit_id}", ignore_errors=True)
 
+    def tidy(self) -> None:
+        """At start: what a server did not live to finish is no longer wanted."""
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if path.name.startswith(_PARTIAL):
+                    shutil.rmtree(path, ignore_errors=True)
+
     def kept(self, edit_id: str) -> StoredEdit:
         """What was begun is whole."""
         (self._folder / f"{_PARTIAL}{edit_id}").rename(self._folder / edit_id)

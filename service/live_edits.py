@@ -51,6 +51,7 @@ class LiveEdits:
         applies or reverts.
         """
         with self._lock:
+            self._shelf.tidy()
             for entry in self._shelf.applied():
                 try:
                     delta = load_delta(self._shelf.get(entry.edit_id).folder)

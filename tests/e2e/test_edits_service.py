@@ -10,9 +10,11 @@ from typing import Any
 import grpc
 import pytest
 from google.longrunning import operations_pb2
+from typer.testing import CliRunner
 
 from interleaf.v1 import edits_pb2 as pb
 from interleaf.v1 import inference_pb2, namespaces_pb2
+from service.edits_cli import app
 from tests.serving import PARENT, Running, refusal, running
 from tests.tiny import tiny_folder
 
@@ -44,6 +46,12 @@ def sections(model: str) -> dict[str, Any]:
 def editing(tmp_path_factory: pytest.TempPathFactory, sections: dict[str, Any]) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("editing"), **sections) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def first(editing: Running) -> Any:
+    """An edit that is there, not applied."""
+    return made(editing, "first")
 
 
 def create(**more: Any) -> Any:
@@ -165,9 +173,8 @@ def test_an_edit_from_its_making_to_its_end(tmp_path: Path, sections: dict[str, 
     assert json.loads((tmp_path / "edits" / "applied.json").read_text()) == []
 
 
-def test_edits_stack_and_say_what_they_rest_on(editing: Running) -> None:
+def test_edits_stack_and_say_what_they_rest_on(editing: Running, first: Any) -> None:
     plain = score(editing)
-    made(editing, "first")
     other = pb.EditFact(prompt=FACT.prompt, subject=FACT.subject, target="Bergen")
     made(editing, "beside", facts=[other])
     editing.edits.ApplyEdit(pb.ApplyEditRequest(name="edits/first"))
@@ -190,6 +197,31 @@ def test_edits_stack_and_say_what_they_rest_on(editing: Running) -> None:
     editing.edits.RevertEdit(pb.RevertEditRequest(name="edits/first"))
     editing.edits.RevertEdit(pb.RevertEditRequest(name="edits/beside"))
     assert score(editing) == plain
+
+
+def test_the_command_shows_applies_and_takes_back(editing: Running, first: Any, tmp_path: Path) -> None:
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(app, [*words, "--server", editing.address])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    listed = [json.loads(line) for line in run("edits", "list", "--json").splitlines()]
+    assert first.name in [edit["name"] for edit in listed]
+    assert "first" in run("edits", "list")
+    receipt = run("edits", "receipt", "first")
+    assert "absent" in receipt
+    assert "the name of Tom Berg" in receipt
+    assert json.loads(run("edits", "apply", "first", "--json"))["state"] == "EDIT_STATE_APPLIED"
+    shown = run("edits", "show", "first")
+    assert "applied" in shown
+    assert "on the engine" in shown
+    assert json.loads(run("edits", "revert", "first", "--json"))["state"] == "EDIT_STATE_COMPUTED"
+    missing = CliRunner().invoke(app, ["edits", "show", "nothing", "--server", editing.address])
+    assert missing.exit_code != 0
+    facts = tmp_path / "facts.jsonl"
+    facts.write_text('{"prompt": "x", "colour": 1}')
+    words = ["edits", "create", "--facts", str(facts), "--server", editing.address]
+    assert CliRunner().invoke(app, words).exit_code != 0
 
 
 def test_a_cancelled_edit_leaves_nothing(editing: Running) -> None:
