@@ -95,7 +95,12 @@ def class_for(architecture: str) -> type:
     spec = ARCHITECTURES[SUPPORTED[architecture]]
 
     def make(self: Any, *, vllm_config: Any, prefix: str = "") -> None:
-        base.__init__(self, vllm_config=vllm_config, prefix=prefix)
+        config = vllm_config.model_config.hf_config
+        ours, config.architectures = config.architectures, [architecture]  # by which it finds its weights
+        try:
+            base.__init__(self, vllm_config=vllm_config, prefix=prefix)
+        finally:
+            config.architectures = ours
         _install(self, spec, vllm_config)
 
     return type(PREFIX + architecture, (base,), {"__init__": make, "__module__": __name__})
