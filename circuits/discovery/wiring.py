@@ -1,0 +1,165 @@
+"""The model run edge by edge: every port reads the sum of what its sources say, or of what stands in for them.
+
+A port's input is the residual stream less, for each edge that does not carry, the difference between what the
+source says and its stand-in. So an untouched graph is the model itself, biases of output projections belong to no
+node, and a source that is cut off from a port still says what it says to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from circuits.discovery.graph import Graph, chunks
+from circuits.interventions import Change, Part, Site, captured, replaced
+from engines.architectures import ModelSpec
+
+
+@dataclass
+class Wiring:
+    """One forward's sources and ports. B rows, T positions."""
+
+    spec: ModelSpec
+    graph: Graph
+    carries: Tensor | None  # [sources, ports], 0..1; None: every edge does
+    stand_ins: Tensor | None  # [.., sources, hidden], broadcast to [B, T, sources, hidden]; None: nothing
+    ports: dict[int, Tensor] = field(default_factory=dict)  # first port -> what it and its neighbours read
+    _seen: dict[Site, Tensor] = field(default_factory=dict)
+    _said: list[Tensor] = field(default_factory=list)  # by layer; and the embedding first
+
+    def said(self, count: int | None = None) -> Tensor:
+        """What the first so many sources said, or all of them: [B, T, sources, hidden]."""
+        wanted = self.graph.sources if count is None else count
+        while sum(each.shape[2] for each in self._said) < wanted:
+            self._said.append(self._next())
+        return torch.cat(self._said, dim=2)[:, :, :wanted]
+
+    def differences(self, count: int | None = None) -> Tensor:
+        """The same, less what stands in for it."""
+        said = self.said(count)
+        return said if self.stand_ins is None else said - self.stand_ins[..., : said.shape[2], :]
+
+    def read(self, ports: slice, residual: Tensor, before: int) -> Tensor | None:
+        """What ports read, [B, T, ports, hidden]; None where it is the residual stream and nobody asks for more."""
+        cut = None if self.carries is None else 1 - self.carries[:before, ports]
+        is_cut = cut is not None and bool(cut.any())
+        if not is_cut and not torch.is_grad_enabled():
+            return None
+        found = residual[:, :, None].expand(-1, -1, ports.stop - ports.start, -1)
+        if is_cut and cut is not None:
+            found = found - torch.einsum("btsd,sp->btpd", self.differences(before), cut.to(residual))
+        self.ports[ports.start] = found
+        return found
+
+    def _next(self) -> Tensor:
+        if not self._said:
+            return self._seen[Site(Part.RESIDUAL, 0)][:, :, None]
+        layer, is_mlp = divmod(len(self._said) - 1, 2)
+        if is_mlp:
+            return self._seen[Site(Part.MLP, layer)][:, :, None]
+        return self._heads(layer)
+
+    def _heads(self, layer: int) -> Tensor:
+        spec, read = self.spec, self._seen[Site(Part.HEADS, layer)]
+        weight = spec.output_projection(layer).to(read)
+        wrote = torch.einsum("bthk,dhk->bthd", read, weight.view(weight.shape[0], spec.heads, spec.head_dim))
+        name = spec.architecture.attention_out_norm
+        if name is None:
+            return wrote
+        # The norm behind attention, with the scale that it had: linear, so that heads add up.
+        own: Tensor = spec.layers[layer].get_submodule(name).weight  # type: ignore[assignment]
+        bias: Any = getattr(spec.output(layer), "bias", None)
+        raw = wrote.sum(2) if bias is None else wrote.sum(2) + bias
+        gain = own + spec.architecture.norm_offset
+        whole, out = raw * gain, self._seen[Site(Part.ATTENTION, layer)]
+        scale = (out * whole).sum(-1, keepdim=True) / (whole * whole).sum(-1, keepdim=True)
+        return wrote * gain * scale[:, :, None]
+
+
+@contextmanager
+def wired(
+    spec: ModelSpec,
+    graph: Graph,
+    carries: Tensor | None = None,
+    stand_ins: Tensor | None = None,
+    start: Callable[[Tensor], Tensor] | None = None,
+) -> Iterator[Wiring]:
+    """Within, a forward runs over these edges, and the wiring holds what passed. `start` changes the embedding.
+
+    With gradients on, ports are part of the graph. One forward for each context.
+    """
+    wiring = Wiring(spec, graph, carries, stand_ins)
+    sites = [Site(Part.RESIDUAL, layer) for layer in range(graph.layers)]
+    for layer in range(graph.layers):
+        sites += [Site(part, layer) for part in (Part.HEADS, Part.ATTENTION, Part.MLP)]
+
+    def begin(passing: Tensor) -> Tensor:
+        found = passing if start is None else start(passing)
+        return found.detach().requires_grad_() if torch.is_grad_enabled() else found
+
+    def end(passing: Tensor) -> Tensor:
+        found = wiring.read(graph.output_port, passing, graph.sources)
+        return passing if found is None else found[:, :, 0]
+
+    with ExitStack() as stack:
+        stack.enter_context(replaced(spec, [Change(Site(Part.RESIDUAL, 0), begin)]))
+        wiring._seen = stack.enter_context(captured(spec, sites))
+        for layer in range(graph.layers):
+            _wire_attention(wiring, layer, stack)
+            _wire_mlp(wiring, layer, stack)
+        stack.enter_context(replaced(spec, [Change(Site(Part.RESIDUAL, graph.layers), end)]))
+        yield wiring
+
+
+def _wire_attention(wiring: Wiring, layer: int, stack: ExitStack) -> None:
+    spec, graph = wiring.spec, wiring.graph
+    norm = spec.input_norm(layer)
+    ports = graph.attention_ports(layer)
+    # One computation for the layer's modules; the first to be called makes it.
+    held: list[Tensor | None] = []
+
+    def made(module: nn.Module, order: list[int], output: Tensor) -> Tensor | None:
+        if not held:
+            held.append(
+                wiring.read(ports, wiring._seen[Site(Part.RESIDUAL, layer)], graph.before_attention(layer))
+            )
+        found = held[0]
+        if found is None:
+            return None
+        weight = spec.weight_of(module)
+        by_head = weight.reshape(len(order), -1, weight.shape[1])
+        projected = torch.einsum("btnd,nkd->btnk", _apply(norm, found[:, :, order]), by_head)
+        bias: Any = module.bias
+        flat = projected.flatten(2)
+        return flat if bias is None else flat + bias
+
+    for module, order in zip(spec.qkv(layer), chunks(spec), strict=True):
+
+        def hook(module: nn.Module, args: Any, output: Tensor, order: list[int] = order) -> Tensor | None:
+            return made(module, order, output)
+
+        stack.callback(module.register_forward_hook(hook).remove)
+
+
+def _wire_mlp(wiring: Wiring, layer: int, stack: ExitStack) -> None:
+    spec, graph = wiring.spec, wiring.graph
+
+    def hook(module: nn.Module, args: tuple[Any, ...]) -> Any:
+        residual = wiring._seen[Site(Part.RESIDUAL, layer)]
+        if not graph.parallel:
+            residual = residual + wiring._seen[Site(Part.ATTENTION, layer)]
+        found = wiring.read(graph.mlp_port(layer), residual, graph.before_mlp(layer))
+        return None if found is None else (_apply(spec.mlp_norm(layer), found[:, :, 0]), *args[1:])
+
+    stack.callback(spec.mlp(layer).register_forward_pre_hook(hook).remove)
+
+
+def _apply(norm: nn.Module, passing: Tensor) -> Tensor:
+    # Not by calling the module, which would call what is hooked to it.
+    found: Tensor = norm.forward(passing)
+    return found
