@@ -69,6 +69,9 @@ train-encoder: setup  ## Trains the shipped encoder again (forty minutes on two 
 
 bench-vllm: setup-vllm
 
+small-model: $(STAMP)  ## Trains a small GPT-NeoX from scratch into ./small-model, for trying another family; resumes.
+	@$(BIN)/python -m scripts.small_model --size full --seed $(SEED) --out small-model
+
 bench-%: setup  ## One published figure: make -s bench-store SIZE=quick|full SEED=n; last line JSON.
 	@$(BIN)/python -m bench.$* --size $(SIZE) --seed $(SEED)
 
