@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from editors.kv.features import read_features
 from editors.kv.gates import GatedEncoder
@@ -23,6 +24,7 @@ class GateSettings:
     steps: int = 150
     penalty: float = 0.02  # what an open head costs, in nats of the loss
     learning_rate: float = 0.2  # of the gates
+    start: float = 1.0  # where they begin: nearly open; at fully open the price is hardly felt
     map_learning_rate: float = 0.0  # of the encoder's maps; 0: they stay as they are
     bias_learning_rate: float = 0.0  # of the heads' biases
     clip: float = 1.0
@@ -41,14 +43,18 @@ def train_gates(
 ) -> list[dict[str, float]]:
     """Trains in place; returns the curve: the parts of the loss, and the expected number of open heads.
 
-    A learning rate of 0 freezes what it is for; with that of the gates 0 the encoder learns to do with the heads
-    that are open. The prior is never trained. Steps that follow each other with the same facts share features.
+    A learning rate of 0 freezes what it is for; with that of the gates 0 they stay as they are, and the encoder learns
+    to do with the heads that are open. The prior is never trained. Steps that follow each other with the same facts
+    share features.
     """
     groups = _groups(gated, settings)
     if not groups:
         raise ValueError("nothing to train: all learning rates are 0")
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
     trained = [parameter for group in groups for parameter in group["params"]]
+    if settings.learning_rate:
+        with torch.no_grad():
+            gated.gates.location.fill_(settings.start)
     gated.train()
     torch.manual_seed(settings.seed)
     curve: list[dict[str, float]] = []
@@ -81,17 +87,16 @@ def train_gates(
 def _groups(gated: GatedEncoder, settings: GateSettings) -> list[dict[str, Any]]:
     """What has a learning rate; everything else is frozen."""
     gated.requires_grad_(False)
-    maps = (
-        *(gated.key_context, gated.key_subject, gated.key_object),
-        *(gated.value, gated.query_map),
-    )
-    wanted = (
+    maps = (gated.key_context, gated.key_subject, gated.key_object, gated.value, gated.query_map)
+    wanted: tuple[tuple[list[nn.Parameter], float], ...] = (
         ([gated.gates.location], settings.learning_rate),
         ([weight for module in maps for weight in module.parameters()], settings.map_learning_rate),
         (list(gated.bias.parameters()), settings.bias_learning_rate),
     )
-    groups = [{"params": params, "lr": rate} for params, rate in wanted if rate]
-    for group in groups:
-        for parameter in group["params"]:
-            parameter.requires_grad_(True)
+    groups: list[dict[str, Any]] = []
+    for parameters, rate in wanted:
+        if rate:
+            groups.append({"params": parameters, "lr": rate})
+            for parameter in parameters:
+                parameter.requires_grad_(True)
     return groups

@@ -70,11 +70,12 @@ class HeadGates(nn.Module):
 
 
 class GatedEncoder(KVEncoder):
-    """An encoder with gates on its heads. It starts as a copy: the given one is left as it is."""
+    """An encoder with gates on its heads. It starts as a copy, without gates that the given one has."""
 
     def __init__(self, base: KVEncoder) -> None:
         super().__init__(base.config)
-        self.load_state_dict(base.state_dict())
+        own = base.state_dict()
+        self.load_state_dict({name: own[name] for name in self.state_dict()})
         self.meaning.changes = base.meaning.changes
         self.digest = base.digest
         self.gates = HeadGates(len(base.config.layers), base.config.heads)

@@ -1,0 +1,152 @@
+"""Encoders that differ in which heads look at facts: with trained gates, or with heads chosen at random."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.common import Bench
+from bench.gates_questions import Prepared, prepare
+from editors.kv.evaluate import evaluate
+from editors.kv.gate_training import GateSettings, train_gates
+from editors.kv.gates import GatedEncoder, Heads, pruned
+from editors.kv.phrases import load as load_phrases
+from editors.kv.problems import Problem
+from editors.kv.storage import load_weights, save_encoder
+from editors.kv.trained import load_encoder
+from editors.kv.world import Mix, World
+from engines.embedder import MiniLMEmbedder
+from engines.models import load_model, model_digest, resolve_model
+from service.evidence import scorer
+
+_SAME_FACTS = 2  # steps in a row with the same facts: reading their states is much of a step
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained, and on how much."""
+
+    gates: GateSettings
+    mix: Mix
+
+
+class Variants:
+    """Makes variants of one encoder; all see the same training problems."""
+
+    def __init__(self, bench: Bench, model: str, encoder: str, plan: Plan) -> None:
+        path = resolve_model(model)
+        self.model, self.tokenizer = load_model(path, dtype=torch.float32)
+        embedder = MiniLMEmbedder.load()
+        loaded = load_encoder(encoder, path.name)
+        loaded.check(model_digest(self.model), embedder.digest)
+        self.encoder, self.manifest = load_weights(loaded.folder)
+        self.model_name = path.name
+        self._bench, self._plan = bench, plan
+        self._bank, self._score = load_phrases(), scorer(embedder)
+        self._training = World(self._bank, self.tokenizer, mix=plan.mix)
+
+    def questions(self, problems: int) -> list[Prepared]:
+        """To be asked of every variant."""
+        world = World(self._bank, self.tokenizer, mix=Mix(real=0.0, context=0.0))
+        names = [f"{self._bench.seed}/{number}" for number in range(problems)]
+        return [prepare(self.encoder, self.model, self.tokenizer, world, self._score, name) for name in names]
+
+    def sparse(self, name: str, penalty: float) -> tuple[GatedEncoder, list[dict[str, float]]]:
+        """Gates trained with that penalty."""
+        return self._trained(name, GatedEncoder(self.encoder), replace(self._plan.gates, penalty=penalty))
+
+    def with_heads(self, heads: Heads, start: GatedEncoder | None = None) -> GatedEncoder:
+        """These heads and no others; maps as in `start`, or as in the encoder."""
+        made = GatedEncoder(start or self.encoder).eval().requires_grad_(False)
+        made.keep_only(heads)
+        return made
+
+    def trained_with(self, name: str, heads: Heads) -> GatedEncoder:
+        """These heads and no others, the encoder's maps trained for as long as beside gates."""
+        settings = replace(self._plan.gates, learning_rate=0.0, penalty=0.0)
+        return self._trained(name, self.with_heads(heads), settings)[0]
+
+    def _trained(
+        self, name: str, start: GatedEncoder, settings: GateSettings
+    ) -> tuple[GatedEncoder, list[dict[str, float]]]:
+        with self._bench.stage(f"training {name}"):
+            curve = train_gates(
+                start,
+                self.model,
+                self.tokenizer,
+                self._problem,
+                self._score,
+                settings,
+                lambda report: self._bench.log(
+                    f"{name} {report.step + 1}/{settings.steps}: said {report.losses['said']:.2f}, "
+                    f"{report.losses['open']:.1f} heads open, {report.seconds:.1f} s"
+                ),
+            )
+        return start, curve
+
+    def _problem(self, step: int) -> Problem:
+        seed = self._bench.seed
+        facts = random.Random(f"gates/f/{seed}/{step // _SAME_FACTS}")
+        return self._training.problem(random.Random(f"gates/{seed}/{step}"), facts_rng=facts)
+
+    def export(self, gated: GatedEncoder, folder: Path, problems: int) -> dict[str, Any]:
+        """Writes it without its closed heads, evaluated and with a threshold of its own; returns the manifest."""
+        small = pruned(gated)
+        world = World(self._bank, self.tokenizer, mix=Mix(real=0.0))
+        figures = evaluate(
+            small,
+            self.model,
+            self.tokenizer,
+            world,
+            self._score,
+            problems=problems,
+            seed=self._bench.seed,
+            progress=lambda share: self._bench.log(f"evaluating {folder.name}: {share:.0%}"),
+        )
+        parent = {key: self.manifest[key] for key in ("model", "model_digest", "data")}
+        manifest = {
+            **parent,
+            "calibration": {"grounded_threshold": figures["grounded_threshold"]},
+            "figures": figures,
+            "gates": {
+                "parent": self.manifest["digest"],
+                "open_heads": {str(layer): list(heads) for layer, heads in gated.open_heads().items()},
+                "settings": asdict(self._plan.gates),
+            },
+        }
+        save_encoder(small, folder, manifest)
+        return manifest
+
+
+def same_layers(found: Heads, heads: int, rng: random.Random) -> dict[int, tuple[int, ...]]:
+    """In each layer as many as `found` has there: closed ones, and open ones only where there are too few."""
+    chosen = {}
+    for layer, opened in found.items():
+        closed = [head for head in range(heads) if head not in opened]
+        rng.shuffle(closed)
+        spare = rng.sample(list(opened), len(opened))
+        chosen[layer] = tuple(sorted([*closed, *spare][: len(opened)]))
+    return chosen
+
+
+def other_layers(
+    found: Heads, layers: tuple[int, ...], heads: int, rng: random.Random
+) -> dict[int, tuple[int, ...]]:
+    """As many as `found` has, from layers where it has none; where that is not enough, from those where it has few."""
+    closed = [
+        (len(found.get(layer, ())), rng.random(), layer, head)
+        for layer in layers
+        for head in range(heads)
+        if head not in found.get(layer, ())
+    ]
+    # By the number of open heads in the layer, at random within.
+    wanted = sorted(closed)[: sum(len(opened) for opened in found.values())]
+    return {
+        layer: tuple(sorted(head for _, _, at, head in wanted if at == layer))
+        for layer in layers
+        if any(at == layer for _, _, at, _ in wanted)
+    }
