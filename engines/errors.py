@@ -56,3 +56,4 @@ class EngineLost(EngineError):
     """The engine's process is gone or not there yet; it is being started again."""
 
     reason = "ENGINE_LOST"
+    retry_seconds = 5.0  # loading a model takes longer than a moment
