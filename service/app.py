@@ -19,7 +19,7 @@ from kb_store.model import Context
 from kb_store.retrieval import Retriever
 from kb_store.sql import open_store
 from service import model as served
-from service.commands.answering import Answering, Model
+from service.commands.answering import Answer, Answering, Ask, Model
 from service.commands.scoring import Scoring
 from service.compile_worker import CompileWorker, NothingCompiled
 from service.compiled import CompiledFacts
@@ -29,6 +29,7 @@ from service.edit_jobs import LabModel
 from service.injections import Injections
 from service.knowledge import KnowledgeSource
 from service.live_edits import LiveEdits
+from service.observability.meters import Meters
 from service.operations import Operations
 from service.page_tokens import PageTokens
 from service.revisions import Revisions
@@ -56,6 +57,7 @@ class Parts:
     operations: Operations
     answering: Answering
     injections: Injections
+    meters: Meters
     compiled: CompiledFacts | None
     model: Model | None
     scoring: Scoring
@@ -132,7 +134,13 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
     answers = None if model is None else _answers(model)
     longest = settings.limits.max_query_length
     injections = Injections(settings.monitor.records, texts=settings.monitor.texts)
-    answering = Answering(answers, knowledge, workers, longest, injections.note)
+    meters = Meters()
+
+    def note(ask: Ask, answer: Answer) -> None:
+        injections.note(ask, answer)
+        meters.answered(ask, answer, 0 if answers is None else answers.engine.load[0])
+
+    answering = Answering(answers, knowledge, workers, longest, note)
     if isinstance(watcher, CompileWorker) and settings.compile.background:
         watcher.start(idle=lambda: answering.running == 0)
     return Parts(
@@ -146,6 +154,7 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         operations=Operations(store, workers),
         answering=answering,
         injections=injections,
+        meters=meters,
         compiled=compiled,
         model=answers,
         scoring=Scoring(answers, knowledge, workers, longest),

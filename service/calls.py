@@ -74,6 +74,7 @@ class Call:
     server_id: str
     principal: str = ANONYMOUS
     deadline: float | None = None
+    reason: str = ""  # of ErrorInfo, once the call has failed
 
     def remaining(self, at_most: float) -> float:
         """Seconds that the call may still take."""

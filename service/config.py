@@ -10,7 +10,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.config_operation import AdmissionSettings as AdmissionSettings
+from service.config_operation import DeadlineSettings as DeadlineSettings
+from service.config_operation import LogSettings as LogSettings
+from service.config_operation import MetricsSettings as MetricsSettings
+from service.config_operation import Section as Section
+from service.config_operation import SecuritySettings as SecuritySettings
 from service.limits import LimitSettings
 
 KIB = 1024
@@ -30,12 +36,6 @@ DELIMITER = "__"
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message says which key and why."""
-
-
-class Section(BaseModel):
-    """A part of the tree."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ListenSettings(Section):
@@ -93,19 +93,6 @@ class MonitorSettings(Section):
     texts: bool = Field(
         default=False,
         description="Remember prompts and answers too. Otherwise: facts' ids, figures and times.",
-    )
-
-
-class SecuritySettings(Section):
-    """Who may connect. Outside loopback all three are needed; a half-made configuration refuses to start."""
-
-    tls_certificate: Path | None = Field(
-        default=None, description="PEM file of the server's certificate chain."
-    )
-    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
-    api_keys_file: Path | None = Field(
-        default=None,
-        description="File of API keys: `NAME SHA256-OF-KEY` a line; `interleaf new-key` adds one.",
     )
 
 
@@ -273,42 +260,6 @@ class CompileSettings(Section):
     batch: int = Field(default=16, ge=1, le=1024, description="Facts compiled between two decoding steps.")
 
 
-class DeadlineSettings(Section):
-    """The longest a call may take, in seconds, whatever deadline its client set."""
-
-    read: float = Field(default=30.0, gt=0, description="Reads and searches.")
-    write: float = Field(default=60.0, gt=0, description="Writes.")
-    generate: float = Field(default=300.0, gt=0, description="Generate, StreamGenerate, Score and Compare.")
-    transfer: float = Field(default=86400.0, gt=0, description="Imports and exports.")
-    operation: float = Field(
-        default=300.0, gt=0, description="Calls about long-running operations, waiting included."
-    )
-
-
-class AdmissionSettings(Section):
-    """Calls of a kind at the same time; one more is RESOURCE_EXHAUSTED and told when to come back."""
-
-    read: int = Field(default=256, ge=1, description="Reads and searches.")
-    write: int = Field(default=512, ge=1, description="Writes.")
-    generate: int = Field(default=128, ge=1, le=1024, description="Calls that need the model.")
-    transfer: int = Field(default=16, ge=1, description="Imports and exports.")
-    operation: int = Field(default=64, ge=1, description="Calls about long-running operations.")
-    retry_seconds: float = Field(
-        default=0.5, gt=0, le=3600, description="When a refused call should come back."
-    )
-
-
-class LogSettings(Section):
-    """What is logged, to standard error. Logs hold ids, never the text of facts or prompts."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="`debug` also logs calls that went well."
-    )
-    format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="`auto`: for people on a terminal, JSON elsewhere."
-    )
-
-
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -329,6 +280,7 @@ class Settings(BaseSettings):
     deadlines: DeadlineSettings = DeadlineSettings()
     admission: AdmissionSettings = AdmissionSettings()
     monitor: MonitorSettings = MonitorSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -46,6 +46,8 @@ from service.http.local_calls import Handlers, LocalCalls
 from service.interceptors import chain
 from service.interceptors.admission import Admission
 from service.interceptors.decode import Decode
+from service.observability import scrape
+from service.observability.standing import Standing, sources_of
 from service.servicers.edits import EditsServicer
 from service.servicers.encoders import EncodersServicer
 from service.servicers.facts import FactsServicer
@@ -83,6 +85,8 @@ class Server:
         self.health_address = ""
         self.http_address = ""
         self._http: HttpListener | None = None
+        self.metrics_address = ""
+        self._metrics: HttpListener | None = None
 
     async def start(self) -> str:
         """Loads everything, then listens; the address, once calls are answered. ConfigError when it cannot."""
@@ -99,6 +103,7 @@ class Server:
             address=self.address,
             health_address=self.health_address or None,
             page=self.http_address or None,
+            metrics=self.metrics_address or None,
             tls=access.credentials is not None,
             keys=access.keys is not None,
             model=self._settings.engine.model if app.parts.has_model else None,
@@ -114,6 +119,9 @@ class Server:
         if self._http is not None:
             ending.append(self._http.stop())
         await asyncio.gather(*ending)
+        if self._metrics is not None:
+            await self._metrics.stop()
+            self._metrics = None
         self._servers.clear()
         if self._app is not None:
             await self._app.stop()
@@ -121,7 +129,7 @@ class Server:
 
     async def _listen(self, parts: Parts, access: Access) -> None:
         listen = self._settings.listen
-        interceptors = chain(self._settings, access.keys)
+        interceptors = chain(self._settings, access.keys, parts.meters)
         server = grpc.aio.server(
             interceptors=interceptors,
             options=[
@@ -148,12 +156,19 @@ class Server:
             await self._listen_for_health(listen.host, listen.health_port, access.credentials)
         if self._settings.http.enabled:
             await self._listen_for_http(parts, LocalCalls(handlers.by_method, interceptors))
+        if self._settings.metrics.port is not None:
+            await self._listen_for_scrapes(parts, _admission(interceptors), self._settings.metrics.port)
 
     async def _listen_for_http(self, parts: Parts, calls: LocalCalls) -> None:
         listen = self._settings.listen
         app = application(self._settings, calls, parts.answering.model_name)
         self._http = HttpListener(app, self._settings.security, listen.grace_seconds)
         self.http_address = await self._http.start(listen.host, self._settings.http.port_beside(listen.port))
+
+    async def _listen_for_scrapes(self, parts: Parts, admission: Admission, port: int) -> None:
+        registry = parts.meters.registry
+        registry.register(Standing(sources_of(parts, lambda: admission.load)))
+        self._metrics, self.metrics_address = await scrape.listen(registry, port)
 
     async def _listen_for_health(
         self, host: str, port: int, credentials: grpc.ServerCredentials | None
@@ -177,6 +192,10 @@ def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Serve
     if not bound:
         raise ConfigError(f"cannot listen on {shown}:{port}: the port is taken, or the address is not ours")
     return f"{shown}:{bound}"
+
+
+def _admission(interceptors: Sequence[grpc.aio.ServerInterceptor]) -> Admission:
+    return next(item for item in interceptors if isinstance(item, Admission))
 
 
 def _add_services(server: Handlers, parts: Parts, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> None:
@@ -224,7 +243,7 @@ def _add_services(server: Handlers, parts: Parts, interceptors: Sequence[grpc.ai
         EDIT_PACKING,
     )
     edits = EditsServicer(editing, parts.tokens, limits, settings.edits.max_facts)
-    admission = next(item for item in interceptors if isinstance(item, Admission))
+    admission = _admission(interceptors)
     watching = Watching(parts.injections, parts.model, parts.compiled, lambda: admission.load)
     operations = OperationsServicer(parts.operations, parts.tokens, limits)
     edits_pb2_grpc.add_EditsServicer_to_server(edits, server)

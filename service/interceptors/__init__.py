@@ -11,15 +11,18 @@ from service.interceptors.deadline import Deadlines
 from service.interceptors.decode import Decode
 from service.interceptors.failures import Failures
 from service.interceptors.log import CallLog
+from service.interceptors.measure import Measure
 from service.keys import KeyRing
+from service.observability.meters import Meters
 
 __all__ = ["chain"]
 
 
-def chain(settings: Settings, keys: KeyRing | None) -> list[grpc.aio.ServerInterceptor]:
+def chain(settings: Settings, keys: KeyRing | None, meters: Meters) -> list[grpc.aio.ServerInterceptor]:
     """The interceptors of a server."""
     return [
         CallLog(),
+        Measure(meters),
         Failures(),
         Authentication(keys),
         Admission(settings.admission),

@@ -37,4 +37,5 @@ async def _abort(context: Any, error: Exception) -> None:
         _log.error("call failed", method=call.method, server_request_id=call.server_id, exc_info=error)
     status = to_status(error, call.server_id)
     structlog.contextvars.bind_contextvars(reason=getattr(error, "reason", type(error).__name__))
+    call.reason = "INTERNAL" if row.hidden else str(getattr(error, "reason", "INTERNAL"))
     await context.abort(row.code, status.message, ((_STATUS_DETAILS, status.SerializeToString()),))

@@ -37,7 +37,7 @@ class CallLog(AroundInterceptor):
         try:
             yield
         except grpc.aio.AbortError:
-            code = _code_of(context)
+            code = status_code(context)
             raise
         except asyncio.CancelledError:
             code = grpc.StatusCode.CANCELLED
@@ -59,7 +59,8 @@ def _new_id() -> str:
     return f"{random.getrandbits(80):020x}"
 
 
-def _code_of(context: Any) -> grpc.StatusCode:
+def status_code(context: Any) -> grpc.StatusCode:
+    """How an aborted call ended."""
     code = context.code()
     if isinstance(code, grpc.StatusCode):
         return code

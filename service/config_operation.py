@@ -1,0 +1,77 @@
+"""The sections of the configuration that are about running the service: who may call, how much, what is seen of it.
+
+`service.config` puts them into the tree, and names them for everybody else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of the tree."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SecuritySettings(Section):
+    """Who may connect. Outside loopback all three are needed; a half-made configuration refuses to start."""
+
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of the server's certificate chain."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    api_keys_file: Path | None = Field(
+        default=None,
+        description="File of API keys: `NAME SHA256-OF-KEY` a line; `interleaf new-key` adds one.",
+    )
+
+
+class DeadlineSettings(Section):
+    """The longest a call may take, in seconds, whatever deadline its client set."""
+
+    read: float = Field(default=30.0, gt=0, description="Reads and searches.")
+    write: float = Field(default=60.0, gt=0, description="Writes.")
+    generate: float = Field(default=300.0, gt=0, description="Generate, StreamGenerate, Score and Compare.")
+    transfer: float = Field(default=86400.0, gt=0, description="Imports and exports.")
+    operation: float = Field(
+        default=300.0, gt=0, description="Calls about long-running operations, waiting included."
+    )
+
+
+class AdmissionSettings(Section):
+    """Calls of a kind at the same time; one more is RESOURCE_EXHAUSTED and told when to come back."""
+
+    read: int = Field(default=256, ge=1, description="Reads and searches.")
+    write: int = Field(default=512, ge=1, description="Writes.")
+    generate: int = Field(default=128, ge=1, le=1024, description="Calls that need the model.")
+    transfer: int = Field(default=16, ge=1, description="Imports and exports.")
+    operation: int = Field(default=64, ge=1, description="Calls about long-running operations.")
+    retry_seconds: float = Field(
+        default=0.5, gt=0, le=3600, description="When a refused call should come back."
+    )
+
+
+class MetricsSettings(Section):
+    """Figures for Prometheus: /metrics over HTTP, which only this machine can reach. docs/operations.md lists them."""
+
+    port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on 127.0.0.1; 0 takes a free one, which the log names. Unset: no figures.",
+    )
+
+
+class LogSettings(Section):
+    """What is logged, to standard error. Logs hold ids, never the text of facts or prompts."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="`debug` also logs calls that went well."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto`: for people on a terminal, JSON elsewhere."
+    )
