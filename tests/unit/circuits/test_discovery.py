@@ -21,7 +21,7 @@ from circuits.discovery.scoring import (
     stand_ins,
 )
 from circuits.discovery.wiring import wired
-from circuits.interventions import Ablation, Head, Part, Site, ablated
+from circuits.interventions import Ablation, Change, Head, Part, Site, ablated, replaced
 from circuits.lab import Lab, Meter
 from tests.unit.circuits.labs import tiny_lab
 from tests.unit.circuits.untouched import stays_as_it_is
@@ -96,8 +96,6 @@ def test_cutting_all_of_a_node_is_ablating_it(kind: str, how: Ablation) -> None:
         elif isinstance(node, Site):
             there = instead.over(1, len(CASES[0].row))
             assert there is not None
-            from circuits.interventions import Change, replaced
-
             with replaced(lab.spec, [Change(node, there[:, :, source])]):
                 expected = lab.run([CASES[0].row])
             assert torch.allclose(cut, expected, **CLOSE)
@@ -122,34 +120,37 @@ def test_one_cut_edge_is_what_the_port_reads_without_it(kind: str) -> None:
         with stays_as_it_is(lab.model), running(lab, graph, CASES[:1], carries=carries) as (cut, _):
             pass
 
-        def less(module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor:
-            norm = spec.input_norm(layer)
-            wanted = module(norm.forward(residual[0] - said))
-            at = _features(lab, module, letter, head)
-            changed = output.clone()
-            changed[..., at] = wanted[..., at]
-            return changed
-
-        residual: list[Tensor] = []
-        norm_hook = spec.layers[layer].register_forward_pre_hook(
-            lambda module, args, kwargs: residual.append(args[0] if args else kwargs["hidden_states"]),
-            with_kwargs=True,
-        )
         modules = spec.qkv(layer)
         module = modules[0] if len(modules) == 1 else modules[["query", "key", "value"].index(letter)]
-        busy = []
-
-        def once(module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor | None:
-            if busy:
-                return None
-            busy.append(1)
-            return less(module, args, kwargs, output)
-
-        hook = module.register_forward_hook(once, with_kwargs=True)
-        expected = lab.run([row])
-        hook.remove()
-        norm_hook.remove()
+        expected = _by_hand(lab, row, layer, module, said, _features(lab, module, letter, head))
         assert torch.allclose(cut, expected, **CLOSE)
+
+
+def _by_hand(lab: Lab, row: list[int], layer: int, module: Any, said: Tensor, at: slice) -> Tensor:
+    """Logits when these features of the module are computed without what was said."""
+    residual: list[Tensor] = []
+    busy: list[int] = []
+
+    def note(layer: Any, args: Any, kwargs: Any) -> None:
+        residual.append(args[0] if args else kwargs["hidden_states"])
+
+    def less(module: Any, args: Any, output: Tensor) -> Tensor | None:
+        if busy:
+            return None
+        busy.append(1)
+        wanted = module(lab.spec.input_norm(layer).forward(residual[0] - said))
+        changed = output.clone()
+        changed[..., at] = wanted[..., at]
+        return changed
+
+    hooks = [
+        lab.spec.layers[layer].register_forward_pre_hook(note, with_kwargs=True),
+        module.register_forward_hook(less),
+    ]
+    expected = lab.run([row])
+    for hook in hooks:
+        hook.remove()
+    return expected
 
 
 def _features(lab: Lab, module: Any, letter: str, head: int) -> slice:
@@ -196,7 +197,7 @@ def test_scores_along_a_path_add_up_to_what_is_between_its_ends(kind: str, how: 
             return float(metric(logits, CASES))
 
     # From nothing at all (and zeros before a norm) the path is steep at its very beginning.
-    steps = 200 if how is Ablation.ZERO else 40
+    steps = 60 if how is Ablation.ZERO else 20
     nothing = said(torch.zeros(graph.sources, graph.ports))
     by_edges = score_edges(lab, graph, CASES, instead, steps=steps)
     assert float(by_edges.sum()) == pytest.approx(said() - nothing, rel=0.03, abs=0.05)

@@ -1,0 +1,85 @@
+"""From scores to a circuit, by rounds: what is worth least within the circuit so far goes, and the rest is scored
+anew, because what a node is worth depends on what else is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuits.discovery.circuit import Circuit, among, pruned
+from circuits.discovery.graph import Graph
+from circuits.discovery.scoring import ZERO, Case, Method, StandIns, score_edges, scoring_cost
+from circuits.lab import Lab, Passes
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a circuit may have, and how it is found. Shares count the whole graph's nodes and edges."""
+
+    nodes: float = 0.1
+    edges: float = 1.0
+    rounds: int = 6  # from all nodes to the budget, by the same factor each
+    steps: int = 4  # of a score
+    method: Method = Method.IG_EDGES
+
+
+def discovery_cost(lab: Lab, cases: int, budget: Budget = Budget()) -> Passes:
+    """Of `discover`."""
+    batches = -(-cases // lab.rows)
+    return scoring_cost(budget.method, budget.steps).times(batches * (budget.rounds + 1))
+
+
+def discover(
+    lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns = ZERO, budget: Budget = Budget()
+) -> Circuit:
+    """The nodes that the answers need most, with the edges among them that speak for the answers."""
+    kept = graph.possible
+    alive = torch.ones(graph.nodes, dtype=torch.bool)
+    wanted = max(2, int(budget.nodes * graph.nodes))
+    for number in range(1, budget.rounds + 1):
+        scores = _scores(lab, graph, cases, instead, budget, kept)
+        # A node is worth what its edges carry; the ends are no matter of choice.
+        worth = (scores * kept).sum(1).masked_fill(~alive[:-1], -torch.inf)
+        worth[0] = torch.inf
+        count = round(graph.nodes * (wanted / graph.nodes) ** (number / budget.rounds)) - 1
+        best = worth.topk(max(1, count)).indices
+        alive[:-1] = False
+        alive[best] = True
+        kept = among(graph, alive)
+    scores = _scores(lab, graph, cases, instead, budget, kept)
+    kept = _fewer(graph, kept, scores, int(budget.edges * int(graph.possible.sum())))
+    facts = {
+        "method": budget.method.value,
+        "ablation": instead.how.value,
+        "steps": budget.steps,
+        "rounds": budget.rounds,
+        "cases": len(cases),
+    }
+    return Circuit(graph, kept, scores * kept, facts)
+
+
+def _scores(
+    lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns, budget: Budget, kept: Tensor
+) -> Tensor:
+    carries = None if torch.equal(kept, graph.possible) else kept.float()
+    total = torch.zeros(graph.sources, graph.ports)
+    for start in range(0, len(cases), lab.rows):
+        part = cases[start : start + lab.rows]
+        found = score_edges(
+            lab, graph, part, instead, method=budget.method, steps=budget.steps, carries=carries
+        )
+        total += found.cpu() * len(part) / len(cases)
+    return total
+
+
+def _fewer(graph: Graph, kept: Tensor, scores: Tensor, count: int) -> Tensor:
+    """Only so many edges, those with the highest scores."""
+    if int(kept.sum()) <= count:
+        return kept
+    best = scores.masked_fill(~kept, -torch.inf).flatten().topk(count).indices
+    chosen = torch.zeros_like(kept).flatten()
+    chosen[best] = True
+    return pruned(graph, kept & chosen.view_as(kept))
