@@ -23,6 +23,7 @@ from engines.embedder import MiniLMEmbedder
 from engines.models import load_model, model_digest, resolve_model
 from service.evidence import scorer
 
+_OWN = ("format", "digest", "shape")  # what an encoder's manifest says of its weights; the rest is inherited
 _SAME_FACTS = 2  # steps in a row with the same facts: reading their states is much of a step
 
 
@@ -107,7 +108,7 @@ class Variants:
             seed=self._bench.seed,
             progress=lambda share: self._bench.log(f"evaluating {folder.name}: {share:.0%}"),
         )
-        parent = {key: self.manifest[key] for key in ("model", "model_digest", "data")}
+        parent = {key: value for key, value in self.manifest.items() if key not in _OWN}
         manifest = {
             **parent,
             "calibration": {"grounded_threshold": figures["grounded_threshold"]},
