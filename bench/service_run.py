@@ -21,6 +21,7 @@ import numpy as np
 from engines.embedder import MiniLMEmbedder
 from engines.models import resolve_model
 from interleaf import Answer, AsyncClient, Scores, Timeout
+from interleaf._calls import Call
 from kb_store.contract import Vectors
 from kb_store.model import Content
 from service import logs
@@ -121,6 +122,10 @@ class Service:
     async def ask_all(self, questions: Sequence[Ask]) -> list[Answer]:
         """All answers, asked as concurrently as keeps the engine busy."""
         return await concurrently(self.ask, questions)
+
+    async def call(self, method: str, request: Any, response: Any) -> Any:
+        """A call that the client has no method for."""
+        return await self._client._call(Call(method, request, response, lambda message: message))
 
     async def score(self, wanted: ScoreAsk) -> Scores:
         """Log-probabilities of one prompt's continuations."""

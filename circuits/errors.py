@@ -3,6 +3,7 @@
 CircuitError
 ├── InvalidIntervention   a node that the model does not have, shapes that do not fit, nothing left to attend to
 ├── InvalidProbe          a prompt, span or answer that cannot be studied (names the field)
+├── Uncalibrated          nobody measured this model, or a file that is no calibration
 └── Cancelled             the caller wants no more; nothing is left behind
 """
 
@@ -29,6 +30,12 @@ class InvalidProbe(CircuitError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
+
+
+class Uncalibrated(CircuitError):
+    """There is no calibration of this model."""
+
+    reason = "UNCALIBRATED"
 
 
 class Cancelled(CircuitError):

@@ -105,19 +105,21 @@ def heads_cost(lab: Lab, deltas: bool) -> Passes:
 def study_heads(
     lab: Lab,
     probe: Probe,
-    thresholds: HeadThresholds,
+    thresholds: HeadThresholds | None,
     *,
     deltas: bool = True,
     how: Ablation = Ablation.ZERO,
     reference: Reference | None = None,
     words: int = 5,
-) -> list[HeadReport]:
-    """Every head of the model, the strongest say first."""
+) -> tuple[list[HeadReport], HeadThresholds]:
+    """Every head of the model, the strongest say first, and the thresholds that were used: without any, those that
+    the prompt itself gives (`own_thresholds`)."""
     placed = place(lab, probe.prompt, probe.subject, probe.relation)
     tokens = answer_tokens(lab, probe.prompt, probe.object, "object")
     others = [answer_tokens(lab, probe.prompt, text, "alternatives")[0] for text in probe.alternatives]
     seen = look(lab, placed.ids, [placed.last])
     scores = head_scores(seen, placed.subject, placed.relation, tokens[0], others)
+    chosen = thresholds or own_thresholds(seen, placed, tokens[0], others)
     changes = _deltas(lab, placed, tokens, how, reference) if deltas else {}
     favoured = seen.direct_top(seen.head_writes(0), 0, words)
     reports = []
@@ -127,7 +129,7 @@ def study_heads(
             head = Head(layer, index)
             report = HeadReport(
                 head,
-                role_of(mover, relation, thresholds),
+                role_of(mover, relation, chosen),
                 float(scores.attention_subject[layer, index]),
                 float(scores.attention_relation[layer, index]),
                 float(scores.direct[layer, index]),
@@ -138,7 +140,7 @@ def study_heads(
             if head in changes:
                 report = replace(report, delta=changes[head][0], first_delta=changes[head][1])
             reports.append(report)
-    return sorted(reports, key=lambda report: -abs(report.direct))
+    return sorted(reports, key=lambda report: -abs(report.direct)), chosen
 
 
 def role_of(mover: float, relation: float, thresholds: HeadThresholds) -> Role:
@@ -147,6 +149,22 @@ def role_of(mover: float, relation: float, thresholds: HeadThresholds) -> Role:
     if moves and relates:
         return Role.MIXTURE
     return Role.MOVER if moves else Role.RELATION if relates else Role.NONE
+
+
+def own_thresholds(
+    seen: Look, placed: Placed, token: int, others: Sequence[int], false_positives: float = 0.01
+) -> HeadThresholds:
+    """For a model that nobody calibrated: what this share of heads brings from single tokens that are neither the
+    subject's nor the relation's (the first, the last), or, for each score, from the other span's tokens."""
+    both: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for at in range(len(placed.ids)):
+        scores = head_scores(seen, [at], [at], token, others)
+        if at not in placed.subject:
+            both[0].append(scores.mover.flatten())
+        if at not in placed.relation:
+            both[1].append(scores.relation.flatten())
+    found = [float(torch.cat(each).quantile(1 - false_positives)) if each else math.inf for each in both]
+    return HeadThresholds(found[0], found[1])
 
 
 def calibrate_heads(

@@ -68,7 +68,7 @@ def attributes_rate(
         raise InvalidProbe("attributes", "none of them has a word of three letters")
     states = seen.residual[1:, placed.subject[-1]]
     rates, held = [], []
-    for top in seen.lens(states).topk(_POOL).indices.tolist():
+    for top in seen.lens(states).topk(min(_POOL, lab.spec.vocabulary)).indices.tolist():
         words = [
             token
             for token, piece in zip(top, lab.prompts.pieces(top), strict=True)

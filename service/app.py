@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from engines.embedder import MiniLMEmbedder
+from engines.transformers_engine import TransformersEngine
 from kb_store.contract import Embedder, Store
 from kb_store.errors import NotFound, StoreError
 from kb_store.index import FaissIndex
@@ -33,6 +34,7 @@ from service.observability.meters import Meters
 from service.operations import Operations
 from service.page_tokens import PageTokens
 from service.revisions import Revisions
+from service.study import Study
 from service.workers import Workers
 
 _log = structlog.get_logger("interleaf.app")
@@ -64,6 +66,8 @@ class Parts:
     has_model: bool
     live: LiveEdits | None  # None where the engine's weights cannot be changed
     lab: LabModel | None
+    study: Study | None  # None where the engine cannot be looked into
+    knowledge: KnowledgeSource
     top_k: int  # facts that a query retrieves unless it says how many
 
 
@@ -161,6 +165,8 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         has_model=model is not None,
         live=None if model is None else model.live,
         lab=None if model is None else model.lab,
+        study=_study(settings, model, answering, undo),
+        knowledge=knowledge,
         top_k=_top_k(settings, model),
     )
 
@@ -175,6 +181,24 @@ def _compiling(
     watcher = CompileWorker(store, compiled, max_facts=chosen.background_facts, batch=chosen.batch)
     undo.callback(watcher.close)
     return compiled, watcher
+
+
+def _study(
+    settings: Settings, model: served.ServedModel | None, answering: Answering, undo: ExitStack
+) -> Study | None:
+    if model is None or not isinstance(model.engine, TransformersEngine):
+        return None
+    live, encoder = model.live, model.encoder
+    study = Study(
+        model.engine,
+        None if encoder is None else encoder.adapter,
+        model.engine.model_digest,
+        lambda: None if live is None else tuple(live.applied),
+        settings.circuits.waiting,
+    )
+    study.give_way_to(lambda: answering.running > 0)
+    undo.callback(study.close)
+    return study
 
 
 def _top_k(settings: Settings, model: served.ServedModel | None) -> int:

@@ -15,6 +15,7 @@ READ, WRITE, GENERATE, TRANSFER, OPERATION = "read", "write", "generate", "trans
 _FACTS, _INFERENCE = "/interleaf.v1.Facts/", "/interleaf.v1.Inference/"
 _ENCODERS, _EDITS = "/interleaf.v1.Encoders/", "/interleaf.v1.Edits/"
 _MONITOR = "/interleaf.v1.Monitor/"
+_CIRCUITS = "/interleaf.v1.Circuits/"
 _NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Operations/"
 
 KINDS: Mapping[str, str] = {
@@ -48,6 +49,8 @@ KINDS: Mapping[str, str] = {
     },
     **{_MONITOR + name: READ for name in ("ListInjections", "GetStatus")},
     _MONITOR + "WatchInjections": TRANSFER,
+    **{_CIRCUITS + name: GENERATE for name in ("CheckHallucination", "TraceAnswers")},
+    **{_CIRCUITS + name: WRITE for name in ("StudyHeads", "StudyKnockout", "StudyRecall", "ExplainFacts")},
     **{_NAMESPACES + name: READ for name in ("GetNamespace", "ListNamespaces")},
     **{
         _NAMESPACES + name: WRITE

@@ -244,6 +244,19 @@ class EditSettings(Section):
     )
 
 
+class CircuitSettings(Section):
+    """Diagnostics of the served model: why did it say that?"""
+
+    work: bool = Field(
+        default=False,
+        description="Run studies of many passes for everybody who may connect, beside answers, which go first. "
+        "Single answers are checked in any case.",
+    )
+    waiting: int = Field(
+        default=16, ge=0, le=1024, description="Checks and studies that wait for the one that runs."
+    )
+
+
 class CompileSettings(Section):
     """Key/value tokens of facts, made ahead where that is cheap and on demand otherwise."""
 
@@ -276,6 +289,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     encoders: EncoderSettings = EncoderSettings()
     edits: EditSettings = EditSettings()
+    circuits: CircuitSettings = CircuitSettings()
     compile: CompileSettings = CompileSettings()
     deadlines: DeadlineSettings = DeadlineSettings()
     admission: AdmissionSettings = AdmissionSettings()

@@ -1,4 +1,4 @@
-"""Calls of the Edits service from the command line: by the client's own connection, retries and errors."""
+"""Calls of Edits and Circuits from the command line: by the client's own connection, retries and errors."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from interleaf._namespace_calls import OPERATIONS, _operation
 from interleaf.cli._connection import Shell
 from interleaf.v1 import edits_pb2 as pb
 
-_EDITS = "/interleaf.v1.Edits/"
+EDITS, CIRCUITS = "/interleaf.v1.Edits/", "/interleaf.v1.Circuits/"
 _POLL_SECONDS = 0.5
 
 
-def ask(shell: Shell, rpc: str, request: Any, response: Any) -> Any:
+def ask(shell: Shell, rpc: str, request: Any, response: Any, service: str = EDITS) -> Any:
     """One call; errors are the client's."""
-    return shell.client._call(Call(_EDITS + rpc, request, response, lambda message: message))
+    return shell.client._call(Call(service + rpc, request, response, lambda message: message))
 
 
-def finished(shell: Shell, started: Any, response: Any) -> Any:
-    """Waits for an operation, showing where it stands; its response. Ctrl-C cancels the work."""
+def finished(shell: Shell, started: Any, response: Any, work: Any = pb.EditWorkMetadata) -> Any:
+    """Waits for an operation, showing where it stands (`work`: its metadata); its response. Ctrl-C cancels the work."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     operation = started
     try:
         with Progress(*columns, console=shell.err, transient=True) as progress:
             task = progress.add_task("waiting", total=1.0)
             while not operation.done:
-                metadata = pb.EditWorkMetadata()
+                metadata = work()
                 operation.metadata.Unpack(metadata)
                 progress.update(task, description=metadata.stage, completed=metadata.share)
                 time.sleep(_POLL_SECONDS)

@@ -13,6 +13,10 @@ ServiceError
 ├── EditWorkOff          the server does not compute or apply edits
 ├── EditAffectsOthers    an edit of weights would change other namespaces' answers
 ├── EngineNotEditable    the server has no model, or one whose weights cannot be changed
+├── EngineNotStudied     the server has no model, or one that cannot be looked into
+├── StudiesOff           the server does not run long diagnostics
+├── StudyDisturbed       an edit was applied or taken back during a study
+├── NoFactFits           no stored fact fits the prompt
 ├── NotWithoutKey        no API key, or one that is not known
 ├── DeadlinePassed       the server's own limit on a call's duration
 └── ShuttingDown         the server drains
@@ -28,6 +32,7 @@ from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from circuits import errors as circuit
 from editors.weights import errors as edit
 from engines import errors as engine
 from kb_store import errors as store
@@ -175,6 +180,45 @@ class EngineNotEditable(ServiceError):
         super().__init__("this server has no model whose weights can be changed")
 
 
+class EngineNotStudied(ServiceError):
+    """The server has no model, or one that cannot be looked into."""
+
+    reason = "ENGINE_NOT_STUDIED"
+
+    def __init__(self) -> None:
+        super().__init__("this server has no model that can be looked into (the engine must be transformers)")
+
+
+class StudiesOff(ServiceError):
+    """The server does not run long diagnostics."""
+
+    reason = "STUDIES_OFF"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server checks answers and runs no long diagnostics (circuits.work = false): "
+            "set it, or use `interleaf circuits` on the server's machine"
+        )
+
+
+class StudyDisturbed(ServiceError):
+    """An edit was applied or taken back during a study."""
+
+    reason = "STUDY_DISTURBED"
+
+    def __init__(self) -> None:
+        super().__init__("an edit was applied or taken back while the model was studied: try again")
+
+
+class NoFactFits(ServiceError):
+    """No stored fact fits the prompt."""
+
+    reason = "NO_FACT_FITS"
+
+    def __init__(self) -> None:
+        super().__init__("no stored fact fits this prompt: there is nothing injected to be explained")
+
+
 class NotWithoutKey(ServiceError):
     """No API key, or one that is not known."""
 
@@ -257,6 +301,10 @@ TABLE: dict[type[Exception], Row] = {
     engine.EngineLost: Row(Code.UNAVAILABLE, _retry),
     edit.EditError: Row(Code.FAILED_PRECONDITION),
     edit.InvalidEdit: Row(Code.INVALID_ARGUMENT, _bad_request),
+    circuit.CircuitError: Row(Code.FAILED_PRECONDITION),
+    circuit.InvalidIntervention: Row(Code.INVALID_ARGUMENT),
+    circuit.InvalidProbe: Row(Code.INVALID_ARGUMENT, _bad_request),
+    circuit.Cancelled: Row(Code.CANCELLED),
     ServiceError: Row(Code.INTERNAL, hidden=True),
     MalformedMessage: Row(Code.INVALID_ARGUMENT),
     TooBusy: Row(Code.RESOURCE_EXHAUSTED, _retry),
@@ -270,6 +318,10 @@ TABLE: dict[type[Exception], Row] = {
     EditWorkOff: Row(Code.FAILED_PRECONDITION),
     EditAffectsOthers: Row(Code.FAILED_PRECONDITION),
     EngineNotEditable: Row(Code.FAILED_PRECONDITION),
+    EngineNotStudied: Row(Code.FAILED_PRECONDITION),
+    StudiesOff: Row(Code.FAILED_PRECONDITION),
+    StudyDisturbed: Row(Code.ABORTED, _retry),
+    NoFactFits: Row(Code.FAILED_PRECONDITION),
     NotWithoutKey: Row(Code.UNAUTHENTICATED),
     DeadlinePassed: Row(Code.DEADLINE_EXCEEDED),
     ShuttingDown: Row(Code.UNAVAILABLE),

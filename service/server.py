@@ -14,6 +14,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from interleaf.v1 import (
+    circuits_pb2_grpc,
     edits_pb2_grpc,
     encoders_pb2_grpc,
     facts_pb2_grpc,
@@ -25,6 +26,7 @@ from kb_store.contract import Embedder
 from service import convert
 from service.access import Access, decide
 from service.app import App, Parts
+from service.commands.checking import Checking
 from service.commands.editing import Editing
 from service.commands.encoding import Encoding
 from service.commands.exporting import Exporting
@@ -32,10 +34,12 @@ from service.commands.importing import Importing
 from service.commands.reading import Reading
 from service.commands.reindexing import Reindexing
 from service.commands.spaces import Spaces
+from service.commands.studying import Studying
 from service.commands.watching import Watching
 from service.commands.writing import Writing
 from service.config import ConfigError, Settings
 from service.convert_answers import Asks
+from service.convert_circuits import STUDY_PACKING
 from service.convert_edits import EDIT_PACKING
 from service.convert_encoders import PACKING
 from service.edit_shelf import EditShelf
@@ -48,6 +52,7 @@ from service.interceptors.admission import Admission
 from service.interceptors.decode import Decode
 from service.observability import scrape
 from service.observability.standing import Standing, sources_of
+from service.servicers.circuits import CircuitsServicer
 from service.servicers.edits import EditsServicer
 from service.servicers.encoders import EncodersServicer
 from service.servicers.facts import FactsServicer
@@ -64,6 +69,7 @@ SERVICES = (
     INFERENCE,
     "interleaf.v1.Encoders",
     "interleaf.v1.Edits",
+    "interleaf.v1.Circuits",
     "interleaf.v1.Monitor",
     "interleaf.v1.Namespaces",
     "google.longrunning.Operations",
@@ -245,7 +251,16 @@ def _add_services(server: Handlers, parts: Parts, interceptors: Sequence[grpc.ai
     edits = EditsServicer(editing, parts.tokens, limits, settings.edits.max_facts)
     admission = _admission(interceptors)
     watching = Watching(parts.injections, parts.model, parts.compiled, lambda: admission.load)
+    longest = limits.max_query_length
+    circuits = CircuitsServicer(
+        Checking(parts.study, parts.answering, parts.knowledge, longest),
+        Studying(parts.study, parts.knowledge, settings.circuits, parts.operations, longest, STUDY_PACKING),
+        Asks(limits, top_k),
+        limits,
+        parts.study,
+    )
     operations = OperationsServicer(parts.operations, parts.tokens, limits)
+    circuits_pb2_grpc.add_CircuitsServicer_to_server(circuits, server)
     edits_pb2_grpc.add_EditsServicer_to_server(edits, server)
     encoders_pb2_grpc.add_EncodersServicer_to_server(encoders, server)
     facts_pb2_grpc.add_FactsServicer_to_server(facts, server)

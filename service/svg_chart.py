@@ -23,14 +23,21 @@ class Line:
 
 
 def line_chart(
-    title: str, x_label: str, y_label: str, lines: Sequence[Line], *, marks: Sequence[float] = ()
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: Sequence[Line],
+    *,
+    marks: Sequence[float] = (),
+    lowest: float = 0.0,
 ) -> str:
-    """The picture. The vertical axis begins at 0; `marks` are vertical bars, such as chosen layers."""
+    """The picture. The vertical axis begins at `lowest`; `marks` are vertical bars, such as chosen layers."""
     points = [point for line in lines for point in line.points if math.isfinite(point[1])]
     frame = _Frame(
         min((x for x, _ in points), default=0.0),
         max((x for x, _ in points), default=1.0),
-        _round_up(max((y for _, y in points), default=1.0)),
+        _round_up(max((y for _, y in points), default=1.0)) if lowest >= 0 else _highest(points),
+        lowest,
     )
     names = ", ".join(line.name for line in lines)
     parts = [
@@ -63,20 +70,22 @@ class _Frame:
     first: float
     last: float
     top: float
+    bottom: float
 
     def x(self, value: float) -> float:
         share = (value - self.first) / ((self.last - self.first) or 1.0)
         return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 1)
 
     def y(self, value: float) -> float:
-        return round(_HEIGHT - _BOTTOM - value / self.top * (_HEIGHT - _TOP - _BOTTOM), 1)
+        share = (max(value, self.bottom) - self.bottom) / (self.top - self.bottom)
+        return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM), 1)
 
 
 def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     parts = []
     for number in range(_TICKS + 1):
-        value = frame.top * number / _TICKS
+        value = frame.bottom + (frame.top - frame.bottom) * number / _TICKS
         y = frame.y(value)
         parts.append(f'<path d="M{_LEFT} {y}H{right}" stroke="#ddd"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end" fill="#555">{value:.3g}</text>')
@@ -106,6 +115,12 @@ def _line(frame: _Frame, line: Line, number: int, colour: str) -> list[str]:
 
 def _mark(frame: _Frame, value: float) -> str:
     return f'<path d="M{frame.x(value)} {_TOP}V{_HEIGHT - _BOTTOM}" stroke="#f0e4a8" stroke-width="7"/>'
+
+
+def _highest(points: Sequence[tuple[float, float]]) -> float:
+    """Of a chart that goes below zero: 0 unless something stands above it."""
+    most = max((y for _, y in points), default=0.0)
+    return _round_up(most) if most > 0 else 0.0
 
 
 def _round_up(value: float) -> float:

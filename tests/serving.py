@@ -21,6 +21,7 @@ from google.longrunning import operations_pb2_grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from interleaf.v1 import (
+    circuits_pb2_grpc,
     edits_pb2_grpc,
     encoders_pb2_grpc,
     facts_pb2,
@@ -79,6 +80,7 @@ class Running:
     operations: Any
     encoders: Any
     edits: Any
+    circuits: Any
 
     def add(self, subject: str, relation: str, obj: str, **more: Any) -> Any:
         """CreateFact in the default namespace, or in `parent`."""
@@ -105,6 +107,7 @@ def stubs(address: str, health_address: str, channel: grpc.Channel) -> Running:
         operations_pb2_grpc.OperationsStub(channel),
         encoders_pb2_grpc.EncodersStub(channel),
         edits_pb2_grpc.EditsStub(channel),
+        circuits_pb2_grpc.CircuitsStub(channel),
     )
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from circuits.errors import CircuitError
+from circuits.errors import Uncalibrated
 
 # What the score is made of. Confidence at the output is part of it; the rest is what happens inside.
 USED = (
@@ -45,12 +45,6 @@ USED = (
 _RIDGE = 0.02
 _STEPS = 200
 _LOW, _HIGH = 0.1, 0.9  # of right answers: what lies outside is unusual for one
-
-
-class Uncalibrated(CircuitError):
-    """There is no calibration of this model."""
-
-    reason = "UNCALIBRATED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +138,7 @@ def _logistic(table: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, f
 
     with torch.enable_grad():
         optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return slope.detach(), float(bias)
+    return slope.detach(), float(bias.detach())
 
 
 def read_calibration(text: str) -> Calibration:

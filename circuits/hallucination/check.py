@@ -63,7 +63,7 @@ class Needed:
 class Repair:
     """What injecting facts does. Log-probabilities of the whole answers.
 
-    repaired: the truth is then more probable than the answer was; says_truth: and each of its tokens is the first choice.
+    repaired: the truth is then more probable than the answer; says_truth: and each of its tokens is the first choice.
     """
 
     answer_before: float

@@ -128,7 +128,8 @@ def test_heads_are_scored_by_where_their_say_comes_from_and_by_ablation(kind: st
     placed, tokens = placed_in(lab), answer_tokens(lab, PROMPT, ANSWER)
     never = HeadThresholds(math.inf, math.inf)
     with stays_as_it_is(lab.model), lab.metered(Meter()) as meter:
-        reports = study_heads(lab, probe, never)
+        reports, used = study_heads(lab, probe, never)
+    assert used == never
     assert meter.done == heads_cost(lab, deltas=True)
     assert {report.head for report in reports} == {
         Head(at, head) for at in range(LAYERS) for head in range(4)
@@ -174,6 +175,16 @@ def test_thresholds_are_what_meaningless_spans_seldom_reach() -> None:
     assert loose.probes == 4
 
 
+def test_without_a_calibration_the_prompt_gives_the_thresholds() -> None:
+    lab = tiny_lab()
+    probe = Probe(PROMPT, SUBJECT, ANSWER, "is from", ("Oslo",))
+    reports, used = study_heads(lab, probe, None, deltas=False)
+    assert all(report.role is role_of(report.mover, report.relation, used) for report in reports)
+    assert all(math.isnan(report.delta) for report in reports)
+    assert math.isfinite(used.mover + used.relation)
+    assert math.isnan(used.false_positives)
+
+
 def test_heads_can_be_ablated_with_what_they_say_elsewhere() -> None:
     lab = tiny_lab()
     probe = Probe(PROMPT, SUBJECT, ANSWER)
@@ -186,7 +197,10 @@ def test_heads_can_be_ablated_with_what_they_say_elsewhere() -> None:
     reference = gather_reference(lab.spec, sites, [forward])
     never = HeadThresholds(math.inf, math.inf)
     by_zero, by_mean = (
-        {report.head: report.delta for report in study_heads(lab, probe, never, how=how, reference=reference)}
+        {
+            report.head: report.delta
+            for report in study_heads(lab, probe, never, how=how, reference=reference)[0]
+        }
         for how in (Ablation.ZERO, Ablation.MEAN)
     )
     assert by_zero.keys() == by_mean.keys()
