@@ -34,9 +34,9 @@ from editors.kv.gate_training import GateSettings
 from editors.kv.gates import GatedEncoder, Heads
 from editors.kv.world import Mix
 
-_PENALTIES = {"light": 0.005, "heavy": 0.03}
+_PENALTIES = {"light": 0.01, "heavy": 0.05}
 _AMONG = 8  # candidates where only one number is tried
-_QUICK = Plan(GateSettings(steps=24, learning_rate=0.3), Mix(facts=24, questions=8, real=0.0))
+_QUICK = Plan(GateSettings(steps=24, learning_rate=0.5), Mix(facts=24, questions=8, real=0.0))
 _FULL = Plan(
     GateSettings(steps=150, learning_rate=0.1, map_learning_rate=3e-4, bias_learning_rate=2e-2),
     Mix(real=0.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import torch
 
 from bench.common import Bench
 from bench.gates_questions import Prepared, prepare
+from editors.kv.contract import Evidence, FactText
 from editors.kv.evaluate import evaluate
 from editors.kv.gate_training import GateSettings, train_gates
 from editors.kv.gates import GatedEncoder, Heads, pruned
+from editors.kv.meaning import Meaning
 from editors.kv.phrases import load as load_phrases
-from editors.kv.problems import Problem
+from editors.kv.problems import Problem, Scorer
 from editors.kv.storage import load_weights, save_encoder
 from editors.kv.trained import load_encoder
 from editors.kv.world import Mix, World
@@ -47,7 +50,7 @@ class Variants:
         self.encoder, self.manifest = load_weights(loaded.folder)
         self.model_name = path.name
         self._bench, self._plan = bench, plan
-        self._bank, self._score = load_phrases(), scorer(embedder)
+        self._bank, self._score = load_phrases(), _remembered(scorer(embedder))
         self._training = World(self._bank, self.tokenizer, mix=plan.mix)
 
     def questions(self, problems: int) -> list[Prepared]:
@@ -121,6 +124,19 @@ class Variants:
         }
         save_encoder(small, folder, manifest)
         return manifest
+
+
+def _remembered(score: Scorer) -> Scorer:
+    """Variants of one encoder see the same problems and judge relations alike: texts are embedded once."""
+    known: dict[tuple[tuple[str, ...], tuple[FactText, ...]], list[list[Evidence]]] = {}
+
+    def look_up(texts: Sequence[str], facts: Sequence[FactText], meaning: Meaning) -> list[list[Evidence]]:
+        key = (tuple(texts), tuple(facts))
+        if key not in known:
+            known[key] = score(texts, facts, meaning)
+        return known[key]
+
+    return look_up
 
 
 def same_layers(found: Heads, heads: int, rng: random.Random) -> dict[int, tuple[int, ...]]:

@@ -24,7 +24,7 @@ class GateSettings:
     steps: int = 150
     penalty: float = 0.02  # what an open head costs, in nats of the loss
     learning_rate: float = 0.2  # of the gates
-    start: float = 1.0  # where they begin: nearly open; at fully open the price is hardly felt
+    start: float = 0.0  # where they begin: half open; where they are open the price is hardly felt
     map_learning_rate: float = 0.0  # of the encoder's maps; 0: they stay as they are
     bias_learning_rate: float = 0.0  # of the heads' biases
     clip: float = 1.0

@@ -57,16 +57,16 @@ class HeadGates(nn.Module):
     def _cut(logits: Tensor) -> Tensor:
         return (torch.sigmoid(logits) * (_HIGH - _LOW) + _LOW).clamp(0.0, 1.0)
 
-    def logs(self) -> Tensor:
-        """What the heads' biases are shifted by."""
-        values = self.values()
-        # Selected twice: a closed gate has no gradient, rather than 0 times infinity.
-        is_open = values > 0
-        return torch.where(is_open, torch.where(is_open, values, 1.0).log(), float("-inf"))
-
     def expected_open(self) -> Tensor:
         """The probability that a drawn gate is not 0, [layers, heads]; its sum is what is penalised."""
         return torch.sigmoid(self.location - _TEMPERATURE * math.log(-_LOW / _HIGH))
+
+
+def _logs(gates: Tensor) -> Tensor:
+    """What heads' biases are shifted by."""
+    # Selected twice: a closed gate has no gradient, rather than 0 times infinity.
+    is_open = gates > 0
+    return torch.where(is_open, torch.where(is_open, gates, 1.0).log(), float("-inf"))
 
 
 class GatedEncoder(KVEncoder):
@@ -83,8 +83,11 @@ class GatedEncoder(KVEncoder):
 
     def head_bias(self, layer: int) -> Tensor:
         """The encoder's own, shifted by the logarithm of the gates."""
-        shift: Tensor = self.gates.logs()[self._places[layer]]
-        return super().head_bias(layer) + shift
+        return super().head_bias(layer) + _logs(self.gates.values()[self._places[layer]])
+
+    def settled_bias(self, layer: int) -> Tensor:
+        """`head_bias` as it is at evaluation, whatever is being done."""
+        return super().head_bias(layer) + _logs(self.gates.settled()[self._places[layer]])
 
     def open_heads(self) -> dict[int, tuple[int, ...]]:
         """The heads whose gates are not 0 at evaluation; layers without any are left out."""
@@ -115,9 +118,9 @@ def pruned(gated: GatedEncoder) -> KVEncoder:
     if not kept:
         raise NothingOpen("every head's gate is closed: train with a smaller penalty")
     encoder = KVEncoder(replace(gated.config, layers=kept))
-    own = gated.eval().state_dict()
+    own = gated.state_dict()
     encoder.load_state_dict({name: own[name] for name in encoder.state_dict()})
     for layer in kept:
-        encoder.bias[str(layer)].copy_(gated.head_bias(layer))
+        encoder.bias[str(layer)].copy_(gated.settled_bias(layer))
     encoder.meaning.changes = gated.meaning.changes
     return encoder.eval().requires_grad_(False)

@@ -118,16 +118,17 @@ def test_expected_open_is_how_often_drawn_gates_are_open() -> None:
     assert values.max() == 1
 
 
-def test_gradient_of_a_closed_gate_is_a_number() -> None:
-    gates = HeadGates(1, 2).eval()
+def test_gradient_of_a_closed_gate_is_a_number(encoder: KVEncoder) -> None:
+    gated = GatedEncoder(lively(encoder)).eval()
     with torch.no_grad():
-        gates.location.copy_(torch.tensor([[-5.0, 0.5]]))
-    logs = gates.logs()
-    assert logs[0, 0] == -math.inf
-    torch.cat([logs, torch.zeros(1, 1)], -1).softmax(-1)[0, -1].backward()  # type: ignore[no-untyped-call]
-    assert gates.location.grad is not None
-    assert gates.location.grad[0, 0] == 0
-    assert gates.location.grad[0, 1] != 0
+        gated.gates.location[0] = torch.tensor([-5.0, 0.5, 0.5, 0.5])
+    bias = gated.head_bias(1)
+    assert bias[0] == -math.inf
+    torch.cat([bias, torch.zeros(1)]).softmax(-1)[-1].backward()  # type: ignore[no-untyped-call]
+    slope = gated.gates.location.grad
+    assert slope is not None
+    assert slope[0, 0] == 0
+    assert (slope[0, 1:] != 0).all()
 
 
 def test_the_price_closes_heads_and_only_gates_learn(model: Any, tokenizer: Any, encoder: KVEncoder) -> None:
@@ -176,7 +177,7 @@ def test_pruned_encoder_is_the_gated_one_and_survives_the_disk(
     gated = GatedEncoder(lively(encoder)).eval()
     gated.keep_only(kept)
     wanted = answer(model, tokenizer, gated)
-    small = pruned(gated)
+    small = pruned(gated.train())
     adapter: KVAdapter = small
     assert adapter.layers == tuple(kept)
     torch.testing.assert_close(answer(model, tokenizer, small), wanted)
