@@ -52,7 +52,7 @@ class _Size:
 
 _QUICK = _Size(relations=2, cases=6, randoms=3, others=6, edges=120, cut_cases=2)
 _FULL = _Size(relations=12, cases=20, randoms=5, others=24, edges=2000, cut_cases=4)
-_ESTIMATES = {"eapig": Method.IG_EDGES, "eapig_inputs": Method.IG_INPUTS, "eap": Method.EAP}
+_ESTIMATES = {"eapig": Method.IG_INPUTS, "eapig_edges": Method.IG_EDGES, "eap": Method.EAP}
 _STEPS = 8  # of the estimates that are compared with exact cuts
 
 

@@ -24,8 +24,8 @@ class Method(enum.Enum):
     """How edges are scored. m: steps, at the middle of m equal parts of the path."""
 
     EAP = "eap"  # the gradient at the model itself, times the difference
-    IG_INPUTS = "eap_ig_inputs"  # its mean while the embedding goes from its stand-in to itself
-    IG_EDGES = "eap_ig"  # its mean while all edges go from their stand-ins to what they carry
+    IG_INPUTS = "eap_ig"  # its mean while the embedding goes from its stand-in to itself, as published
+    IG_EDGES = "eap_ig_edges"  # its mean while all edges go from their stand-ins to what they carry
     EXACT = "exact"  # the edge is cut, one after the other
 
 

@@ -1,0 +1,176 @@
+"""Where fine-tuning keeps invented facts: the fine-tuned model's weights at some positions only, or some components.
+
+    python -m bench.grafting --size quick|full --seed N [--picture FILE]
+
+The model is fine-tuned on invented facts of the phrase bank's held-out side, each said in several forms; it is asked
+in forms that it was tuned on and, for the figures named new_*, in one that it was not. pre, sft, fe, lt, fe_lt,
+complement, not_fe, not_lt: share of questions whose answer's first token is among the five best, under each scheme
+(circuits/grafting/schemes.py); p_*: its mean probability; rank_*: its median rank, 1 the best; margin_*: how far its
+logit is above the best other's; log_p_*: mean log-probability of the whole object. o_ffn, o, ffn, attention,
+attention_o_ffn, o and ffn by quarter: the same for components at FE and LT. hybrid: half of the facts tuned into one
+model, the other half into another; the second's output projections and MLPs in the upper half of the layers at LT,
+over the first's FE and LT, asked for the second's facts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.common import Bench, share_keys
+from circuits.errors import InvalidProbe
+from circuits.grafting.picture import picture
+from circuits.grafting.schemes import (
+    GraftCase,
+    Outcome,
+    Positions,
+    component_schemes,
+    graft_all,
+    hybrid,
+    places,
+)
+from circuits.grafting.tuning import Tuning, fine_tuned
+from circuits.lab import Lab
+from circuits.probe import answer_tokens, place
+from editors.kv.phrases import PhraseBank, Relation, load
+from engines.architectures import spec_for
+from engines.models import load_model, resolve_model
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    facts: int
+    forms: int  # that the model is tuned on
+    tuning: Tuning
+
+
+_QUICK = _Size(12, 2, Tuning(epochs=4, batch=8, learning_rate=1e-4))
+_FULL = _Size(240, 3, Tuning(epochs=10, batch=8, learning_rate=5e-5))
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Questions in the forms that were tuned on, and in another."""
+
+    subject: str
+    object: str
+    tuned: tuple[GraftCase, ...]
+    new: GraftCase
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the benchmark."""
+    bench = Bench("grafting", description=__doc__ or "", argv=argv, add_arguments=_arguments)
+    size = _FULL if bench.full else _QUICK
+    size = replace(size, facts=bench.args.facts or size.facts)
+    path = resolve_model(bench.args.model)
+    model, tokenizer = load_model(path, dtype=torch.float32)
+    lab = Lab(model, tokenizer, rows=16)
+    facts = invented(lab, load(), size.facts, size.forms, bench.random)
+    asked = [case for fact in facts for case in fact.tuned]
+    tuning = replace(size.tuning, seed=bench.seed)
+    with bench.stage(f"tuning on {len(facts)} facts, {len(asked)} sentences"):
+        tuned = fine_tuned(lab, asked, tuning)
+    bench.log(f"losses {[round(loss, 3) for loss in tuned.losses]}")
+    donor = spec_for(tuned.model)
+    with bench.stage("schemes"):
+        outcomes = graft_all(lab, donor, asked)
+        fresh = graft_all(lab, donor, [fact.new for fact in facts])
+    with bench.stage("components"):
+        parts = graft_all(lab, donor, asked, component_schemes(lab.layers))
+    keys: dict[str, Any] = {}
+    for each in (*outcomes, *parts):
+        keys |= _keys(each.scheme.label, each, bench.seed)
+    for each in fresh:
+        keys |= _keys(f"new_{each.scheme.label}", each, bench.seed)
+    half = len(facts) // 2
+    with bench.stage("hybrid"):
+        first, second = (
+            [case for fact in part for case in fact.tuned] for part in (facts[:half], facts[half:])
+        )
+        task, relation = (spec_for(fine_tuned(lab, part, tuning).model) for part in (first, second))
+        keys |= _keys("hybrid", hybrid(lab, task, relation, second), bench.seed)
+    if bench.args.picture:
+        bench.args.picture.write_text(picture(outcomes), encoding="utf-8")
+    bench.finish(
+        keys | {"facts": len(facts), "prompt_forms": size.forms + 1},
+        n=len(asked),
+        model=path.name,
+        rows=[_row(each) for each in (*outcomes, *parts)],
+        configuration={
+            "epochs": tuning.epochs,
+            "learning_rate": tuning.learning_rate,
+            "losses": [round(loss, 4) for loss in tuned.losses],
+        },
+    )
+
+
+def invented(lab: Lab, bank: PhraseBank, count: int, forms: int, rng: random.Random) -> list[Fact]:
+    """Facts about invented subjects, one each, of relations with enough forms that end behind the subject."""
+    relations = [(each, _forms(each)) for each in bank.relations]
+    usable = [(relation, texts) for relation, texts in relations if len(texts) > forms]
+    found: dict[str, Fact] = {}
+    while len(found) < count:
+        relation, texts = rng.choice(usable)
+        subject = bank.subject(relation.subject_kind, rng, held_out=True)
+        value = bank.object(relation.object_kind, rng, held_out=True)
+        if subject in found:
+            continue
+        try:
+            cases = [_case(lab, relation, text, subject, value) for text in rng.sample(texts, forms + 1)]
+        except InvalidProbe:
+            continue
+        found[subject] = Fact(subject, value, tuple(cases[:-1]), cases[-1])
+    return list(found.values())
+
+
+def _forms(relation: Relation) -> list[str]:
+    phrasings = (*relation.train_phrasings, *relation.held_out_phrasings)
+    return [each.text for each in phrasings if not each.chat and "{s}" in each.text]
+
+
+def _case(lab: Lab, relation: Relation, text: str, subject: str, value: str) -> GraftCase:
+    """InvalidProbe where the text ends with its subject."""
+    phrasing = next(
+        each for each in (*relation.train_phrasings, *relation.held_out_phrasings) if each.text == text
+    )
+    _, prompt = phrasing.filled(subject, relation.name, value)
+    placed = place(lab, prompt, subject)
+    case = GraftCase(placed.ids, placed.subject, tuple(answer_tokens(lab, prompt, value)))
+    places([case], Positions.FE)
+    return case
+
+
+def _keys(name: str, outcome: Outcome, seed: int) -> dict[str, float]:
+    return {
+        **share_keys(name, outcome.top5, seed=seed),
+        f"p_{name}": statistics.fmean(outcome.probability),
+        f"rank_{name}": statistics.median(outcome.rank) + 1,
+        f"margin_{name}": statistics.fmean(outcome.margin),
+        f"log_p_{name}": statistics.fmean(outcome.log_probability),
+    }
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "scheme": outcome.scheme.label,
+        "probability": [round(value, 5) for value in outcome.probability],
+        "rank": outcome.rank,
+    }
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="default", help="`default`, or a folder")
+    parser.add_argument("--facts", type=int, help="how many facts, in place of the size's")
+    parser.add_argument("--picture", type=Path, help="where to draw the schemes")
+
+
+if __name__ == "__main__":
+    main()
