@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from editors.kv.phrases import load
 from editors.kv.storage import write_tensors, write_text
+from engines.models import quiet
 from scripts.small_model.sizes import Size
 from scripts.small_model.text import SmallText
 from scripts.small_model.vocabulary import train_tokenizer
@@ -54,6 +55,7 @@ def train_small_model(
 
     OtherRun when the folder belongs to another size or seed.
     """
+    quiet()
     settings = {**asdict(size), "seed": seed}
     run = folder / "run"
     run.mkdir(parents=True, exist_ok=True)
