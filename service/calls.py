@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from service.access_grants import Grants
+
 ANONYMOUS = "anonymous"
 
 # The kinds of calls, each with its own admission and deadline; health and reflection have none.
@@ -77,6 +79,7 @@ class Call:
     server_id: str
     principal: str = ANONYMOUS
     deadline: float | None = None
+    grants: Grants | None = None  # None: whatever there is, where nobody is asked for a key
     reason: str = ""  # of ErrorInfo, once the call has failed
 
     def remaining(self, at_most: float) -> float:

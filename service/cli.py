@@ -182,12 +182,23 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @serve_app.command("new-key")
 def new_key(
     name: Annotated[str, typer.Argument(help="Whose key it is; names the writer in the history of facts.")],
+    grant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCOPES@NAMESPACE",
+            help="What it may do, such as read@films; * for all namespaces. Scopes: read, write, edit, ops, admin. "
+            "May be given again.",
+            show_default="read,write@*",
+        ),
+    ] = None,
+    *,
     file: Annotated[Path, typer.Option("--file", metavar="FILE", help="The file of keys (only digests).")],
 ) -> None:
     """Make an API key and print it once; its digest is added to the file (security.api_keys_file)."""
+    from service.keys import USUAL_GRANTS
     from service.keys import new_key as make
 
     try:
-        typer.echo(make(file, name))
+        typer.echo(make(file, name, grant or USUAL_GRANTS))
     except ConfigError as error:
         _refuse(error)

@@ -22,6 +22,7 @@ from service.config_operation import AdmissionSettings as AdmissionSettings
 from service.config_operation import DeadlineSettings as DeadlineSettings
 from service.config_operation import LogSettings as LogSettings
 from service.config_operation import MetricsSettings as MetricsSettings
+from service.config_operation import QuotaSettings as QuotaSettings
 from service.config_operation import Section as Section
 from service.config_operation import SecuritySettings as SecuritySettings
 from service.limits import LimitSettings
@@ -294,6 +295,7 @@ class Settings(BaseSettings):
     deadlines: DeadlineSettings = DeadlineSettings()
     admission: AdmissionSettings = AdmissionSettings()
     monitor: MonitorSettings = MonitorSettings()
+    quotas: QuotaSettings = QuotaSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

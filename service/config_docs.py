@@ -15,7 +15,8 @@ from service.config import DELIMITER, ENV_PREFIX, KIB, Settings
 _INTRO = """\
 # Configuration
 
-<!-- Made by `python -m service.config_docs`. Edit the descriptions in service/config.py, service/config_operation.py and service/limits.py. -->
+<!-- Made by `python -m service.config_docs`. Edit the descriptions in service/config.py, service/config_operation.py
+and service/limits.py. -->
 
 Everything has a default: `interleaf serve` needs no configuration. Values are taken from, the first that has one:
 

@@ -26,7 +26,7 @@ class SecuritySettings(Section):
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     api_keys_file: Path | None = Field(
         default=None,
-        description="File of API keys: `NAME SHA256-OF-KEY` a line; `interleaf new-key` adds one.",
+        description="File of API keys: `NAME SHA256-OF-KEY GRANT...` a line; `interleaf new-key` adds one.",
     )
 
 
@@ -52,6 +52,19 @@ class AdmissionSettings(Section):
     operation: int = Field(default=64, ge=1, description="Calls about long-running operations.")
     retry_seconds: float = Field(
         default=0.5, gt=0, le=3600, description="When a refused call should come back."
+    )
+
+
+class QuotaSettings(Section):
+    """How often one namespace may be called; more is RESOURCE_EXHAUSTED, reason RATE_EXCEEDED, and told when to come
+    back. Unset: as often as admission allows."""
+
+    read_per_second: float | None = Field(default=None, gt=0, description="Reads and searches.")
+    write_per_second: float | None = Field(default=None, gt=0, description="Writes; a batch is one.")
+    generate_per_second: float | None = Field(default=None, gt=0, description="Calls that need the model.")
+    transfer_per_second: float | None = Field(default=None, gt=0, description="Imports and exports.")
+    burst_seconds: float = Field(
+        default=5.0, gt=0, le=3600, description="So many seconds' worth of calls may come at once."
     )
 
 

@@ -18,6 +18,8 @@ ServiceError
 ├── StudyDisturbed       an edit was applied or taken back during a study
 ├── NoFactFits           no stored fact fits the prompt
 ├── NotWithoutKey        no API key, or one that is not known
+├── NotAllowed           the caller's grants do not cover the call
+├── RateExceeded         a namespace is called more often than its quota
 ├── DeadlinePassed       the server's own limit on a call's duration
 └── ShuttingDown         the server drains
 """
@@ -228,6 +230,28 @@ class NotWithoutKey(ServiceError):
         super().__init__(f"{problem}: send the metadata `authorization: Bearer KEY`")
 
 
+class NotAllowed(ServiceError):
+    """The caller's grants do not cover the call."""
+
+    reason = "NOT_ALLOWED"
+
+    def __init__(self, scope: str, namespace: str) -> None:
+        where = "all namespaces" if namespace == "*" else f"namespace {namespace!r}"
+        super().__init__(f"this needs the scope {scope!r} in {where}", scope=scope, namespace=namespace)
+
+
+class RateExceeded(ServiceError):
+    """A namespace is called more often than its quota."""
+
+    reason = "RATE_EXCEEDED"
+
+    def __init__(self, quota: str, rate: float, retry_seconds: float) -> None:
+        super().__init__(
+            f"the namespace may have {rate:g} such calls a second ({quota}): try again later", quota=quota
+        )
+        self.retry_seconds = retry_seconds
+
+
 class DeadlinePassed(ServiceError):
     """The server's own limit on a call's duration."""
 
@@ -323,6 +347,8 @@ TABLE: dict[type[Exception], Row] = {
     StudyDisturbed: Row(Code.ABORTED, _retry),
     NoFactFits: Row(Code.FAILED_PRECONDITION),
     NotWithoutKey: Row(Code.UNAUTHENTICATED),
+    NotAllowed: Row(Code.PERMISSION_DENIED),
+    RateExceeded: Row(Code.RESOURCE_EXHAUSTED, _retry),
     DeadlinePassed: Row(Code.DEADLINE_EXCEEDED),
     ShuttingDown: Row(Code.UNAVAILABLE),
 }

@@ -25,6 +25,7 @@ from interleaf.v1 import (
 from kb_store.contract import Embedder
 from service import convert
 from service.access import Access, decide
+from service.access_gate import Gate
 from service.app import App, Parts
 from service.commands.checking import Checking
 from service.commands.editing import Editing
@@ -52,6 +53,7 @@ from service.interceptors.admission import Admission
 from service.interceptors.decode import Decode
 from service.observability import scrape
 from service.observability.standing import Standing, sources_of
+from service.rates import Rates
 from service.servicers.circuits import CircuitsServicer
 from service.servicers.edits import EditsServicer
 from service.servicers.encoders import EncodersServicer
@@ -146,7 +148,7 @@ class Server:
             ],
         )
         handlers = Handlers(server)
-        _add_services(handlers, parts, interceptors)
+        _add_services(Gate(handlers, Rates(self._settings.quotas)), parts, interceptors)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for name in SERVICES:
             serving = parts.has_model or name != INFERENCE
@@ -204,7 +206,7 @@ def _admission(interceptors: Sequence[grpc.aio.ServerInterceptor]) -> Admission:
     return next(item for item in interceptors if isinstance(item, Admission))
 
 
-def _add_services(server: Handlers, parts: Parts, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> None:
+def _add_services(server: Gate, parts: Parts, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> None:
     settings, store, workers = parts.settings, parts.store, parts.workers
     limits, top_k = settings.limits, parts.top_k
     spaces = Spaces(store, parts.revisions, workers)
