@@ -80,7 +80,7 @@ export function citationList(citations, text, more = () => []) {
 /** Subject, relation and object; an id where the text is not known. */
 export function triple(fact) {
   if (!fact.subject && !fact.object) return h("div", { class: "triple-text soft" }, (fact.fact || fact.name || "").split("/").pop());
-  return h("div", { class: "triple-text" }, h("span", {}, fact.subject), h("span", { class: "relation" }, fact.relation), h("strong", {}, fact.object));
+  return h("div", { class: "triple-text" }, h("span", {}, fact.subject), " · ", h("span", { class: "relation" }, fact.relation), " · ", h("strong", {}, fact.object));
 }
 
 /** A bar beside its figure. */

@@ -20,11 +20,13 @@ const PAGES = [
 const main = document.getElementById("main");
 const chooser = document.getElementById("namespace");
 let leave = new AbortController();
+let ready = false; // the namespaces are known
 
 /** The namespace that is looked at, as `namespaces/…`. */
 const parent = () => `namespaces/${chooser.value}`;
 
 function route() {
+  if (!ready) return;
   const [, name = "", ...rest] = location.hash.split("/");
   const page = PAGES.find(([id]) => id === name) || PAGES[0];
   leave.abort();
@@ -36,6 +38,10 @@ function route() {
   document.title = `${page[1]} · Interleaf`;
   const place = h("div", { class: `page ${page[0]}` });
   fill(main, place);
+  if (!chooser.value) {
+    fill(place, h("h1", {}, page[1]), h("p", { class: "notice warn" }, "This server has no namespace that can be seen. `interleaf namespace create NAME` makes one."));
+    return;
+  }
   page[2]({ place, parent: parent(), rest: rest.map(decodeURIComponent), signal: leave.signal, namespaces });
 }
 
@@ -86,6 +92,7 @@ async function start() {
   } catch (error) {
     toast(error.message, "bad");
   }
+  ready = true;
   route();
 }
 

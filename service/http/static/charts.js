@@ -16,12 +16,13 @@ const GAP = 3;
 
 const sum = (parts) => STAGES.reduce((all, [id]) => all + parts[id], 0);
 
-/** A column for each answer, the newest on the right. */
-export function columns(answers) {
+/** A column for each of the last answers, as many as fit, the newest on the right. */
+export function columns(all, width) {
+  const answers = all.slice(-Math.max(1, Math.floor(width / (WIDTH + GAP))));
   const most = Math.max(...answers.map(sum), 1);
-  const drawing = s("svg", { viewBox: `0 0 ${40 * (WIDTH + GAP)} ${HEIGHT + 16}`, class: "columns", role: "img", preserveAspectRatio: "xMinYMax meet" });
+  const drawing = s("svg", { viewBox: `0 0 ${width} ${HEIGHT + 16}`, width, height: HEIGHT + 16, class: "columns", role: "img" });
   drawing.append(s("title", {}, `Latency of the last ${answers.length} answers by stage; the longest took ${time(most)}.`));
-  drawing.append(s("line", { x1: 0, x2: 40 * (WIDTH + GAP), y1: 14, y2: 14, class: "grid-line" }), s("text", { x: 0, y: 10, class: "axis" }, time(most)));
+  drawing.append(s("line", { x1: 0, x2: width, y1: 14, y2: 14, class: "grid-line" }), s("text", { x: 0, y: 10, class: "axis" }, time(most)));
   answers.forEach((parts, index) => {
     let y = HEIGHT + 14;
     for (const [id] of STAGES) {

@@ -85,5 +85,8 @@ export function time(ms) {
 /** A share for people. */
 export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 
+/** "1 fact", "2 facts". */
+export const count = (number, name) => `${number} ${name}${Number(number) === 1 ? "" : "s"}`;
+
 /** The last part of a name. */
 export const last = (name) => name.slice(name.lastIndexOf("/") + 1);

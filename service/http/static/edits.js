@@ -1,7 +1,7 @@
 // Edits of the served weights: what was computed, what it did, and taking it back.
 
 import { all, get, post, remove } from "/static/api.js";
-import { busy, fill, h, last, percent, toast, when } from "/static/dom.js";
+import { busy, count, fill, h, last, percent, toast, when } from "/static/dom.js";
 
 const STATES = {
   EDIT_STATE_COMPUTED: ["neutral", "computed"],
@@ -20,7 +20,7 @@ export async function edits({ place }) {
   async function show() {
     try {
       const found = await all("/v1/edits", "edits");
-      fill(told, found.length ? `${found.length} edits.` : "There are none. Compute one with `interleaf edits create`.");
+      fill(told, found.length ? `${count(found.length, "edit")}.` : "There are none. Compute one with `interleaf edits create`.");
       fill(rows, found.map((edit) => card(edit, show)));
     } catch (error) {
       fill(told, h("span", { class: "notice bad" }, error.message));

@@ -8,7 +8,7 @@ const DONE = { create: "Created", update: "Corrected", delete: "Deleted", undele
 
 export async function factPage({ place, parent, rest }) {
   const path = `/v1/${parent}/facts/${encodeURIComponent(rest[0])}`;
-  const body = h("div", {});
+  const body = h("div", { class: "cards" });
   fill(place, h("p", {}, h("a", { href: "#/facts" }, "← All facts")), h("h1", {}, "A fact"), body);
 
   async function show() {

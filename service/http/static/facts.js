@@ -1,7 +1,7 @@
 // The facts of a namespace: found, corrected, taken back. One fact has a page with its history: fact.js.
 
 import { get, post, save, upload } from "/static/api.js";
-import { busy, field, fill, h, last, percent, toast, when } from "/static/dom.js";
+import { busy, count, field, fill, h, last, percent, toast, when } from "/static/dom.js";
 import { factPage } from "/static/fact.js";
 
 const STATES = {
@@ -32,7 +32,7 @@ export function facts(page) {
       const { hits } = await post(`/v1/${parent}/facts:search`, { query: text, topK: 20 });
       fill(rows, hits.map((hit) => row(hit.fact, percent(hit.score))));
       more.hidden = true;
-      fill(told, hits.length ? `${hits.length} facts, the best first.` : "No fact fits.");
+      fill(told, hits.length ? `${count(hits.length, "fact")}, the best first.` : "No fact fits.");
       return;
     }
     const query = { pageSize: PAGE, pageToken: next, filter: filter.value.trim(), showDeleted: deleted.checked };
@@ -41,8 +41,8 @@ export function facts(page) {
     rows.append(...list.facts.map((fact) => row(fact)));
     token = list.nextPageToken;
     more.hidden = !token;
-    const count = rows.children.length;
-    fill(told, count ? `${count} facts shown${token ? "" : ", all of them"}. Revision ${list.namespaceRevision}.` : "There are no facts here yet. Add one below, or import a file.");
+    const shown = rows.children.length;
+    fill(told, shown ? `${count(shown, "fact")} shown${token ? "" : ", all of them"}. Revision ${list.namespaceRevision}.` : "There are no facts here yet. Add one below, or import a file.");
   }
 
   const again = () => show().catch((error) => toast(error.message, "bad"));

@@ -3,7 +3,7 @@
 import { get, stream } from "/static/api.js";
 import { citationList, triple, verdict } from "/static/answers.js";
 import { columns, heatmap, stages, STAGES } from "/static/charts.js";
-import { fill, h, last, milliseconds, time, when } from "/static/dom.js";
+import { count, fill, h, last, milliseconds, time, when } from "/static/dom.js";
 
 const KEPT = 200;
 const RETRY = 3000;
@@ -28,9 +28,9 @@ export async function injections({ place, signal }) {
 
   function draw() {
     if (pause.getAttribute("aria-pressed") === "true") return;
-    fill(state, entries.length ? `${entries.length} answers; new ones appear by themselves.` : "No answers yet. Ask something in the playground.");
+    fill(state, entries.length ? `${count(entries.length, "answer")}; new ones appear by themselves.` : "No answers yet. Ask something in the playground.");
     fill(list, entries.map((entry) => item(entry, entry.sequence === chosen, () => choose(entry))));
-    fill(chart, h("h2", {}, "Where the time went"), columns(entries.slice(0, 40).reverse().map(parts)), legend());
+    fill(chart, h("h2", {}, "Where the time went"), columns([...entries].reverse().map(parts), Math.max(200, chart.clientWidth - 42)), legend());
   }
 
   async function choose(entry) {
@@ -43,12 +43,18 @@ export async function injections({ place, signal }) {
 
   while (!signal.aborted) {
     try {
+      if (!entries.length) {
+        entries.push(...(await get("/v1/injections", { pageSize: KEPT }, signal)).injections);
+        const first = entries.find((entry) => !entry.retrievalDisabled) || entries[0];
+        if (first) choose(first);
+        draw();
+      }
       const query = { afterSequence: entries[0]?.sequence || "0", pageSize: KEPT };
       for await (const entry of stream("GET", "/v1/injections:watch", { query, signal })) {
         entries.unshift(entry);
         entries.length = Math.min(entries.length, KEPT);
         draw();
-        if (entries.length === 1 && chosen === null) choose(entry);
+        if (chosen === null) choose(entry);
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -71,9 +77,9 @@ function legend() {
 function item(entry, chosen, choose) {
   const used = entry.citations.filter((citation) => citation.valueCheck !== "VALUE_CHECK_NOT_USED").length;
   return h("li", {}, h("button", { type: "button", class: "entry", "aria-pressed": String(chosen), onclick: choose },
-    h("span", { class: "row between" }, h("span", {}, `${entry.sequence}. ${last(entry.parent)}`), entry.retrievalDisabled ? h("span", { class: "badge neutral" }, "facts off") : verdict(entry.grounding)),
+    h("span", { class: "row between" }, h("span", {}, `${entry.sequence}. ${last(entry.parent)} `, h("span", { class: "soft small" }, when(entry.createTime))), entry.retrievalDisabled ? h("span", { class: "badge neutral" }, "facts off") : verdict(entry.grounding)),
     entry.prompt ? h("span", { class: "prompt" }, entry.prompt) : null,
-    h("span", { class: "row between soft small" }, h("span", {}, `${entry.citations.length} facts, ${used} used · ${entry.generatedTokens} tokens · ${time(milliseconds(entry.timings.total))}`), when(entry.createTime))));
+    h("span", { class: "soft small" }, `${count(entry.citations.length, "fact")}, ${used} used · ${count(entry.generatedTokens, "token")} · ${time(milliseconds(entry.timings.total))}`)));
 }
 
 function about(entry) {

@@ -1,7 +1,7 @@
 // Long-running operations: how they stand, and their end.
 
 import { all, post, remove } from "/static/api.js";
-import { busy, fill, h, last, toast } from "/static/dom.js";
+import { busy, count, fill, h, last, toast } from "/static/dom.js";
 
 const EVERY = 2000;
 
@@ -20,7 +20,7 @@ export async function operations({ place, parent, signal }) {
     const now = JSON.stringify(found);
     if (now === seen) return; // what is focused stays where it is
     seen = now;
-    fill(told, found.length ? `${found.length} operations.` : "There are none. Imports of files, training and edits of weights appear here.");
+    fill(told, found.length ? `${count(found.length, "operation")}.` : "There are none. Imports of files, training and edits of weights appear here.");
     fill(rows, found.reverse().map((operation) => card(operation, show)));
   }
 

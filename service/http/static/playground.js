@@ -2,7 +2,7 @@
 
 import { Refused, patch, post, remove, stream } from "/static/api.js";
 import { answerText, citationList, verdict } from "/static/answers.js";
-import { busy, field, fill, h, milliseconds, time, toast } from "/static/dom.js";
+import { busy, count, field, fill, h, milliseconds, time, toast } from "/static/dom.js";
 
 const EXAMPLES = [
   { subject: "Mirela Vantongeren", relation: "employer", object: "the Halvorsen Observatory", prompt: "Mirela Vantongeren works for", chat: false },
@@ -120,8 +120,8 @@ function finish(side, response, parent, again) {
   fill(side.badge, again ? verdict(response.grounding) : null);
   const text = answerText(response);
   fill(side.body, text);
-  const took = `${response.generatedTokens} tokens in ${time(milliseconds(response.timings.total))}`;
-  const facts = again ? `, ${response.injectedTokens} key/value tokens from ${response.citations.length} facts` : "";
+  const took = `${count(response.generatedTokens, "token")} in ${time(milliseconds(response.timings.total))}`;
+  const facts = again ? `, with ${count(response.injectedTokens, "key/value token")} of ${count(response.citations.length, "fact")}` : "";
   fill(side.below,
     again ? citationList(response.citations, text, (citation, item) => actions(citation, item, again)) : null,
     h("p", { class: "soft small" }, took + facts));
