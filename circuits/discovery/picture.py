@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from xml.sax.saxutils import escape
 
 from circuits.discovery.circuit import Circuit
 
 _FOR, _AGAINST = "#0072b2", "#d55e00"  # told apart by colour-blind people too
 _HEAD, _MLP, _END = "#e8f1f8", "#f4ecd8", "#eeeeee"
-_ROW, _BOX, _TALL, _GAP = 46, 58, 22, 8
-_LEFT, _TOP, _FOOT = 84, 84, 42
+_ROW, _BOX, _TALL, _GAP = 64, 58, 22, 26
+_LEFT, _TOP, _FOOT = 96, 90, 30
 _WIDEST = 5.0
 
 
@@ -18,19 +17,18 @@ def picture(circuit: Circuit, title: str = "Circuit", edges: int = 250) -> str:
     """At most so many edges, the strongest; hovering over an edge or a node says what it is."""
     graph = circuit.graph
     names = [int(at) for at in circuit.nodes.nonzero()]
-    rows: dict[int, list[int]] = defaultdict(list)
+    levels = sorted({_level(circuit, number) for number in names})
+    columns = sorted({_column(circuit, number) for number in names if number not in (0, graph.sources)})
+    width = max(_LEFT + len(columns) * (_BOX + _GAP) + 40, 560)
+    bottom = _TOP + (len(levels) - 1) * _ROW
+    places = {}
     for number in names:
-        rows[_row(circuit, number)].append(number)
-    places, width = {}, 2 * _LEFT + max(map(len, rows.values()), default=1) * (_BOX + _GAP)
-    width = max(width, 560)
-    levels = sorted(rows, reverse=True)
-    for level, row in enumerate(levels):
-        # Rows are shifted against each other so that straight edges do not run through boxes of other rows.
-        line = rows[row]
-        start = (width - len(line) * (_BOX + _GAP)) / 2 + (17 if level % 2 else -17)
-        for at, number in enumerate(line):
-            places[number] = (start + at * (_BOX + _GAP) + _BOX / 2, _TOP + level * _ROW)
-    height = _TOP + len(levels) * _ROW + _FOOT
+        level, is_end = _level(circuit, number), number in (0, graph.sources)
+        middle = len(columns) / 2 if is_end else columns.index(_column(circuit, number)) + 0.5
+        # An MLP stands a little higher than the heads, which it reads.
+        raised = 0 if is_end or _column(circuit, number) < graph.heads else _ROW * 0.42
+        places[number] = (_LEFT + middle * (_BOX + _GAP), bottom - levels.index(level) * _ROW - raised)
+    height = bottom + _ROW + _FOOT
     shown = list(circuit.edges())[:edges]
     largest = max((abs(score) for _, _, score in shown), default=1.0) or 1.0
     drawn = [
@@ -53,8 +51,9 @@ def picture(circuit: Circuit, title: str = "Circuit", edges: int = 250) -> str:
                 f'<text x="20" y="50" fill="#666">{escape(text)}</text>',
                 *drawn,
                 *(
-                    f'<text x="20" y="{places[rows[row][0]][1] + 4:.0f}" fill="#999">{_level(circuit, row)}</text>'
-                    for row in levels
+                    f'<text x="20" y="{bottom - at * _ROW + 4:.0f}" fill="#999">layer {level}</text>'
+                    for at, level in enumerate(levels)
+                    if 0 <= level < graph.layers
                 ),
                 *(_node(circuit, number, *places[number]) for number in names),
                 *_legend(height - 16),
@@ -65,17 +64,17 @@ def picture(circuit: Circuit, title: str = "Circuit", edges: int = 250) -> str:
     )
 
 
-def _row(circuit: Circuit, number: int) -> int:
-    """0 the input; a layer's heads, then its MLP; at last the output."""
+def _level(circuit: Circuit, number: int) -> int:
+    """-1 the input; the layer; at last the output."""
     graph = circuit.graph
     if number in (0, graph.sources):
-        return 0 if number == 0 else 2 * graph.layers + 1
-    layer, rest = divmod(number - 1, graph.heads + 1)
-    return 1 + 2 * layer + (rest == graph.heads)
+        return -1 if number == 0 else graph.layers
+    return (number - 1) // (graph.heads + 1)
 
 
-def _level(circuit: Circuit, row: int) -> str:
-    return "" if row in (0, 2 * circuit.graph.layers + 1) else f"layer {(row - 1) // 2}"
+def _column(circuit: Circuit, number: int) -> int:
+    """A head's number in its layer; MLPs stand behind the heads."""
+    return (number - 1) % (circuit.graph.heads + 1)
 
 
 def _edge(
@@ -92,9 +91,12 @@ def _edge(
     for reader in circuit.readers(port):
         (x, y), (to_x, to_y) = places[source], places[reader]
         y, to_y = y - _TALL / 2, to_y + _TALL / 2
-        bend = (y - to_y) * 0.45
+        rise = y - to_y
+        # Edges swing to the side, so that those of one column do not run through its boxes.
+        swing = (-1 if source % 2 else 1) * (10 + min(rise, 900) * 0.09)
         lines.append(
-            f'<path d="M{x:.1f} {y:.1f} C{x:.1f} {y - bend:.1f} {to_x:.1f} {to_y + bend:.1f} {to_x:.1f} {to_y:.1f}"'
+            f'<path d="M{x:.1f} {y:.1f} C{x + swing:.1f} {y - rise * 0.4:.1f} '
+            f'{to_x + swing:.1f} {to_y + rise * 0.4:.1f} {to_x:.1f} {to_y:.1f}"'
             f' fill="none" stroke="{_FOR if score >= 0 else _AGAINST}" '
             f'stroke-width="{0.4 + (_WIDEST - 0.4) * share:.2f}" stroke-opacity="{0.18 + 0.6 * share:.2f}">'
             f"<title>{escape(name)}</title></path>"

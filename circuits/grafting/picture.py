@@ -40,6 +40,12 @@ def picture(outcomes: Sequence[Outcome], title: str = "Where the new weights are
         parts.append(f'<rect x="{x}" y="{_TOP - 26}" width="11" height="11" fill="{colour}"/>')
         parts.append(f'<text x="{x + 16}" y="{_TOP - 16}" fill="#444">{text}</text>')
         x += 220
+    for share in (0, 0.5, 1):
+        x_at, bottom = _LEFT + share * _WIDE, _TOP + _ROW * len(outcomes)
+        parts.append(f'<line x1="{x_at}" y1="{_TOP}" x2="{x_at}" y2="{bottom}" stroke="#ccc"/>')
+        parts.append(
+            f'<text x="{x_at}" y="{bottom + 18}" text-anchor="middle" fill="#888">{share:.0%}</text>'
+        )
     for at, each in enumerate(outcomes):
         y = _TOP + at * _ROW
         label = _LABELS.get(each.scheme.label, each.scheme.label.replace("_", " "))
@@ -59,11 +65,5 @@ def picture(outcomes: Sequence[Outcome], title: str = "Where the new weights are
         parts.append(
             f'<text x="{_LEFT + _WIDE + 100}" y="{y + 19}" text-anchor="middle" fill="#444">'
             f"{median(each.rank) + 1:.0f}</text>"
-        )
-    for share in (0, 0.5, 1):
-        x_at, bottom = _LEFT + share * _WIDE, _TOP + _ROW * len(outcomes)
-        parts.append(f'<line x1="{x_at}" y1="{_TOP}" x2="{x_at}" y2="{bottom}" stroke="#ccc"/>')
-        parts.append(
-            f'<text x="{x_at}" y="{bottom + 18}" text-anchor="middle" fill="#888">{share:.0%}</text>'
         )
     return "\n".join([*parts, "</svg>"]) + "\n"

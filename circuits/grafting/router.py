@@ -112,6 +112,8 @@ def _has_weights(module: nn.Module) -> bool:
 
 
 def _check(spec: ModelSpec, donor: ModelSpec) -> None:
+    if spec.model is donor.model:
+        raise InvalidIntervention("a model has nothing to graft onto itself")
     shapes = [
         {name: tuple(each.shape) for name, each in model.named_parameters()}
         for model in (spec.model, donor.model)

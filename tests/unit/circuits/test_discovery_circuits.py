@@ -14,7 +14,7 @@ from circuits.discovery.circuit import Circuit, above, among, pruned, strongest
 from circuits.discovery.graph import Graph
 from circuits.discovery.judging import behave, judge, judging_cost, random_like
 from circuits.discovery.picture import picture
-from circuits.discovery.scoring import Case, exact_edges, score_edges, stand_ins
+from circuits.discovery.scoring import Case, Method, exact_edges, score_edges, stand_ins
 from circuits.errors import Cancelled
 from circuits.interventions import Ablation
 from circuits.lab import Meter, Passes
@@ -128,18 +128,20 @@ def test_behaviour_counts_every_token_of_the_answer() -> None:
         assert (found.first_rank[at], found.worst_rank[at]) == (ranks[0], max(ranks))
 
 
-def test_estimates_along_the_path_order_edges_as_exact_cuts_do() -> None:
-    lab = tiny_lab("llama")
+def test_estimates_order_edges_as_exact_cuts_do() -> None:
+    lab = tiny_lab("gpt2")
     graph = Graph.of(lab.spec)
     instead = stand_ins(lab, graph, Ablation.MEAN, [(9, 8, 7, 6, 5), (100, 101, 102)])
     edges = graph.possible.nonzero()
     chosen = edges[torch.randperm(len(edges), generator=torch.Generator().manual_seed(0))[:80]]
     pairs = [(int(source), int(port)) for source, port in chosen]
     exact = exact_edges(lab, graph, CASES, pairs, instead)
-    scores = score_edges(lab, graph, CASES, instead, steps=10)
-    both = torch.stack([torch.tensor([each[pair] for pair in pairs]) for each in (exact, scores)])
-    order = both.argsort(dim=1).argsort(dim=1).float()
-    assert float(torch.corrcoef(order)[0, 1]) > 0.6
+    # Random weights: a path from far away says less of one edge than the slope at the model itself.
+    for method, least in ((Method.EAP, 0.75), (Method.IG_INPUTS, 0.5), (Method.IG_EDGES, 0.5)):
+        scores = score_edges(lab, graph, CASES, instead, method=method, steps=8)
+        both = torch.stack([torch.tensor([each[pair] for pair in pairs]) for each in (exact, scores)])
+        order = both.argsort(dim=1).argsort(dim=1).float()
+        assert float(torch.corrcoef(order)[0, 1]) > least
 
 
 def test_a_random_circuit_has_as_many_heads_and_mlps_and_no_more_edges() -> None:

@@ -146,5 +146,5 @@ def test_other_shapes_are_refused_and_a_stop_leaves_nothing() -> None:
     meter = Meter(Passes(10, 10), asked.append, lambda: len(asked) == 3)
     with stays_as_it_is(lab.model), pytest.raises(Cancelled), lab.metered(meter):
         fine_tuned(lab, CASES)
-    with stays_as_it_is(lab.model):
+    with stays_as_it_is(lab.model), pytest.raises(InvalidIntervention, match="onto itself"):
         graft_all(lab, lab.spec, CASES, [Scheme(Positions.LT)])

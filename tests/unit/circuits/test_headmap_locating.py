@@ -81,7 +81,9 @@ def test_heads_that_come_in_are_those_whose_loss_costs_the_told_answer() -> None
         (Told.TOKENS, case.plain, facts),
     ):
         row = [*prompt, *case.answer]
-        whole = scored(reference_logits(lab.model, row, adapter, list(given)), row, len(prompt)).sum()
+        with torch.no_grad():
+            logits = reference_logits(lab.model, row, adapter, list(given))
+        whole = scored(logits, row, len(prompt)).sum()
         assert found.log_probability[told] == pytest.approx(float(whole), abs=2e-3)
         for head in (Head(0, 1), Head(3, 2)):
             with lab.injected(1, given), ablated(lab.spec, [head]):
