@@ -15,8 +15,10 @@ from bench import gates
 from bench.gates_picture import Panel, picture
 from bench.gates_variants import other_layers, same_layers
 from editors.kv.encoder import EncoderConfig, KVEncoder
+from editors.kv.gate_training import GateSettings
 from editors.kv.storage import save_encoder
 from editors.kv.trained import load_encoder
+from editors.kv.world import Mix
 from engines.architectures import spec_for
 from engines.models import model_digest
 from tests.tiny import bank_model, tiny_folder
@@ -48,10 +50,12 @@ def tiny_encoder(folder: Path) -> Path:
 def test_two_sparse_encoders_beside_the_whole_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gates, "_PENALTIES", {"light": 0.0, "heavy": 0.5})
+    plan = gates.Plan(GateSettings(steps=50, learning_rate=1.5), Mix(facts=4, questions=2, real=0.0))
+    monkeypatch.setattr(gates, "_QUICK", plan)
+    monkeypatch.setattr(gates, "_PENALTIES", {"light": 0.0, "heavy": 5.0})
     model, encoder = tiny_folder(tmp_path / "tiny"), tiny_encoder(tmp_path / "encoder")
     given = ["--model", str(model), "--encoder", str(encoder), "--results", str(tmp_path)]
-    gates.main([*given, "--steps", "12", "--problems", "1", "--export", str(tmp_path / "sparse")])
+    gates.main([*given, "--steps", "3", "--problems", "1", "--export", str(tmp_path / "sparse")])
     keys: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
     whole = json.loads((tmp_path / "gates-quick.json").read_text())
     assert whole.items() >= keys.items()
@@ -67,7 +71,7 @@ def test_two_sparse_encoders_beside_the_whole_one(
         assert keys[f"layers_{name}_same"] <= keys["layers_all"]
         opened = sum(gate > 0 for row in _row(whole, name)["gates"] for gate in row)
         assert opened == keys[f"open_{name}"]
-    assert len(_row(whole, "heavy")["curve"]) == 12
+    assert len(_row(whole, "heavy")["curve"]) == 3
     ET.fromstring((tmp_path / "gates-quick.svg").read_text())  # noqa: S314 - our own
     exported = load_encoder(str(tmp_path / "sparse" / "light"), "tiny")
     assert len(exported.adapter.layers) == keys["layers_light"]
