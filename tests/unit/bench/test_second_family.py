@@ -109,6 +109,7 @@ def test_recipes_of_both_sizes_can_be_read() -> None:
         assert read_recipe(recipe_path(size)).train.steps > 0
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_served_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "kept"
     given = ["--n", "2", "--facts", "80", "--folder", str(folder), "--results", str(tmp_path)]
