@@ -31,6 +31,7 @@ from service.injections import Injections
 from service.knowledge import KnowledgeSource
 from service.live_edits import LiveEdits
 from service.observability.meters import Meters
+from service.observability.tracing import Traces, open_tracing
 from service.operations import Operations
 from service.page_tokens import PageTokens
 from service.revisions import Revisions
@@ -60,6 +61,7 @@ class Parts:
     answering: Answering
     injections: Injections
     meters: Meters
+    traces: Traces | None
     compiled: CompiledFacts | None
     model: Model | None
     scoring: Scoring
@@ -138,11 +140,15 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
     answers = None if model is None else _answers(model)
     longest = settings.limits.max_query_length
     injections = Injections(settings.monitor.records, texts=settings.monitor.texts)
-    meters = Meters()
+    meters, traces = Meters(), open_tracing(settings.tracing.endpoint)
+    if traces is not None:
+        undo.callback(traces.close)
 
     def note(ask: Ask, answer: Answer) -> None:
         injections.note(ask, answer)
         meters.answered(ask, answer, 0 if answers is None else answers.engine.load[0])
+        if traces is not None:
+            traces.answered(ask, answer)
 
     answering = Answering(answers, knowledge, workers, longest, note)
     if isinstance(watcher, CompileWorker) and settings.compile.background:
@@ -159,6 +165,7 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         answering=answering,
         injections=injections,
         meters=meters,
+        traces=traces,
         compiled=compiled,
         model=answers,
         scoring=Scoring(answers, knowledge, workers, longest),

@@ -25,6 +25,7 @@ from service.config_operation import MetricsSettings as MetricsSettings
 from service.config_operation import QuotaSettings as QuotaSettings
 from service.config_operation import Section as Section
 from service.config_operation import SecuritySettings as SecuritySettings
+from service.config_operation import TracingSettings as TracingSettings
 from service.limits import LimitSettings
 
 KIB = 1024
@@ -297,6 +298,7 @@ class Settings(BaseSettings):
     monitor: MonitorSettings = MonitorSettings()
     quotas: QuotaSettings = QuotaSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -79,6 +79,16 @@ class MetricsSettings(Section):
     )
 
 
+class TracingSettings(Section):
+    """Spans of calls and of the stages of answers, by OpenTelemetry (the extra `tracing`); ids and figures only."""
+
+    endpoint: str | None = Field(
+        default=None,
+        description="URL of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces. "
+        "Unset: no spans.",
+    )
+
+
 class LogSettings(Section):
     """What is logged, to standard error. Logs hold ids, never the text of facts or prompts."""
 

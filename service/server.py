@@ -137,7 +137,7 @@ class Server:
 
     async def _listen(self, parts: Parts, access: Access) -> None:
         listen = self._settings.listen
-        interceptors = chain(self._settings, access.keys, parts.meters)
+        interceptors = chain(self._settings, access.keys, parts.meters, parts.traces)
         server = grpc.aio.server(
             interceptors=interceptors,
             options=[

@@ -12,17 +12,23 @@ from service.interceptors.decode import Decode
 from service.interceptors.failures import Failures
 from service.interceptors.log import CallLog
 from service.interceptors.measure import Measure
+from service.interceptors.trace import Trace
 from service.keys import KeyRing
 from service.observability.meters import Meters
+from service.observability.tracing import Traces
 
 __all__ = ["chain"]
 
 
-def chain(settings: Settings, keys: KeyRing | None, meters: Meters) -> list[grpc.aio.ServerInterceptor]:
+def chain(
+    settings: Settings, keys: KeyRing | None, meters: Meters, traces: Traces | None
+) -> list[grpc.aio.ServerInterceptor]:
     """The interceptors of a server."""
+    tracing = [] if traces is None else [Trace(traces)]
     return [
         CallLog(),
         Measure(meters),
+        *tracing,
         Failures(),
         Authentication(keys),
         Admission(settings.admission),

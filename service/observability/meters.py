@@ -34,6 +34,13 @@ _SHARES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0
 STAGES: Final = ("retrieval", "compile", "queue", "prefill", "decode")
 
 
+def stage_seconds(answer: Answer) -> tuple[float, ...]:
+    """What each of the stages took."""
+    timings = answer.timings
+    before = (timings.retrieval, timings.compile, timings.queue, timings.first_token)
+    return (*before, max(0.0, timings.total - sum(before)))
+
+
 class Meters:
     """Counters and histograms in a registry of their own, so that two servers in a process do not mix."""
 
@@ -120,15 +127,13 @@ class Meters:
 
     def answered(self, ask: Ask, answer: Answer, decoding: int) -> None:
         """An answer is ready; `decoding` others are still in the batch."""
-        generation, timings = answer.generation, answer.timings
+        generation = answer.generation
         self._answers.labels(answer.grounding.value).inc()
         if answer.grounding is Grounding.NO_FACTS:
             self._without_facts.labels("disabled" if ask.retrieval.disabled else "none_fit").inc()
         if answer.abstained:
             self._abstained.inc()
-        decode = timings.total - timings.retrieval - timings.compile - timings.queue - timings.first_token
-        spent = (timings.retrieval, timings.compile, timings.queue, timings.first_token, max(0.0, decode))
-        for stage, seconds in zip(STAGES, spent, strict=True):
+        for stage, seconds in zip(STAGES, stage_seconds(answer), strict=True):
             self._stages.labels(stage).observe(seconds)
         self._facts.observe(len(answer.citations))
         for citation in answer.citations:
