@@ -34,6 +34,7 @@ from bench.encoder_asking import (
     judge_present,
     judge_repeats,
     judge_said,
+    withheld_when_strict,
 )
 from bench.encoder_locality import ATTACHED, empty_answers, empty_scores, measure_text, passages
 from bench.encoder_questions import Asker, Case
@@ -154,8 +155,7 @@ async def _absent(
     record.share("absent_unchanged", unchanged)
     if present and silent:
         record.keys |= _verdict([grounded_mass(a) for a in present], [grounded_mass(a) for a in silent])
-        # In strict mode an ungrounded answer is a refusal.
-        refused = [[not answer.grounded for answer in answers] for answers in (present, silent)]
+        refused = [[withheld_when_strict(answer) for answer in answers] for answers in (present, silent)]
         record.share("refusal_recall", refused[1])
         record.share("refusal_precision", [True] * sum(refused[1]) + [False] * sum(refused[0]))
 

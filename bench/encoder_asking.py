@@ -12,7 +12,7 @@ from bench.answers import intruders, is_clean, occurrences, said_again, says, sa
 from bench.common import share_keys
 from bench.encoder_questions import Case
 from bench.service_run import Ask, Service
-from interleaf import Answer
+from interleaf import Answer, ValueCheck
 
 ABSENT_TOKENS = 12  # of an answer that is compared to the plain model's
 AFTER = 20  # tokens behind the object in which repetitions are counted
@@ -160,6 +160,11 @@ def judge_absent(
 def grounded_mass(answer: Answer) -> float:
     """The attention on the most attended fact, at the token where it is highest."""
     return max((citation.attention for citation in answer.citations), default=0.0)
+
+
+def withheld_when_strict(answer: Answer) -> bool:
+    """Whether the server would have withheld this answer, had it been asked to be strict."""
+    return all(citation.value_check is not ValueCheck.EXACT for citation in answer.citations)
 
 
 def difference_keys(name: str, first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:

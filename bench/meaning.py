@@ -6,7 +6,8 @@ Every question is asked twice: among facts of its subject with the fact that it 
 best match) and without it (auroc_X: the best score tells the two apart; kept_X: share of questions answered
 rightly when the threshold lets 3% of those without an answer through). X is what matches:
 key: cosine of the text and "relation of subject"; relation: cosine of what the text says of "it" and the relation;
-meaning: the same against the background (editors.kv.meaning). `_held` are the relations that training never saw.
+meaning: the same against the background (editors.kv.meaning); judged: the same by the embedder as the shipped
+encoder has changed it (editors.kv.matching). `_held` are the relations that training never saw.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import torch
 from bench.answers import auroc
 from bench.common import Bench, share_keys
 from editors.kv.phrases import PhraseBank, Relation, load
+from editors.kv.trained import load_encoder
 from engines.embedder import MiniLMEmbedder
+from engines.models import DEFAULT_MODEL
 from kb_store.keys import key_text
 from kb_store.scoring import Question
 from service.background import background
@@ -33,15 +36,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
     bench = Bench("meaning", description=__doc__ or "", argv=argv)
     embedder, bank = MiniLMEmbedder.load(), load()
-    judge = background(bank, embedder)
+    judged_by = embedder.adapted(load_encoder("default", DEFAULT_MODEL).meaning.changes)
+    judge, judged = background(bank, embedder), background(bank, judged_by)
     asked = _questions(bank, bench, 3 if not bench.full else 22)
     with bench.stage(f"{len(asked)} questions"):
         texts = embedder.embed([text for _, text, _ in asked])
-        said = embedder.embed([Question(text).about(subject)[0] for subject, text, _ in asked])
+        about = [Question(text).about(subject)[0] for subject, text, _ in asked]
+        said = embedder.embed(about)
     with bench.stage("relations"):
         names = {relation.name: place for place, relation in enumerate(bank.relations)}
         relations = embedder.embed(list(names))
         fits = judge(torch.from_numpy(said), torch.from_numpy(relations)).numpy()
+        better, named = (torch.from_numpy(judged_by.embed(part)) for part in (about, list(names)))
+        better_fits = judged(better, named).numpy()
     rows: list[dict[str, Any]] = []
     for place, (subject, text, wanted) in enumerate(asked):
         rivals = [item.name for item in _rivals(bank, bench, wanted)]
@@ -52,13 +59,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             "key": keys @ texts[place],
             "relation": relations[columns] @ said[place],
             "meaning": fits[place][columns],
+            "judged": better_fits[place][columns],
         }
         rows.append({"text": text, "relation": wanted.name, "held": wanted.split == "held_out"} | scores)
         if place % 200 == 0:
             bench.log(f"{place} of {len(asked)}")
     keys_out: dict[str, Any] = {"facts": _FACTS}
     for suffix, chosen in (("", rows), ("_held", [row for row in rows if row["held"]])):
-        for name in ("key", "relation", "meaning"):
+        for name in ("key", "relation", "meaning", "judged"):
             keys_out |= _figures(f"{name}{suffix}", [row[name] for row in chosen], bench.seed)
     bench.finish(keys_out, n=len(rows), model=f"all-MiniLM-L6-v2 {embedder.digest}", rows=[])
 

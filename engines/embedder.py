@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engines.errors import ModelMissing
 from engines.models import file_digest, quiet
@@ -43,6 +46,21 @@ class MiniLMEmbedder:
         digest = file_digest(folder / "model.safetensors")[:16]
         return cls(model.eval().requires_grad_(False), tokenizer, digest)
 
+    def adapted(self, changes: Mapping[str, Tensor]) -> MiniLMEmbedder:
+        """An embedder of its own with low-rank changes added: `NAME.down` [rank, in] and `NAME.up` [out, rank] for
+        the weight of the linear map NAME."""
+        model = copy.deepcopy(self._model)
+        digest = hashlib.sha256(self._digest.encode())
+        with torch.no_grad():
+            for name in sorted(changes):
+                digest.update(name.encode() + changes[name].half().contiguous().numpy().tobytes())
+                if name.endswith(".up"):
+                    linear = name.removesuffix(".up")
+                    model.get_submodule(linear).weight += (
+                        changes[name].float() @ changes[f"{linear}.down"].float()
+                    )
+        return MiniLMEmbedder(model, self._tokenizer, digest.hexdigest()[:16], batch=self._batch)
+
     @property
     def dimension(self) -> int:
         """Length of a vector."""
@@ -63,11 +81,21 @@ class MiniLMEmbedder:
                 out[rows] = self._forward([texts[i] for i in rows])
         return out
 
+    @property
+    def model(self) -> Any:
+        """For training changes to it; whoever does so leaves it as it was."""
+        return self._model
+
+    def encode(self, texts: Sequence[str]) -> Mapping[str, Tensor]:
+        """What the model takes."""
+        encoded: Mapping[str, Tensor] = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
+        )
+        return encoded
+
     @torch.inference_mode()
     def _forward(self, texts: list[str]) -> NDArray[np.float32]:
-        encoded = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
-        )
+        encoded = self.encode(texts)
         hidden = self._model(**encoded).last_hidden_state
         mask = encoded["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)

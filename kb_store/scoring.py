@@ -30,6 +30,7 @@ DOUBTFUL = 0.7
 CONTAINED = 0.5
 
 PRONOUN = "it"  # stands for the subject where only what is said of it matters
+_GENITIVE = re.compile(rf"\b{PRONOUN} s\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|\n{2,}")
 
 _NEAR = 2  # words that may stand between those of a name
@@ -195,9 +196,9 @@ class Question:
             for place in range(first, len(self.words)):
                 if place not in named:
                     kept.append(self.words[place])
-                elif not kept or place - 1 not in named:
+                elif place == first or place - 1 not in named:
                     kept.append(PRONOUN)
-            texts.append(" ".join(kept))
+            texts.append(_GENITIVE.sub(f"{PRONOUN}s", " ".join(kept)))
         return tuple(texts)
 
     def _sentences(self) -> list[int]:

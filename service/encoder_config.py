@@ -22,7 +22,19 @@ T = TypeVar("T")
 
 # Keys of which less than one makes no sense, whatever section they are in.
 _COUNTS = frozenset(
-    {"steps", "pairs", "batch", "checkpoint_every", "warmup", "evaluation_problems", "facts", "questions"}
+    {
+        "steps",
+        "pairs",
+        "batch",
+        "checkpoint_every",
+        "warmup",
+        "evaluation_problems",
+        "facts",
+        "questions",
+        "rank",
+        "of_kind",
+        "epochs",
+    }
 )
 
 

@@ -106,7 +106,6 @@ class EvaluateJob:
         stage("loading", 0.0)
         stand = set_up(self.model)
         encoder = stand.encoder(Path(self.folder))
-        stage("evaluation", 0.0)
         figures = evaluate(
             encoder,
             stand.model,
@@ -115,6 +114,7 @@ class EvaluateJob:
             stand.score,
             problems=self.problems,
             seed=self.seed,
+            progress=lambda share: stage("evaluation", share),
         )
         questions = self.problems * stand.world.mix.questions
         return {"digest": encoder.digest, "figures": figures, "questions": questions}

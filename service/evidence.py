@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from editors.kv.contract import Evidence, FactText
+from editors.kv.contract import Evidence, FactText, spoken
 from editors.kv.meaning import FLOOR, Meaning
 from editors.kv.prior import MIN_SUBJECT_COVER
 from editors.kv.problems import Scorer
+from engines.embedder import MiniLMEmbedder
 from kb_store.contract import Embedder, Vectors
 from kb_store.keys import key_text, query_text
 from kb_store.scoring import Candidate, Cover, Described, Question
@@ -25,7 +28,7 @@ class EvidenceReader:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._relation = lru_cache(maxsize=4096)(self._embed_relation)
+        self._judges: WeakKeyDictionary[Meaning, _Judge] = WeakKeyDictionary()
 
     def read(
         self, texts: Sequence[str], candidates: Sequence[Described], meaning: Meaning, named: bool = False
@@ -75,15 +78,35 @@ class EvidenceReader:
         if not wanted:
             return found
         names = list(dict.fromkeys(candidates[place].relation for _, place, _ in wanted))
-        vectors = torch.from_numpy(np.stack([self._relation(name) for name in names]))
-        fits = meaning(torch.from_numpy(self._embedder.embed(list(texts))), vectors).tolist()
+        judge = self._judges.get(meaning) or self._judges.setdefault(meaning, _Judge(self._embedder, meaning))
+        fits = judge.fits(list(texts), names)
         column = {name: place for place, name in enumerate(names)}
         for row, place, rows in wanted:
             found[row][place] = max(fits[text][column[candidates[place].relation]] for text in rows)
         return found
 
+
+class _Judge:
+    """Judges by meaning, with the embedder as the encoder has changed it. Names of relations come again: kept."""
+
+    def __init__(self, embedder: Embedder, meaning: Meaning) -> None:
+        # Only the embedder that Interleaf comes with can have been changed.
+        if meaning.changes and isinstance(embedder, MiniLMEmbedder):
+            embedder = embedder.adapted(meaning.changes)
+        self._embedder = embedder
+        self._meaning = copy(meaning)
+        self._relation = lru_cache(maxsize=4096)(self._embed_relation)
+
+    def fits(self, texts: Sequence[str], relations: Sequence[str]) -> list[list[float]]:
+        """[texts][relations]."""
+        names = torch.from_numpy(np.stack([self._relation(name) for name in relations]))
+        found: list[list[float]] = self._meaning(
+            torch.from_numpy(self._embedder.embed(texts)), names
+        ).tolist()
+        return found
+
     def _embed_relation(self, relation: str) -> Vectors:
-        vector: Vectors = self._embedder.embed([relation])[0]
+        vector: Vectors = self._embedder.embed([spoken(relation)])[0]
         return vector
 
 

@@ -7,20 +7,24 @@ import os
 import platform
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from editors.kv.encoder import EncoderConfig, KVEncoder
 from editors.kv.evaluate import evaluate
+from editors.kv.matching import MatchSettings, match_relations
 from editors.kv.meaning import Meaning
-from editors.kv.phrases import Phrasing, is_held_out
+from editors.kv.phrases import PhraseBank, Phrasing, is_held_out
 from editors.kv.phrases import load as load_phrases
+from editors.kv.rehearsal import RehearsalSettings, read_subjects, rehearse
 from editors.kv.start import StartSettings, closed_form_start
-from editors.kv.storage import save_encoder, write_text
+from editors.kv.storage import save_encoder, write_tensors, write_text
 from editors.kv.train import StepReport, TrainSettings, train
 from editors.kv.world import RealRelation, World
 from engines.architectures import spec_for
@@ -28,7 +32,9 @@ from engines.embedder import MiniLMEmbedder
 from engines.models import file_digest, load_model, model_digest, resolve_model
 from kb_store.factbank import digest as facts_digest
 from kb_store.factbank import load_facts_with_relation, read_pairs, relations
+from kb_store.scoring import Question
 from service.background import background
+from service.config import ConfigError
 from service.evidence import scorer
 
 # Relative depths at which facts are attended to; on 30 layers: 14, 17, 20, 22-28.
@@ -40,8 +46,11 @@ class Recipe:
     """One training run; written into the encoder's manifest."""
 
     model: str = "default"
+    layers: tuple[int, ...] = ()  # where facts are attended to; none: by relative depth
     train: TrainSettings = field(default_factory=TrainSettings)
+    matching: MatchSettings = field(default_factory=MatchSettings)
     start: StartSettings = field(default_factory=StartSettings)
+    rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
     evaluation_problems: int = 8
     evaluation_seed: int = 1
 
@@ -65,16 +74,32 @@ def train_encoder(
     bank = load_phrases()
     world = World(bank, tokenizer, real_relations(exclude_pairs))
     score = scorer(embedder)
-    meaning = background(bank, embedder)
-    encoder = KVEncoder(encoder_shape(model, meaning))
+    seed = recipe.train.seed
+    changes = _matching(recipe, bank, embedder, folder / "run", lambda share: on_start("matching", share))
+    meaning = background(bank, embedder.adapted(changes))
+    encoder = KVEncoder(encoder_shape(model, meaning, recipe.layers))
     encoder.meaning.load_state_dict(meaning.state_dict())
-    torch.manual_seed(recipe.train.seed)
+    encoder.meaning.changes = changes
+    torch.manual_seed(seed)
     if not (folder / "run" / "checkpoint.safetensors").is_file():
-        pairs = world.pairs(random.Random(f"start/{recipe.train.seed}"), recipe.start.pairs)
+        pairs = world.pairs(random.Random(f"start/{seed}"), recipe.start.pairs)
         closed_form_start(
             encoder, model, tokenizer, pairs, recipe.start, lambda share: on_start("start", share)
         )
-    seed = recipe.train.seed
+        rng = random.Random(f"subjects/{seed}")
+        subjects = [world.subject(rng, recipe.rehearsal.facts) for _ in range(recipe.rehearsal.subjects)]
+        known = read_subjects(
+            encoder,
+            model,
+            tokenizer,
+            subjects,
+            score,
+            recipe.rehearsal,
+            seed,
+            lambda share: on_start("reading", share),
+        )
+        if known:
+            rehearse(encoder, known, recipe.rehearsal, seed, lambda share: on_start("rehearsal", share))
     curve = train(
         encoder,
         model,
@@ -89,7 +114,6 @@ def train_encoder(
         on_step,
         cancelled,
     )
-    on_start("evaluation", 0.0)
     figures = evaluate(
         encoder,
         model,
@@ -98,6 +122,7 @@ def train_encoder(
         score,
         problems=recipe.evaluation_problems,
         seed=recipe.evaluation_seed,
+        progress=lambda share: on_start("evaluation", share),
     )
     manifest = {
         "model": path.name,
@@ -122,11 +147,39 @@ def train_encoder(
     return manifest
 
 
-def encoder_shape(model: Any, meaning: Meaning) -> EncoderConfig:
-    """Layers by relative depth; every other number is the model's."""
+def _matching(
+    recipe: Recipe,
+    bank: PhraseBank,
+    embedder: MiniLMEmbedder,
+    folder: Path,
+    progress: Callable[[float], None],
+) -> dict[str, Tensor]:
+    """The changes to the embedder; those that an interrupted run has made already are taken from its folder."""
+    if not recipe.matching.steps:
+        return {}
+    path = folder / "embedder.safetensors"
+    if path.is_file():
+        return load_file(path)
+    changes = match_relations(
+        embedder.model,
+        embedder.encode,
+        bank,
+        lambda text, subject: Question(text).about(subject),
+        recipe.matching,
+        progress,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(changes, path)
+    return changes
+
+
+def encoder_shape(model: Any, meaning: Meaning, layers: Sequence[int] = ()) -> EncoderConfig:
+    """Layers by relative depth where none are named; every other number is the model's."""
     spec = spec_for(model)
     count = len(spec.layers)
-    layers = sorted({min(count - 1, round(depth * count)) for depth in _DEPTHS})
+    if any(not 0 <= layer < count for layer in layers):
+        raise ConfigError(f"layers: must be from 0 to {count - 1} for this model")
+    layers = sorted({*layers} or {min(count - 1, round(depth * count)) for depth in _DEPTHS})
     return EncoderConfig(
         hidden=spec.hidden,
         heads=spec.heads,

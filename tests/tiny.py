@@ -16,6 +16,14 @@ from tests.unit.engines.tiny_models import byte_tokenizer, tiny_model
 RECIPE = """
 evaluation_problems = 1
 
+[matching]
+steps = 1
+batch = 8
+
+[rehearsal]
+subjects = 4
+epochs = 1
+
 [start]
 pairs = 40
 batch = 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +19,14 @@ class FactText:
     subject: str
     relation: str
     object: str
+
+
+_WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\s]+")
+
+
+def spoken(relation: str) -> str:
+    """A relation's name as words: applications call them `worksFor` or `date_of_birth` too."""
+    return " ".join(_WORD_ENDS.sub(" ", relation).split()) or relation
 
 
 @dataclass(frozen=True, slots=True)

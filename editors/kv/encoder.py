@@ -78,19 +78,28 @@ class KVEncoder(nn.Module):
 
     def tokens(self, features: FactFeatures) -> tuple[Tensor, Tensor]:
         """Keys and values [layers, tokens, kv heads, head dim] of facts whose features were read."""
+        content = self._content(features)
+        values = torch.stack([self.value[str(layer)](content) for layer in self.config.layers])
+        return self.keys(features), values.view(self._shape)
+
+    def keys(self, features: FactFeatures) -> Tensor:
+        """What queries are compared with, [layers, tokens, kv heads, head dim]."""
+        content = self._content(features)
+        keys = [
+            self.key_context[str(layer)](normalised(features.context[position]))
+            + self.key_subject[str(layer)](normalised(features.subject[position]))
+            + self.key_object[str(layer)](content)
+            for position, layer in enumerate(self.config.layers)
+        ]
+        return torch.stack(keys).view(self._shape)
+
+    @property
+    def _shape(self) -> tuple[int, int, int, int]:
+        return len(self.config.layers), -1, self.config.kv_heads, self.config.head_dim
+
+    def _content(self, features: FactFeatures) -> Tensor:
         said = torch.where(features.closing[:, None], self.end, normalised(features.embedding))
-        content = torch.cat([said, normalised(features.late)], dim=-1)
-        keys, values = [], []
-        for position, layer in enumerate(self.config.layers):
-            name = str(layer)
-            keys.append(
-                self.key_context[name](normalised(features.context[position]))
-                + self.key_subject[name](normalised(features.subject[position]))
-                + self.key_object[name](content)
-            )
-            values.append(self.value[name](content))
-        shape = (len(self.config.layers), -1, self.config.kv_heads, self.config.head_dim)
-        return torch.stack(keys).view(shape), torch.stack(values).view(shape)
+        return torch.cat([said, normalised(features.late)], dim=-1)
 
     def query(self, layer: int, residual: Tensor) -> Tensor:
         """The KB query of each position, from the residual stream that enters the layer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,23 +79,19 @@ def evaluate(
     problems: int,
     seed: int,
     slices: Mapping[str, Slice] = SLICES,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, float]:
     """Rates 0..1 for every slice, and, where there are questions with an answer and without, the attention
     threshold that best tells them apart."""
     rates: dict[str, float] = {}
     present: list[Tensor] = []
     missing: list[Tensor] = []
-    for name, view in slices.items():
-        judged = [
-            judge(
-                encoder,
-                model,
-                tokenizer,
-                world.problem(random.Random(f"evaluate/{seed}/{name}/{i}"), view),
-                scorer,
-            )
-            for i in range(problems)
-        ]
+    for place, (name, view) in enumerate(slices.items()):
+        judged = []
+        for i in range(problems):
+            progress((place + i / problems) / len(slices))
+            problem = world.problem(random.Random(f"evaluate/{seed}/{name}/{i}"), view)
+            judged.append(judge(encoder, model, tokenizer, problem, scorer))
         if view.absent:
             rates[f"{name}_unchanged"] = _mean(judged, "unchanged")
             rates[f"{name}_intrusion"] = _mean(judged, "intruded")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editors.kv.contract import FactText
+from editors.kv.contract import FactText, spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,11 @@ class _Piece:
 
 def statement(fact: FactText) -> str:
     """The sentence that is encoded, up to the object."""
-    return f"The {fact.relation} of {fact.subject} is"
+    return f"{_named(fact)} is"
+
+
+def _named(fact: FactText) -> str:
+    return f"The {spoken(fact.relation)} of {fact.subject}"
 
 
 @torch.no_grad()
@@ -90,7 +94,7 @@ def object_ids(tokenizer: Any, text: str) -> list[int]:
 
 def _pieces(tokenizer: Any, fact: FactText) -> _Piece:
     # Tokenised piece by piece, so that it is known where the subject ends and the object begins.
-    named = tokenizer(f"The {fact.relation} of {fact.subject}").input_ids
+    named = tokenizer(_named(fact)).input_ids
     verb = tokenizer(" is", add_special_tokens=False).input_ids
     said = object_ids(tokenizer, fact.object)
     return _Piece([*named, *verb, *said], len(named) - 1, len(named) + len(verb))

@@ -8,6 +8,8 @@ are judged as well as those that it did; docs/adr/0008 has the figures.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,8 @@ class Meaning(nn.Module):
         super().__init__()
         self.register_buffer("relations", relations)
         self.register_buffer("texts", texts)
+        # To the text embedder that all these vectors come from (engines.embedder.MiniLMEmbedder.adapted).
+        self.changes: Mapping[str, Tensor] = {}
 
     @torch.no_grad()
     def forward(self, asked: Tensor, candidates: Tensor) -> Tensor:

@@ -15,18 +15,20 @@ from torch import Tensor
 
 from editors.kv.encoder import EncoderConfig, KVEncoder
 
-_WEIGHTS, _MANIFEST = "encoder.safetensors", "manifest.json"
+_WEIGHTS, _EMBEDDER, _MANIFEST = "encoder.safetensors", "embedder.safetensors", "manifest.json"
 
 
 def save_encoder(encoder: KVEncoder, folder: Path, manifest: Mapping[str, Any]) -> str:
-    """Writes weights (float16) and manifest; returns the encoder's digest.
+    """Writes weights (float16), the changes to the embedder and the manifest; returns the encoder's digest.
 
     `manifest` says which model it is for, what it was trained on and what was measured.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().half().contiguous() for name, value in encoder.state_dict().items()}
     write_tensors(tensors, folder / _WEIGHTS)
-    digest = _digest(tensors)
+    changes = {name: value.half().contiguous() for name, value in encoder.meaning.changes.items()}
+    write_tensors(changes, folder / _EMBEDDER)
+    digest = _digest(tensors | changes)
     full = {"format": 1, "digest": digest, "shape": encoder.config.to_json(), **manifest}
     write_text(folder / _MANIFEST, json.dumps(full, indent=2, sort_keys=True) + "\n")
     return digest
@@ -36,11 +38,12 @@ def load_weights(folder: Path) -> tuple[KVEncoder, dict[str, Any]]:
     """The encoder and its manifest; ValueError when the weights are not those of the manifest."""
     manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text())
     tensors = load_file(folder / _WEIGHTS)
-    if _digest(tensors) != manifest["digest"]:
+    changes = load_file(folder / _EMBEDDER) if (folder / _EMBEDDER).is_file() else {}
+    if _digest(tensors | changes) != manifest["digest"]:
         raise ValueError(f"{folder}: the weights do not match the manifest's digest")
     encoder = KVEncoder(EncoderConfig.from_json(manifest["shape"]))
     encoder.load_state_dict({name: value.float() for name, value in tensors.items()})
-    encoder.digest = manifest["digest"]
+    encoder.digest, encoder.meaning.changes = manifest["digest"], changes
     return encoder.eval().requires_grad_(False), manifest
 
 

@@ -24,7 +24,7 @@ from editors.kv.storage import write_tensors, write_text
 class TrainSettings:
     """The defaults are the recipe of the shipped encoder."""
 
-    steps: int = 350
+    steps: int = 200
     # Of the maps; low, so that they stay near a start that knows all relations alike (docs/adr/0008).
     learning_rate: float = 3e-4
     bias_learning_rate: float = 2e-2  # of the heads' biases
@@ -72,6 +72,8 @@ def train(
     features: FactFeatures | None = None
     for step in range(first, settings.steps):
         if cancelled():
+            if step > first:
+                _checkpoint(encoder, optimiser, folder, step, curve)
             break
         started = time.perf_counter()
         torch.manual_seed(settings.seed * 1_000_003 + step)

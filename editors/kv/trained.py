@@ -47,6 +47,11 @@ class LoadedEncoder:
         return self._module
 
     @property
+    def meaning(self) -> Meaning:
+        """Judges relations by meaning."""
+        return self._module.meaning
+
+    @property
     def digest(self) -> str:
         """Names the weights."""
         return self._module.digest

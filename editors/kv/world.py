@@ -38,6 +38,10 @@ class Mix:
     real: float = 0.3  # of subjects
     counterfactual: float = 0.5  # of real facts
     near_duplicate: float = 0.2  # of invented subjects
+    # How many facts a subject has. With few the choice among many facts of one subject is never learned.
+    of_subject: tuple[int, ...] = (1, 2, 3, 5, 8, 12)
+    shared: float = 0.6  # of the relations of a subject that its near-duplicate has too
+    other_names: float = 0.25  # of invented facts: stored under another name of their relation
     candidates: tuple[int, ...] = (1, 2, 4, 8, 8, 16, 16, 32)
 
 
@@ -57,12 +61,52 @@ class Slice:
 
 
 TRAINING = Slice()
+HELD_OUT = Slice(held_out_subjects=True, held_out_objects=True, held_out_relations=True, frames=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
     fact: FactText
     phrasings: tuple[Phrasing, ...]
+    relation: str  # as it is spoken of; the fact may be stored under another name
+
+
+class _Invented:
+    """Subjects that nobody has heard of; those of one problem remember each other."""
+
+    def __init__(self, bank: PhraseBank, mix: Mix, view: Slice) -> None:
+        self._bank, self._mix, self._view = bank, mix, view
+        self._kinds: dict[str, list[Relation]] = {}
+        for relation in bank.relations_of("held_out" if view.held_out_relations else "train"):
+            self._kinds.setdefault(relation.subject_kind, []).append(relation)
+        self._weights = [len(known) ** 0.5 for known in self._kinds.values()]
+        self._earlier: dict[str, list[tuple[str, list[Relation]]]] = {}
+
+    def subject(self, rng: random.Random, wanted: int) -> list[_Drawn]:
+        """One subject with that many facts, or as many as there are relations for its kind."""
+        bank, view = self._bank, self._view
+        (kind,) = rng.choices(list(self._kinds), self._weights)
+        known = self._kinds[kind]
+        earlier = self._earlier.setdefault(kind, [])
+        relations = rng.sample(known, min(wanted, len(known)))
+        if earlier and rng.random() < self._mix.near_duplicate:
+            twin, theirs = rng.choice(earlier)
+            name = bank.near_duplicate(twin, rng)
+            shared = [relation for relation in theirs if rng.random() < self._mix.shared]
+            relations = list(dict.fromkeys([*shared, *relations]))[: len(relations)]
+        else:
+            name = bank.subject(kind, rng, held_out=view.held_out_subjects)
+        earlier.append((name, relations))
+        return [self._fact(rng, name, relation) for relation in relations]
+
+    def _fact(self, rng: random.Random, subject: str, relation: Relation) -> _Drawn:
+        view = self._view
+        spoken = self._bank.object(relation.object_kind, rng, held_out=view.held_out_objects)
+        phrasings = relation.held_out_phrasings if view.held_out_phrasings else relation.train_phrasings
+        stored = relation.name
+        if relation.also and rng.random() < self._mix.other_names:
+            stored = rng.choice(relation.also)
+        return _Drawn(FactText("", subject, stored, spoken), tuple(phrasings), relation.name)
 
 
 class World:
@@ -72,6 +116,10 @@ class World:
         self, bank: PhraseBank, tokenizer: Any, real: Sequence[RealRelation] = (), mix: Mix | None = None
     ):
         self._bank, self._real, self.mix = bank, tuple(real), mix or Mix()
+        self._of_subject: dict[str, list[tuple[int, str]]] = {}  # place of the relation, object
+        for place, relation in enumerate(self._real):
+            for subject, spoken in relation.facts:
+                self._of_subject.setdefault(subject, []).append((place, spoken))
         self._render: Callable[..., str] = tokenizer.apply_chat_template
         self._turn_end = _turn_end(tokenizer)
 
@@ -99,6 +147,23 @@ class World:
             )
         return Problem(facts, tuple(questions))
 
+    def subject(self, rng: random.Random, facts: int, *, held_out: bool = False) -> Problem:
+        """One subject with as many facts as there are for it, up to `facts`; each is asked for, all are seen.
+
+        `held_out`: an invented subject of the held-out side, with objects and relations of that side.
+        """
+        view = HELD_OUT if held_out else TRAINING
+        if self._real and not held_out and rng.random() < self.mix.real:
+            drawn = self._real_subject(rng, facts)
+        else:
+            drawn = _Invented(self._bank, self.mix, view).subject(rng, facts)
+        everything = tuple(range(len(drawn)))
+        questions = tuple(
+            self._question(rng, view, item, place, rng.random() < self.mix.chat, everything)
+            for place, item in enumerate(drawn)
+        )
+        return Problem(tuple(item.fact for item in drawn), questions)
+
     def pairs(self, rng: random.Random, count: int) -> list[tuple[str, FactText]]:
         """Questions with their facts, for the closed-form start."""
         found: list[tuple[str, FactText]] = []
@@ -108,48 +173,32 @@ class World:
         return found[:count]
 
     def _facts(self, rng: random.Random, view: Slice) -> list[_Drawn]:
-        relations = self._bank.relations_of("held_out" if view.held_out_relations else "train")
+        """Subjects with some facts each, until there are enough."""
         real_share = self.mix.real if view.real is None else view.real
-        drawn: list[_Drawn] = []
-        taken: set[tuple[str, str]] = set()
-        subjects: list[tuple[str, str]] = []  # kind, name
+        invented = _Invented(self._bank, self.mix, view)
+        drawn: dict[tuple[str, str], _Drawn] = {}
         while len(drawn) < self.mix.facts:
+            wanted = min(rng.choice(self.mix.of_subject), self.mix.facts - len(drawn))
             if self._real and rng.random() < real_share:
-                item = self._real_fact(rng)
+                found = self._real_subject(rng, wanted)
             else:
-                item = self._invented_fact(rng, view, relations, subjects)
-            key = (item.fact.subject, item.fact.relation)
-            if key not in taken:
-                taken.add(key)
-                drawn.append(item)
-        return drawn
+                found = invented.subject(rng, wanted)
+            for item in found:
+                drawn.setdefault((item.fact.subject, item.fact.relation), item)
+        return list(drawn.values())
 
-    def _invented_fact(
-        self, rng: random.Random, view: Slice, relations: Sequence[Relation], subjects: list[tuple[str, str]]
-    ) -> _Drawn:
-        bank = self._bank
-        if subjects and rng.random() < 0.55:
-            kind, subject = rng.choice(subjects)
-            relation = rng.choice([r for r in relations if r.subject_kind == kind])
-        else:
-            relation = rng.choice(relations)
-            kind = relation.subject_kind
-            twins = [name for k, name in subjects if k == kind]
-            if twins and rng.random() < self.mix.near_duplicate:
-                subject = bank.near_duplicate(rng.choice(twins), rng)
-            else:
-                subject = bank.subject(kind, rng, held_out=view.held_out_subjects)
-            subjects.append((kind, subject))
-        spoken = bank.object(relation.object_kind, rng, held_out=view.held_out_objects)
-        phrasings = relation.held_out_phrasings if view.held_out_phrasings else relation.train_phrasings
-        return _Drawn(FactText("", subject, relation.name, spoken), tuple(phrasings))
-
-    def _real_fact(self, rng: random.Random) -> _Drawn:
+    def _real_subject(self, rng: random.Random, wanted: int) -> list[_Drawn]:
         relation = rng.choice(self._real)
-        subject, spoken = rng.choice(relation.facts)
-        if rng.random() < self.mix.counterfactual:
-            spoken = rng.choice(relation.facts)[1]
-        return _Drawn(FactText("", subject, relation.name, spoken), relation.phrasings)
+        subject = rng.choice(relation.facts)[0]
+        known = self._of_subject[subject]
+        found = []
+        for place, spoken in rng.sample(known, min(wanted, len(known))):
+            relation = self._real[place]
+            if rng.random() < self.mix.counterfactual:
+                spoken = rng.choice(relation.facts)[1]
+            fact = FactText("", subject, relation.name, spoken)
+            found.append(_Drawn(fact, relation.phrasings, relation.name))
+        return found
 
     def _rivals(
         self, rng: random.Random, facts: Sequence[FactText], asked: int, size: int, missing: bool
@@ -181,7 +230,7 @@ class World:
         if not options or rng.random() < frames:
             options = [p for p in self._bank.frames if p.chat == chat]
         phrasing = rng.choice(options)
-        user, start = phrasing.filled(fact.subject, fact.relation, fact.object)
+        user, start = phrasing.filled(fact.subject, drawn.relation, fact.object)
         if chat:
             head: str = self._render(
                 [{"role": "user", "content": user}], tokenize=False, add_generation_prompt=True

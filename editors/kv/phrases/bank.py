@@ -57,6 +57,7 @@ class Relation:
     train_phrasings: tuple[Phrasing, ...]
     held_out_phrasings: tuple[Phrasing, ...]
     split: Split
+    also: tuple[str, ...] = ()  # what an application might call it instead
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,13 @@ def load() -> PhraseBank:
         for file in ("names.toml", "objects.toml", "things.toml")
         for name, values in tables[file].items()
     }
+    lists |= {
+        _own_kind(name): _listed(table["objects"])
+        for file, content in tables.items()
+        if file.startswith("relations_")
+        for name, table in content.items()
+        if "objects" in table
+    }
     bank = PhraseBank(
         relations=relations,
         frames=tuple(_phrasing(entry) for entry in spoken["frames"]),
@@ -59,12 +66,18 @@ def _relation(name: str, table: Mapping[str, Any]) -> Relation:
     return Relation(
         name=name,
         subject_kind=table["subject"],
-        object_kind=table["object"],
+        object_kind=_own_kind(name) if "objects" in table else table["object"],
         question=table["question"],
         train_phrasings=phrasings[:-_HELD_OUT_PHRASINGS],
         held_out_phrasings=phrasings[-_HELD_OUT_PHRASINGS:],
         split=split,
+        also=tuple(table.get("also", ())),
     )
+
+
+def _own_kind(relation: str) -> str:
+    """The object kind of a relation that lists its own objects."""
+    return f"object of {relation}"
 
 
 def _phrasing(entry: str | list[str]) -> Phrasing:

@@ -1,0 +1,188 @@
+"""Teaches the text embedder which relation a text asks for: low-rank changes, from the phrase bank alone.
+
+The plain embedder puts "it grew up speaking" near whatever sounds alike. Here texts (the subject replaced by a
+pronoun) and names of relations are drawn together, against the other relations of the same kind of subject. Few
+steps: more of them fit the relations of the bank better and relations that nobody trained worse (docs/adr/0016).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from editors.kv.phrases import PhraseBank, Relation
+
+_LINEARS = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+_SHARPNESS = 20.0
+_LIKELIHOOD_OF_NONE = -8.0
+
+# What a text says of a subject, the subject's name replaced: the store's own reading of texts, given from outside.
+About = Callable[[str, str], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchSettings:
+    """The defaults are the recipe of the shipped encoder."""
+
+    steps: int = 150
+    batch: int = 192
+    of_kind: int = 32  # relations of one kind of subject in a batch: they are each other's rivals
+    rank: int = 16
+    learning_rate: float = 2e-3
+    warmup: int = 15
+    other_names: float = 0.4  # how often a relation goes by another name
+    context: float = 0.15  # how often an unrelated sentence stands before
+    seed: int = 0
+
+
+def match_relations(
+    model: Any,
+    encode: Callable[[Sequence[str]], Mapping[str, Tensor]],
+    bank: PhraseBank,
+    about: About,
+    settings: MatchSettings,
+    progress: Callable[[float], None] = lambda share: None,
+) -> dict[str, Tensor]:
+    """The changes, as `MiniLMEmbedder.adapted` takes them. The model given is left as it was."""
+    torch.manual_seed(settings.seed)
+    draw = _Draw(bank, about, settings)
+    sharpness = nn.Parameter(torch.tensor(math.log(_SHARPNESS)))
+    none = nn.Parameter(torch.tensor(_LIKELIHOOD_OF_NONE))
+    with _low_rank(model, settings.rank) as changes:
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": list(changes.values()), "weight_decay": 0.01, "base": settings.learning_rate},
+                {"params": [sharpness, none], "weight_decay": 0.0, "base": 1e-2},
+            ],
+            lr=settings.learning_rate,
+        )
+        for step in range(settings.steps):
+            factor = min(1.0, (step + 1) / settings.warmup)
+            factor *= 0.05 + 0.475 * (1 + math.cos(math.pi * step / settings.steps))
+            for group in optimiser.param_groups:
+                group["lr"] = group["base"] * factor
+            chosen, texts, names = draw.batch(random.Random(f"match/{settings.seed}/{step}"))
+            asked, known = _vectors(model, encode, texts), _vectors(model, encode, names)
+            loss = _loss(sharpness.exp() * (asked @ known.T), none, chosen)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(list(changes.values()), 1.0)
+            optimiser.step()
+            progress((step + 1) / settings.steps)
+        return {name: value.detach().half().contiguous() for name, value in changes.items()}
+
+
+class _Draw:
+    """Batches of relations with a text that asks for each and a name that each goes by."""
+
+    def __init__(self, bank: PhraseBank, about: About, settings: MatchSettings) -> None:
+        self._bank, self._about, self._settings = bank, about, settings
+        self._all = bank.relations_of("train")
+        self._kinds: dict[str, list[Relation]] = {}
+        for relation in self._all:
+            self._kinds.setdefault(relation.subject_kind, []).append(relation)
+
+    def batch(self, rng: random.Random) -> tuple[list[Relation], list[str], list[str]]:
+        """Each relation at most once."""
+        settings = self._settings
+        chosen: dict[str, Relation] = {}
+        while len(chosen) < min(settings.batch, len(self._all)):
+            known = self._kinds[rng.choice(self._all).subject_kind]
+            for relation in rng.sample(known, min(len(known), settings.of_kind)):
+                chosen.setdefault(relation.name, relation)
+        relations = list(chosen.values())[: settings.batch]
+        return relations, [self._text(rng, r) for r in relations], [self._name(rng, r) for r in relations]
+
+    def _text(self, rng: random.Random, relation: Relation) -> str:
+        subject = self._bank.subject(relation.subject_kind, rng)
+        user, start = rng.choice(relation.train_phrasings).filled(subject, relation.name, "")
+        text = user or start
+        if not user and rng.random() < self._settings.context:
+            text = f"{rng.choice(self._bank.sentences)} {text}"
+        return rng.choice(self._about(text, subject))
+
+    def _name(self, rng: random.Random, relation: Relation) -> str:
+        if relation.also and rng.random() < self._settings.other_names:
+            return rng.choice(relation.also)
+        return relation.name
+
+
+def _loss(logits: Tensor, none: Tensor, relations: Sequence[Relation]) -> Tensor:
+    """Rivals of the same kind of subject first, then all; from both sides; and whether it is asked for at all."""
+    kinds = {kind: place for place, kind in enumerate({relation.subject_kind for relation in relations})}
+    kind = torch.tensor([kinds[relation.subject_kind] for relation in relations])
+    right = torch.arange(len(relations))
+    rivals = logits.masked_fill(kind[:, None] != kind, -1e4)
+    wanted = torch.eye(len(relations))
+    weight = torch.tensor(float(len(relations)) ** 0.5)
+    return (
+        F.cross_entropy(rivals, right)
+        + 0.5 * F.cross_entropy(logits, right)
+        + 0.3 * F.cross_entropy(logits.T, right)
+        + 2.0 * F.binary_cross_entropy_with_logits(logits + none, wanted, pos_weight=weight)
+    )
+
+
+def _vectors(
+    model: Any, encode: Callable[[Sequence[str]], Mapping[str, Tensor]], texts: Sequence[str]
+) -> Tensor:
+    """Mean-pooled unit vectors, with gradients; texts of like length together."""
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    rows: list[Tensor] = []
+    for start in range(0, len(order), 64):
+        inputs = encode([texts[place] for place in order[start : start + 64]])
+        hidden = model(**inputs).last_hidden_state
+        mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        rows.append(F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
+    return torch.cat(rows)[torch.tensor(order).argsort()]
+
+
+class _LowRank(nn.Module):
+    """A linear map and a change to it that begins at nothing."""
+
+    def __init__(self, linear: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.linear = linear
+        self.down = nn.Parameter(torch.randn(rank, linear.in_features) / linear.in_features**0.5)
+        self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
+
+    def forward(self, states: Tensor) -> Tensor:
+        changed: Tensor = self.linear(states) + F.linear(F.linear(states, self.down), self.up)
+        return changed
+
+
+@contextmanager
+def _low_rank(model: Any, rank: int) -> Iterator[dict[str, Tensor]]:
+    """The changes by name; within, they are part of the model."""
+    model.requires_grad_(False)
+    names = [
+        f"encoder.layer.{layer}.{part}" for layer in range(len(model.encoder.layer)) for part in _LINEARS
+    ]
+    originals = {name: model.get_submodule(name) for name in names}
+    wrapped = {name: _LowRank(linear, rank) for name, linear in originals.items()}
+    try:
+        for name, module in wrapped.items():
+            model.set_submodule(name, module)
+        yield {
+            f"{name}.{side}": getattr(module, side)
+            for name, module in wrapped.items()
+            for side in ("down", "up")
+        }
+    finally:
+        for name, linear in originals.items():
+            model.set_submodule(name, linear)
