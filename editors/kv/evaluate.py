@@ -87,6 +87,8 @@ def evaluate(
     present: list[Tensor] = []
     missing: list[Tensor] = []
     for place, (name, view) in enumerate(slices.items()):
+        if view.chat and not world.chats:
+            continue
         judged = []
         for i in range(problems):
             progress((place + i / problems) / len(slices))

@@ -18,7 +18,10 @@ class FactFeatures:
 
     context: Tensor  # [layers, tokens, hidden]: before the token, where it will be injected
     subject: Tensor  # [layers, tokens, hidden]: at the subject's last token
-    embedding: Tensor  # [tokens, hidden]: the token's input embedding (zeros for the closing token)
+    embedding: (
+        Tensor  # [tokens, hidden]: the direction that says the token, its row of the output map (tied: its
+    )
+    # input embedding; zeros for the closing token)
     late: (
         Tensor  # [tokens, hidden]: a late state at the token (for the closing one: at the last object token)
     )
@@ -74,7 +77,7 @@ def read_features(
         said += [*piece.ids[piece.start :], -1]
     token_ids = torch.tensor(said, device=device)
     closing = token_ids < 0
-    embedding = model.get_input_embeddings()(token_ids.clamp_min(0)).float()
+    embedding = model.get_output_embeddings().weight[token_ids.clamp_min(0)].float()
     return FactFeatures(
         context=torch.stack([states[layer][rows, before].float() for layer in layers]),
         subject=torch.stack([states[layer][rows, subject_ends].float() for layer in layers]),

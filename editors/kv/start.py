@@ -78,7 +78,8 @@ def closed_form_start(
         written = written.sum(2).reshape(config.hidden, width)
         gain = spec.final_norm_weight().float()
         copy = (written * gain[:, None]).T
-        sample = normalised(spec.embedding_weight()[torch.randint(0, spec.vocabulary, (500,))].float())
+        said = spec.weight_of(spec.lm_head)
+        sample = normalised(said[torch.randint(0, len(said), (500,))].float())
         norm = (sample @ copy.T @ written.T).norm(dim=-1).mean()
         copy = copy * (settings.written_share * norms[position] / norm)
         _set(encoder.value[name], torch.cat([copy, torch.zeros_like(copy)], dim=1), torch.zeros(width))

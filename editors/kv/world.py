@@ -121,6 +121,7 @@ class World:
             for subject, spoken in relation.facts:
                 self._of_subject.setdefault(subject, []).append((place, spoken))
         self._render: Callable[..., str] = tokenizer.apply_chat_template
+        self.chats = bool(getattr(tokenizer, "chat_template", None))  # a base model has no turns to ask in
         self._turn_end = _turn_end(tokenizer)
 
     def problem(
@@ -132,7 +133,7 @@ class World:
         """
         mix = self.mix
         drawn = self._facts(facts_rng or rng, view)
-        chat = view.chat if view.chat is not None else rng.random() < mix.chat
+        chat = self.chats and (view.chat if view.chat is not None else rng.random() < mix.chat)
         absent = mix.absent if view.absent is None else view.absent
         facts = tuple(item.fact for item in drawn)
         questions = []
@@ -159,7 +160,7 @@ class World:
             drawn = _Invented(self._bank, self.mix, view).subject(rng, facts)
         everything = tuple(range(len(drawn)))
         questions = tuple(
-            self._question(rng, view, item, place, rng.random() < self.mix.chat, everything)
+            self._question(rng, view, item, place, self.chats and rng.random() < self.mix.chat, everything)
             for place, item in enumerate(drawn)
         )
         return Problem(tuple(item.fact for item in drawn), questions)
