@@ -8,23 +8,48 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf import descriptor_pool, json_format, message_factory
+from google.longrunning import operations_pb2
+from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
+from interleaf.v1 import (
+    circuits_pb2,
+    edits_pb2,
+    encoders_pb2,
+    facts_pb2,
+    inference_pb2,
+    monitor_pb2,
+    namespaces_pb2,
+)
 from kb_store.errors import InvalidInput
 from service.errors import MalformedMessage
 from service.http.rules import Rule
 
 _MOST_TEXT = 300
 _FIELD_MASK = "google.protobuf.FieldMask"
+_FILES = (
+    circuits_pb2,
+    edits_pb2,
+    encoders_pb2,
+    facts_pb2,
+    inference_pb2,
+    monitor_pb2,
+    namespaces_pb2,
+    operations_pb2,
+)
+_METHODS: Mapping[str, MethodDescriptor] = {
+    f"/{service.full_name}/{method.name}": method
+    for file in _FILES
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
 _NUMBERS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
 def method_of(name: str) -> MethodDescriptor:
     """By its full name, as in `/interleaf.v1.Facts/GetFact`."""
-    service, _, method = name[1:].partition("/")
-    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[method]
+    return _METHODS[name]
 
 
 def request_type(name: str) -> type[Message]:

@@ -179,14 +179,19 @@ def test_generation_as_json(http: Http) -> None:
 
 
 def test_a_client_that_leaves_ends_the_decoding(http: Http) -> None:
-    """Other requests are admitted again: two at once are decoded here, and these two would take a long while."""
-    ask = {"prompt": QUESTION, "sampling": {"maxTokens": 900}}
-    for _ in range(2):
-        with http.client.stream("POST", "/v1/namespaces/default:streamGenerate", json=ask) as response:
-            assert next(response.iter_lines())
-    began = time.monotonic()
-    http.call("POST", "/v1/namespaces/default:generate", {"prompt": "Hi", "sampling": {"maxTokens": 1}})
-    waited = time.monotonic() - began
-    whole = time.monotonic()
-    http.call("POST", "/v1/namespaces/default:generate", ask)
-    assert waited < (time.monotonic() - whole) / 2
+    """Others are answered at once: two are decoded together here, and the two that are left would take their time."""
+    ask = {"prompt": QUESTION, "sampling": {"maxTokens": 300}}
+
+    def waited() -> float:
+        for _ in range(2):
+            with http.client.stream("POST", "/v1/namespaces/default:streamGenerate", json=ask) as response:
+                assert next(response.iter_lines())
+        return seconds({"prompt": "Hi", "sampling": {"maxTokens": 1}})
+
+    def seconds(asked: Any) -> float:
+        began = time.monotonic()
+        http.call("POST", "/v1/namespaces/default:generate", asked)
+        return time.monotonic() - began
+
+    # On a machine that is busy with other things one measurement says little; where decoding went on, none passes.
+    assert any(waited() < seconds(ask) / 2 for _ in range(4))

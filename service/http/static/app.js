@@ -39,7 +39,7 @@ function route() {
   const place = h("div", { class: `page ${page[0]}` });
   fill(main, place);
   if (!chooser.value) {
-    fill(place, h("h1", {}, page[1]), h("p", { class: "notice warn" }, "This server has no namespace that can be seen. `interleaf namespace create NAME` makes one."));
+    fill(place, h("h1", {}, page[1]), h("p", { class: "notice warn" }, "This server has no namespace that can be seen. `interleaf namespaces create NAME` makes one."));
     return;
   }
   page[2]({ place, parent: parent(), rest: rest.map(decodeURIComponent), signal: leave.signal, namespaces });
