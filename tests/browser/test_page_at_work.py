@@ -137,6 +137,21 @@ def test_injections_appear_by_themselves(page: Page, http: Http) -> None:
     page.shows(".stage-figures", "retrieval")
 
 
+def test_an_answer_is_checked_for_being_made_up(page: Page, http: Http) -> None:
+    http.add("Nils Holm", "city", "Oslo")
+    page.open("diagnostics")
+    page.write("Question or text", "The city of Nils Holm is")
+    page.write("Answer to check", "Rome")
+    page.write("Right answer", "Oslo")
+    page.write("Subject", "Nils Holm")
+    page.press("Check")
+    page.shows(".verdict", "as you said")
+    assert page.text(".verdict .badge")
+    assert len(page.text(".verdict .answer-text")) > 20
+    assert page.script("return document.querySelector('.picture img').naturalWidth") > 100
+    assert "Oslo" in page.one(".picture img").get_attribute("alt")
+
+
 def test_operations_and_health_are_shown(page: Page) -> None:
     page.open("operations")
     page.press("Rebuild the index of default")

@@ -11,7 +11,7 @@ import pytest
 from tests.browser.driving import Page
 from tests.http_calls import Http
 
-PAGES = ("playground", "facts", "injections", "edits", "operations", "health")
+PAGES = ("playground", "facts", "injections", "edits", "diagnostics", "operations", "health")
 HOSTILE = (
     "<img src=x onerror=\"window.hacked='img'\">",
     "<script>window.hacked='script'</script>",

@@ -2,6 +2,7 @@
 
 import { all, onKeyWanted, useKey } from "/static/api.js";
 import { fill, h, last, toast } from "/static/dom.js";
+import { diagnostics } from "/static/diagnostics.js";
 import { facts } from "/static/facts.js";
 import { health } from "/static/health.js";
 import { injections } from "/static/injections.js";
@@ -14,6 +15,7 @@ const PAGES = [
   ["facts", "Facts", facts],
   ["injections", "Injections", injections],
   ["edits", "Edits", edits],
+  ["diagnostics", "Diagnostics", diagnostics],
   ["operations", "Operations", operations],
   ["health", "Health", health],
 ];

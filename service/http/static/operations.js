@@ -2,6 +2,7 @@
 
 import { all, post, remove } from "/static/api.js";
 import { busy, count, fill, h, last, toast } from "/static/dom.js";
+import { pictures } from "/static/pictures.js";
 
 const EVERY = 2000;
 
@@ -46,6 +47,7 @@ function card(operation, again) {
     h("div", { class: "row between" }, h("h2", {}, last(operation.name)), h("span", { class: `badge ${kind}` }, name)),
     failed ? h("p", { class: "notice bad" }, failed.message) : null,
     figures(operation.metadata),
+    ...pictures(operation.response),
     h("div", { class: "row end" }, end));
 }
 

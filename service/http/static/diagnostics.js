@@ -1,0 +1,87 @@
+// Why did the model say this: the check of an answer, and studies that take longer.
+
+import { post } from "/static/api.js";
+import { busy, field, fill, h, percent, toast } from "/static/dom.js";
+import { picture } from "/static/pictures.js";
+
+const VERDICTS = {
+  VERDICT_OK: ["good", "Nothing speaks against it"],
+  VERDICT_NO_MOVER: ["warn", "No head carries the attribute"],
+  VERDICT_WRONG_MOVER: ["bad", "Heads carry the wrong attribute"],
+  VERDICT_LATE_OVERRIDE: ["bad", "The right answer was overwritten"],
+  VERDICT_NEVER_ENRICHED: ["warn", "The subject never held the right answer"],
+};
+const SOURCES = { TRUTH_SOURCE_CALLER: "as you said", TRUTH_SOURCE_STORE: "a stored fact", TRUTH_SOURCE_NONE: "not known" };
+const STUDIES = [
+  ["circuits:studyHeads", "What every head does"],
+  ["circuits:studyKnockout", "What blocking does"],
+  ["circuits:studyRecall", "How it is recalled"],
+];
+
+export function diagnostics({ place, parent }) {
+  const prompt = h("textarea", { rows: 2, required: true, maxlength: 20000, placeholder: "The capital of France is" });
+  const plain = h("input", { type: "radio", name: "mode", checked: true });
+  const chat = h("input", { type: "radio", name: "mode" });
+  const [answer, truth, subject] = ["what the model says", "what a stored fact says", "the one that is named"].map((hint) => h("input", { autocomplete: "off", placeholder: hint }));
+  const check = h("button", { type: "submit", class: "primary" }, "Check");
+  const result = h("div", { class: "cards", "aria-live": "polite" });
+  const input = () => (chat.checked ? { chat: { messages: [{ role: "user", content: prompt.value.trim() }] } } : { prompt: prompt.value });
+  const said = () => Object.fromEntries([["answer", answer], ["truth", truth], ["subject", subject]].map(([name, element]) => [name, element.value]).filter(([, value]) => value.trim()));
+
+  const run = async () => {
+    fill(result, h("p", { class: "soft" }, "Looking inside…"));
+    try {
+      fill(result, ...report(await post(`/v1/${parent}:checkHallucination`, { ...input(), ...said() })));
+    } catch (error) {
+      fill(result, h("p", { class: "notice bad" }, error.message));
+    }
+  };
+  const begin = (path) => async () => {
+    const probe = { ...input(), subject: subject.value, object: answer.value || truth.value };
+    await post(`/v1/${path}`, { probe });
+    started();
+  };
+  const button = (title, work) => {
+    const made = h("button", { type: "button", onclick: () => busy(made, work) }, title);
+    return made;
+  };
+  fill(place,
+    h("h1", {}, "Diagnostics"),
+    h("p", { class: "lead" }, "Was this answer made up? The check looks inside the model: what it would have said at every depth, which heads said it, and what a right answer would have needed."),
+    h("form", { class: "card ask", onsubmit: (event) => { event.preventDefault(); busy(check, run); } },
+      field("Question or text", prompt),
+      h("div", { class: "row" }, h("fieldset", { class: "choice" }, h("legend", { class: "hidden" }, "How to read it"), h("label", {}, plain, " Text to continue"), h("label", {}, chat, " Question"))),
+      h("div", { class: "row triple" }, field("Answer to check", answer), field("Right answer", truth), field("Subject", subject), check)),
+    result,
+    h("section", { class: "card" }, h("h2", {}, "Longer studies"),
+      h("p", { class: "soft" }, "They want the subject and the answer named above, run in the background, and leave their pictures under Operations."),
+      h("div", { class: "row" }, STUDIES.map(([path, title]) => button(title, begin(path))),
+        button("Which heads read the facts", async () => { await post(`/v1/${parent}:explainFacts`, { ...input(), subject: subject.value, answer: answer.value }); started(); }))));
+}
+
+const started = () => toast("Started: its picture will be under Operations.");
+
+function report(found) {
+  const [kind, name] = VERDICTS[found.verdict] || ["neutral", "No verdict"];
+  const chance = found.chanceWrong;
+  return [
+    h("section", { class: "card verdict" },
+      h("div", { class: "row between" }, h("h2", {}, "The check"), h("span", { class: `badge ${kind}` }, name)),
+      h("p", { class: "answer-text" }, found.explanation),
+      h("dl", { class: "facts-of" },
+        pair("Answer", found.answer), pair(`Right answer (${SOURCES[found.truthSource] || "unknown"})`, found.truth || "–"), pair("Subject", found.subject || "–"),
+        pair("Chance that it is wrong", chance === undefined ? "not calibrated for this model" : `${percent(chance)} (suspected over ${percent(found.threshold)})`),
+        found.repair ? pair("With facts in attention", found.repair.saysTruth ? "says the right answer" : found.repair.repaired ? "finds the right answer likelier" : "still prefers the wrong one") : null),
+      found.fact ? h("p", {}, h("a", { href: `#/facts/${encodeURIComponent(found.fact.split("/").pop())}` }, "The fact that holds the right answer")) : null),
+    found.svg ? h("section", { class: "card" }, h("h2", {}, "What it would have said at every depth"), picture(found.svg, `Log-probability of ${found.answer}${found.truth ? ` and of ${found.truth}` : ""} through the layers`)) : null,
+    found.drivers.length ? table("What says the answer rather than the truth", ["Part", "Towards the answer", "Through the subject"], found.drivers.map((driver) => [part(driver.node), driver.towardsAnswer.toFixed(2), driver.throughSubject.toFixed(2)])) : null,
+  ].filter(Boolean);
+}
+
+const pair = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+const part = (node) => (node.head === undefined ? `MLP of layer ${node.layer || 0}` : `Head ${node.head} of layer ${node.layer || 0}`);
+
+function table(title, names, rows) {
+  return h("section", { class: "card" }, h("h2", {}, title), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
+    h("table", {}, h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows.map((row) => h("tr", {}, row.map((value) => h("td", {}, value))))))));
+}
