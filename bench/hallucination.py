@@ -1,6 +1,7 @@
 """The check of answers: does what happens inside tell right answers from wrong ones, and does a fact repair them?
 
     python -m bench.hallucination --data FOLDER --size quick|full --seed N [--per-relation N] [--repairs N]
+        [--calibration FOLDER]
 
 FOLDER is LRE's; INTERLEAF_LRE names it too. Every question is answered greedily, without facts, and judged by whether
 the answer begins with the object. The check's chance of being wrong comes from the shipped calibration, which was
@@ -22,6 +23,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     probes = lre_probes(bench, count, random.Random(bench.seed))
     path = resolve_model(bench.args.model)
     model, tokenizer = load_model(path)
-    calibration = calibration_of(model_digest(model))
+    calibration = calibration_of(model_digest(model), bench.args.calibration)
     if calibration is None:
         print(
             "bench.hallucination: no calibration of this model: run `interleaf circuits calibrate`",
@@ -97,6 +99,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     model_arguments(parser)
     data_argument(parser)
     parser.add_argument("--per-relation", type=int, help="questions of each relation")
+    parser.add_argument("--calibration", type=Path, help="a folder of calibrations, in place of the shipped")
     parser.add_argument("--repairs", type=int, help="wrong answers that facts are injected for; 0: none")
 
 

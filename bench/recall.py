@@ -179,7 +179,8 @@ def sample_keys_of_curves(name: str, curves: Sequence[Sequence[float]], seed: in
 
     def first(chosen: Sequence[Any]) -> float:
         mean = _mean(chosen)
-        return float(next(at for at, value in enumerate(mean) if value <= min(mean) / 2))
+        half = min(mean) / 2 if min(mean) < 0 else min(mean)  # where nothing hurts: where it helps least
+        return float(next(at for at, value in enumerate(mean) if value <= half))
 
     low, high = interval(list(curves), statistic=first, rounds=300, seed=seed)  # type: ignore[arg-type]
     return {name: first(curves), f"{name}_lo": low, f"{name}_hi": high}

@@ -56,7 +56,7 @@ def head_map(reports: Sequence[HeadReport], layers: int, heads: int) -> str:
         [f"H{head}" for head in range(heads)],
         values,
         marks=marks,
-        legend="M mover   R relation   X both",
+        legend="M: mover, R: relation, X: both",
         what="logits",
     )
 

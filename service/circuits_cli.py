@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -176,7 +178,7 @@ def probes(
     from service.circuit_probes import counted, find_probes
     from service.encoder_show import working
 
-    with working() as (note, _):
+    with _explained(), working() as (note, _):
         path, found = find_probes(model, per_relation, seed, note)
     if as_json:
         typer.echo(json.dumps({"file": str(path), "probes": found}))
@@ -196,10 +198,23 @@ def calibrate(
     from service.circuit_probes import calibrate_model
     from service.encoder_show import working
 
-    with working() as (note, _):
+    with _explained(), working() as (note, _):
         lines = calibrate_model(model, per_relation, seed, out, note)
     for line in lines:
         typer.echo(line)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What can go wrong is said in one sentence."""
+    from circuits.errors import CircuitError
+    from engines.errors import EngineError
+
+    try:
+        yield
+    except (CircuitError, EngineError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _probe(

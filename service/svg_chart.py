@@ -36,7 +36,7 @@ def line_chart(
     frame = _Frame(
         min((x for x, _ in points), default=0.0),
         max((x for x, _ in points), default=1.0),
-        _round_up(max((y for _, y in points), default=1.0)) if lowest >= 0 else _highest(points),
+        _round_up(max((y for _, y in points), default=1.0)) if lowest >= 0 else _highest(points, lowest),
         lowest,
     )
     names = ", ".join(line.name for line in lines)
@@ -84,11 +84,13 @@ class _Frame:
 def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     parts = []
-    for number in range(_TICKS + 1):
-        value = frame.bottom + (frame.top - frame.bottom) * number / _TICKS
+    ticks = 4 if frame.top == -frame.bottom else _TICKS
+    for number in range(ticks + 1):
+        value = frame.bottom + (frame.top - frame.bottom) * number / ticks
         y = frame.y(value)
         parts.append(f'<path d="M{_LEFT} {y}H{right}" stroke="#ddd"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end" fill="#555">{value:.3g}</text>')
+    for number in range(_TICKS + 1):
         at = frame.first + (frame.last - frame.first) * number / _TICKS
         parts.append(
             f'<text x="{frame.x(at)}" y="{bottom + 18}" text-anchor="middle" fill="#555">{at:.0f}</text>'
@@ -117,10 +119,11 @@ def _mark(frame: _Frame, value: float) -> str:
     return f'<path d="M{frame.x(value)} {_TOP}V{_HEIGHT - _BOTTOM}" stroke="#f0e4a8" stroke-width="7"/>'
 
 
-def _highest(points: Sequence[tuple[float, float]]) -> float:
-    """Of a chart that goes below zero: 0 unless something stands above it."""
+def _highest(points: Sequence[tuple[float, float]], lowest: float) -> float:
+    """Of a chart that goes below zero: 0, a quarter as far above it as below, or as far; so that a line is at 0."""
     most = max((y for _, y in points), default=0.0)
-    return _round_up(most) if most > 0 else 0.0
+    share = 0.0 if most <= 0 else 0.25 if most <= -lowest / 4 else 1.0
+    return -lowest * share if share else 0.0
 
 
 def _round_up(value: float) -> float:
