@@ -30,7 +30,7 @@ import torch
 
 from bench.answers import auroc
 from bench.common import Bench, interval, share_keys
-from bench.hallucination_data import data_argument, lre_probes
+from bench.hallucination_data import CALIBRATED_ON, data_argument, lre_probes
 from bench.service_run import model_arguments, running
 from circuits.answered import Answered, answer_all
 from circuits.hallucination.calibration import USED, Calibration, calibration_of, fit
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark; ends with 2 where there are no data, or no calibration of the model."""
     bench = Bench("hallucination", description=__doc__ or "", argv=argv, add_arguments=_arguments)
     count = bench.args.per_relation or (_FULL if bench.full else _QUICK)
-    probes = lre_probes(bench, count, random.Random(bench.seed))
+    probes = lre_probes(bench, count, random.Random(bench.seed), CALIBRATED_ON)
     path = resolve_model(bench.args.model)
     model, tokenizer = load_model(path)
     calibration = calibration_of(model_digest(model), bench.args.calibration)

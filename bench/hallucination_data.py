@@ -15,6 +15,17 @@ from service.circuit_probes import probes_of
 
 ENVIRONMENT = "INTERLEAF_LRE"
 _FACTUAL = "factual"  # the folder, below the one that is given
+# Relations that the built-in facts have too: where something calibrated on those is judged, they are left out.
+CALIBRATED_ON = frozenset(
+    (
+        "country capital city",
+        "country currency",
+        "country language",
+        "person occupation",
+        "president birth year",
+        "star constellation name",
+    )
+)
 
 
 def data_argument(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +34,9 @@ def data_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="LRE's folder")
 
 
-def lre_probes(bench: Bench, per_relation: int, rng: random.Random) -> list[tuple[str, Probe]]:
+def lre_probes(
+    bench: Bench, per_relation: int, rng: random.Random, without: frozenset[str] = frozenset()
+) -> list[tuple[str, Probe]]:
     """So many of each relation, each with one of its templates, in an order that mixes relations. Ends the program
     with 2, and a reason, where there are no data."""
     folder: Path | None = bench.args.data
@@ -35,6 +48,8 @@ def lre_probes(bench: Bench, per_relation: int, rng: random.Random) -> list[tupl
     found: list[tuple[str, Probe]] = []
     for path in files:
         relation = json.loads(path.read_text(encoding="utf-8"))
+        if relation["name"] in without:
+            continue
         pairs = [(sample["subject"], sample["object"]) for sample in relation["samples"]]
         found += probes_of(relation["name"], pairs, relation["prompt_templates"], per_relation, rng)
     rng.shuffle(found)

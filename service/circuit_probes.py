@@ -22,25 +22,21 @@ from service.encoder_jobs import Progress
 
 Note = Callable[[Progress], None]
 
-# Relations of public evaluation sets, which must stay unseen here, and codes that no text says.
+# Where things are: the benchmark of the check asks for that (bench.hallucination_data says what it leaves out in turn).
+# And codes, which no text says.
 LEFT_OUT = frozenset(
     (
+        "airport_city",
         "airport_code",
         "airport_code_city",
         "airport_country",
-        "capital_country",
         "city_country",
-        "country_capital",
         "country_code",
-        "country_currency",
+        "country_continent",
         "country_currency_code",
-        "country_language",
-        "person_birth_year",
-        "person_occupation",
+        "country_region",
         "place_location",
         "province_country",
-        "star_constellation",
-        "state_capital",
     )
 )
 _ALTERNATIVES = 8

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bench import hallucination, recall
+from bench import hallucination, heads, recall
 from bench.hallucination_data import ENVIRONMENT
 from circuits.answered import answer_all
 from circuits.hallucination.calibration import USED, fit
@@ -89,10 +89,24 @@ def test_recall_is_measured_on_what_the_model_answers_rightly(
     assert all(len(row["mappings"]) == 5 for row in found["rows"])
 
 
+def test_heads_are_taken_away_together_and_beside_random_ones(
+    tmp_path: Path, model: Path, data: Path
+) -> None:
+    arguments = ("--data", str(data), "--model", str(model), "--probes", "4", "--ablated", "2")
+    found = run(heads, tmp_path, *arguments)
+    assert (found["n"], found["relations"], found["enough_relations"]) == (4, 4, False)
+    for kind in ("movers", "relations", "random"):
+        assert found[f"object_{kind}_lo"] <= found[f"object_{kind}"] <= found[f"object_{kind}_hi"]
+        assert -1 <= found[f"others_{kind}"] <= 1
+        assert found[f"relation_{kind}"] >= -1
+        assert all(len(row[kind]) == 2 for row in found["rows"])
+    assert all(not set(row["random"]) & {*row["movers"], *row["relations"]} for row in found["rows"])
+
+
 def test_without_data_or_a_calibration_they_say_why(
     tmp_path: Path, model: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in (hallucination, recall):
+    for module in (hallucination, heads, recall):
         with pytest.raises(SystemExit) as ended:
             module.main(["--model", str(model)])
         assert ended.value.code == 2
