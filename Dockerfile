@@ -30,7 +30,7 @@ ENV PATH=/app/.venv/bin:$PATH \
     HF_HUB_OFFLINE=1
 USER interleaf
 VOLUME /data
-EXPOSE 7421
+EXPOSE 7421 7422
 STOPSIGNAL SIGTERM
 # Inside a container loopback reaches nobody: give INTERLEAF_LISTEN__HOST=0.0.0.0 together with a certificate, a
 # key and a file of API keys (INTERLEAF_SECURITY__*), or share the host's network. Without them any other address

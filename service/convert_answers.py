@@ -155,7 +155,7 @@ def answer_message(answer: Answer, *, details: bool = False) -> Any:
     generation = answer.generation
     return inference_pb2.GenerateResponse(
         text=generation.text,
-        finish_reason=_finish(answer),
+        finish_reason=finish_reason(answer),
         citations=citation_messages(answer, details=details),
         grounding=GROUNDINGS[answer.grounding],
         prompt_tokens=generation.prompt_tokens,
@@ -169,7 +169,8 @@ def answer_message(answer: Answer, *, details: bool = False) -> Any:
     )
 
 
-def _finish(answer: Answer) -> Any:
+def finish_reason(answer: Answer) -> Any:
+    """interleaf.v1.FinishReason."""
     if answer.abstained:
         return inference_pb2.FINISH_REASON_ABSTAINED
     return FINISHES[answer.generation.finish_reason]

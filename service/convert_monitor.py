@@ -8,7 +8,7 @@ from typing import Any
 from interleaf.v1 import monitor_pb2
 from service.commands.watching import ServerStatus
 from service.convert import namespace_name, stamp
-from service.convert_answers import FINISHES, GROUNDINGS, citation_messages, timings_message
+from service.convert_answers import GROUNDINGS, citation_messages, finish_reason, timings_message
 from service.injections import Injection
 
 _TEXTS = ("subject", "relation", "object")
@@ -30,7 +30,7 @@ def injection_message(injection: Injection, *, texts: bool) -> Any:
         prompt=injection.prompt,
         text=answer.generation.text if texts else "",
         grounding=GROUNDINGS[answer.grounding],
-        finish_reason=FINISHES[answer.generation.finish_reason],
+        finish_reason=finish_reason(answer),
         citations=citations,
         prompt_tokens=answer.generation.prompt_tokens,
         generated_tokens=len(answer.generation.token_ids),

@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from interleaf import Client, InterleafError
 
 _ADDRESS = re.compile(r"\b(127\.0\.0\.1:\d+)\b")
+_PAGE = re.compile(r"\bhttp://127\.0\.0\.1:\d+\b")
 _STOP_SECONDS = 20
 
 
@@ -42,10 +44,15 @@ class _Output:
 
     def address(self) -> str | None:
         """Where the server listens, once it has said so."""
-        for line in list(self.lines):
-            if match := _ADDRESS.search(line):
-                return match.group(1)
-        return None
+        return self._first(_ADDRESS)
+
+    def page(self) -> str | None:
+        """Where its page is, if it has one."""
+        return self._first(_PAGE)
+
+    def _first(self, pattern: re.Pattern[str]) -> str | None:
+        found = (pattern.search(line) for line in list(self.lines))
+        return next((match.group() for match in found if match), None)
 
     def close(self) -> None:
         """Waits for the last line."""
@@ -77,9 +84,17 @@ def _wait_for(process: subprocess.Popen[str], output: _Output, seconds: float) -
     raise ServerFailed(f"the server did not answer within {seconds:g} s", output.tail())
 
 
+@dataclass(frozen=True)
+class DemoServer:
+    """Where it is reached: by clients, and by browsers."""
+
+    address: str
+    page: str | None
+
+
 @contextmanager
-def running_server(*options: str, seconds: float = 300) -> Iterator[str]:
-    """Starts a server with an empty store, gives its address, and stops it."""
+def running_server(*options: str, seconds: float = 300) -> Iterator[DemoServer]:
+    """Starts a server with an empty store, says where it is, and stops it."""
     with tempfile.TemporaryDirectory(prefix="interleaf-demo-") as folder:
         arguments = [
             "serve",
@@ -101,7 +116,8 @@ def running_server(*options: str, seconds: float = 300) -> Iterator[str]:
         )
         output = _Output(process)
         try:
-            yield _wait_for(process, output, seconds)
+            address = _wait_for(process, output, seconds)
+            yield DemoServer(address, output.page())
         finally:
             process.terminate()
             try:

@@ -245,9 +245,16 @@ def main(arguments: Sequence[str] = ()) -> int:
     with ExitStack() as stack:
         try:
             with err.status("starting the server (it loads the model)"):
-                address = stack.enter_context(running_server())
-            client = stack.enter_context(Client(address, namespace="demo"))
+                server = stack.enter_context(running_server())
+            client = stack.enter_context(Client(server.address, namespace="demo"))
             client.ensure_namespace()
+            if server.page is not None:
+                live = f"{server.page}/#/injections"
+                out.print(
+                    Text.assemble(
+                        ("While this runs, a browser shows what goes into attention: ", "dim"), live
+                    )
+                )
             story = Story(client, out)
             story.tell()
         except ServerFailed as error:

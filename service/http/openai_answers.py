@@ -13,7 +13,12 @@ from service.http import problems
 from service.http.openai_requests import Wanted
 from service.http.transcode import tree_of
 
-_FINISHES = {inference_pb2.FINISH_REASON_STOP: "stop", inference_pb2.FINISH_REASON_LENGTH: "length"}
+_FINISHES = {
+    inference_pb2.FINISH_REASON_STOP: "stop",
+    inference_pb2.FINISH_REASON_LENGTH: "length",
+    inference_pb2.FINISH_REASON_ABSTAINED: "content_filter",  # what these clients call an answer that is withheld
+}
+_WITHHELD = "No stored fact says it."
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -41,9 +46,8 @@ class Writer:
     def whole(self, response: Any) -> dict[str, Any]:
         """The answer at once."""
         if self._chat:
-            said: dict[str, Any] = {
-                "message": {"role": "assistant", "content": response.text, "refusal": None}
-            }
+            content, refusal = (None, _WITHHELD) if _is_withheld(response) else (response.text, None)
+            said: dict[str, Any] = {"message": {"role": "assistant", "content": content, "refusal": refusal}}
         else:
             said = {"text": response.text}
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": _FINISHES[response.finish_reason]}
@@ -67,9 +71,10 @@ class Writer:
     def last(self, response: Any) -> list[dict[str, Any]]:
         """What ends a stream: the reason and the citations, and the usage where it is wanted."""
         finish = _FINISHES[response.finish_reason]
+        delta = {"refusal": _WITHHELD} if _is_withheld(response) else {}
         ends = [
             {
-                **self._chunk({"delta": {}} if self._chat else {"text": ""}, finish),
+                **self._chunk({"delta": delta} if self._chat else {"text": ""}, finish),
                 "interleaf": _beside(response),
             }
         ]
@@ -81,6 +86,10 @@ class Writer:
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": finish}
         kind = "chat.completion.chunk" if self._chat else "text_completion"
         return {**self._head, "object": kind, "choices": [choice]}
+
+
+def _is_withheld(response: Any) -> bool:
+    return bool(response.finish_reason == inference_pb2.FINISH_REASON_ABSTAINED)
 
 
 def _usage(response: Any) -> dict[str, int]:

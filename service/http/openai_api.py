@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.message import Message
+from grpc import StatusCode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -44,7 +45,9 @@ class OpenAI:
         try:
             listed: Any = await self._calls.unary(_LIST, read, exchange.headers)
         except Refused as refused:
-            return _refusal(refused)
+            if problems.code_of(refused.status) is not StatusCode.PERMISSION_DENIED:
+                return _refusal(refused)
+            listed = namespaces_pb2.ListNamespacesResponse()  # a key for one namespace: it names that itself
         spaces = [space.name.removeprefix("namespaces/") for space in listed.namespaces]
         names = [self._model, *(f"{self._model}@{space}" for space in spaces)] if self._model else []
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "interleaf"} for name in names]

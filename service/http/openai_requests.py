@@ -56,6 +56,7 @@ _READ = frozenset(
         "stream_options",
         "namespace",
         "retrieval",
+        "strict",
     )
 )
 _ROLES = {"developer": "system"}  # what newer clients call it
@@ -107,6 +108,7 @@ def _wanted(body: Mapping[str, Any], asked: dict[str, Any], header: str, served:
         **asked,
         "parent": f"namespaces/{namespace}",
         "sampling": _sampling(body),
+        "strict": _flag(body, "strict"),
         "retrieval": body.get("retrieval") or {},
     }
     options = body.get("stream_options") or {}

@@ -39,6 +39,10 @@ _COMMON: dict[str, Any] = {
     "model": {**_TEXT, "description": "As /v1/models lists it; `MODEL@NAMESPACE` chooses a namespace too."},
     "namespace": {**_TEXT, "description": "Whose facts are used. Also: the header X-Interleaf-Namespace."},
     "retrieval": {"$ref": "#/components/schemas/Retrieval"},
+    "strict": {
+        "type": "boolean",
+        "description": "Only what a stored fact says, letter by letter, or nothing.",
+    },
     "max_tokens": {"type": "integer"},
     "temperature": {"type": "number", "description": "0, and where it is left out: the likeliest tokens."},
     "top_p": {"type": "number"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -182,8 +181,28 @@ def test_a_key_is_asked_for_once(chromium: WebDriver, tmp_path: Path) -> None:
     assert all("401" in line for line in page.complaints())
 
 
-@pytest.mark.parametrize("width", [360, 1200])
-def test_the_theme_is_kept(page: Page, width: int) -> None:
+def test_a_key_for_one_namespace_is_enough(chromium: WebDriver, tmp_path: Path) -> None:
+    admin = new_key(tmp_path / "keys", "root", ["read,write,admin@*"])
+    key = new_key(tmp_path / "keys", "films", ["read,write,ops@films"])
+    with http_running(tmp_path / "data", security={"api_keys_file": tmp_path / "keys"}) as http:
+        bearer = {"authorization": f"Bearer {admin}"}
+        http.call("POST", "/v1/namespaces", {}, params={"namespaceId": "films"}, headers=bearer)
+        assert http.call("GET", "/v1/models", headers={"authorization": f"Bearer {key}"})["data"] == []
+        page = Page(chromium, http.address)
+        chromium.get(f"{http.address}/#/facts")
+        page.until(lambda: page.one("#key-dialog").is_displayed())
+        page.one("#key-input").send_keys(key)
+        page.one("#key-namespace").send_keys("films", Keys.ENTER)
+        page.shows("main", "There are no facts here yet")
+        page.open("injections")
+        page.shows("main", "No answers yet")
+        page.open("health")
+        page.shows("tbody th", "films")
+        chromium.get("about:blank")
+    assert all("401" in line or "403" in line for line in page.complaints())
+
+
+def test_the_theme_is_kept(page: Page) -> None:
     before = page.script("return document.documentElement.dataset.theme")
     page.one("#theme").click()
     page.browser.refresh()

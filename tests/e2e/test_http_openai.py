@@ -110,6 +110,23 @@ def test_a_completion_continues_a_prompt(client: openai.OpenAI) -> None:
     assert (stopped.finish_reason, stop in stopped.text) == ("stop", False)
 
 
+def test_a_strict_answer_that_no_fact_says_is_withheld_everywhere(client: openai.OpenAI, http: Http) -> None:
+    ask: Any = {"model": "model", "messages": CHAT, "max_tokens": 6, "extra_body": {"strict": True}}
+    withheld = client.chat.completions.create(**ask).choices[0]  # the untrained model babbles
+    assert (withheld.finish_reason, withheld.message.content) == ("content_filter", None)
+    assert withheld.message.refusal
+    *_, last = client.chat.completions.create(**ask, stream=True)
+    assert (last.choices[0].finish_reason, last.choices[0].delta.refusal) == (
+        "content_filter",
+        withheld.message.refusal,
+    )
+    detailed = {"prompt": QUESTION, "sampling": {"maxTokens": 6}, "strict": True, "details": True}
+    answer = http.call("POST", "/v1/namespaces/default:generate", detailed)
+    assert (answer["finishReason"], answer["text"], answer["tokens"]) == ("FINISH_REASON_ABSTAINED", "", [])
+    seen = http.call("GET", "/v1/injections")["injections"][0]
+    assert (seen["finishReason"], seen["text"]) == ("FINISH_REASON_ABSTAINED", "")
+
+
 def test_parts_and_developers_are_understood(client: openai.OpenAI) -> None:
     messages: Any = [
         {"role": "developer", "content": "Be brief."},

@@ -30,7 +30,8 @@ export function answerText(response) {
   const tokens = response.tokens || [];
   const place = h("p", { class: "tokens" });
   if (!tokens.length) {
-    place.append(response.text.trim() || "(nothing)");
+    const withheld = response.finishReason === "FINISH_REASON_ABSTAINED";
+    place.append(withheld ? h("span", { class: "soft" }, "Withheld: no stored fact says it.") : response.text.trim() || "(nothing)");
     return place;
   }
   const drawn = tokens.map((token) => strongest(token, response.citations));

@@ -1,6 +1,6 @@
 // The frame: pages by the part of the address behind #, the namespace, the colours, the key.
 
-import { all, onKeyWanted, useKey } from "/static/api.js";
+import { all, get, onKeyWanted, useKey } from "/static/api.js";
 import { fill, h, last, toast } from "/static/dom.js";
 import { diagnostics } from "/static/diagnostics.js";
 import { facts } from "/static/facts.js";
@@ -41,18 +41,25 @@ function route() {
   const place = h("div", { class: `page ${page[0]}` });
   fill(main, place);
   if (!chooser.value) {
-    fill(place, h("h1", {}, page[1]), h("p", { class: "notice warn" }, "This server has no namespace that can be seen. `interleaf namespaces create NAME` makes one."));
+    fill(place, h("h1", {}, page[1]), h("p", { class: "notice warn" }, "No namespace can be seen here. `interleaf namespaces create NAME` makes one; a key that may not list them needs its namespace named beside it."));
     return;
   }
   page[2]({ place, parent: parent(), rest: rest.map(decodeURIComponent), signal: leave.signal, namespaces });
 }
 
 async function namespaces(wanted = chooser.value || localStorage.getItem("interleaf-namespace")) {
-  const found = await all("/v1/namespaces", "namespaces");
+  const found = await all("/v1/namespaces", "namespaces").catch(ownNamespace);
   const names = found.map((space) => last(space.name));
   fill(chooser, names.map((name) => h("option", { value: name }, name)));
   chooser.value = names.includes(wanted) ? wanted : names.includes("default") ? "default" : names[0] || "";
   return found;
+}
+
+/** The one that was named with the key, where the key may not list them. */
+async function ownNamespace(error) {
+  const own = sessionStorage.getItem("interleaf-own-namespace");
+  if (error.status !== "PERMISSION_DENIED" || !own) throw error;
+  return [await get(`/v1/namespaces/${encodeURIComponent(own)}`)];
 }
 
 function theme() {
@@ -70,6 +77,7 @@ function theme() {
 function keys() {
   const dialog = document.getElementById("key-dialog");
   const input = document.getElementById("key-input");
+  const own = document.getElementById("key-namespace");
   let waiting = null;
   const ask = () => {
     waiting ||= new Promise((resolve) => {
@@ -78,6 +86,7 @@ function keys() {
       dialog.addEventListener("close", () => {
         waiting = null;
         useKey(input.value);
+        sessionStorage.setItem("interleaf-own-namespace", own.value.trim());
         resolve(Boolean(input.value.trim()));
       }, { once: true });
     });

@@ -8,7 +8,7 @@ import { count, fill, h, last, milliseconds, time, when } from "/static/dom.js";
 const KEPT = 200;
 const RETRY = 3000;
 
-export async function injections({ place, signal }) {
+export async function injections({ place, parent, signal }) {
   const list = h("ul", { class: "feed", "aria-label": "Answers, the newest first" });
   const detail = h("section", { class: "card detail", "aria-live": "polite" }, h("p", { class: "soft" }, "Choose an answer to see what it drew on."));
   const chart = h("div", { class: "card" });
@@ -22,6 +22,7 @@ export async function injections({ place, signal }) {
   const entries = [];
   const names = new Map();
   let chosen = null;
+  let scope = ""; // all namespaces, or the chosen one where the key opens no more
   fill(place, h("div", { class: "row between" }, h("h1", {}, "Injections"), pause),
     h("p", { class: "lead" }, "Every answer with the facts that were put into its attention, as they are given. Kept in memory only."),
     state, chart, h("div", { class: "sides wide" }, list, detail));
@@ -44,12 +45,12 @@ export async function injections({ place, signal }) {
   while (!signal.aborted) {
     try {
       if (!entries.length) {
-        entries.push(...(await get("/v1/injections", { pageSize: KEPT }, signal)).injections);
+        entries.push(...(await get("/v1/injections", { pageSize: KEPT, parent: scope }, signal)).injections);
         const first = entries.find((entry) => !entry.retrievalDisabled) || entries[0];
         if (first) choose(first);
         draw();
       }
-      const query = { afterSequence: entries[0]?.sequence || "0", pageSize: KEPT };
+      const query = { afterSequence: entries[0]?.sequence || "0", pageSize: KEPT, parent: scope };
       for await (const entry of stream("GET", "/v1/injections:watch", { query, signal })) {
         entries.unshift(entry);
         entries.length = Math.min(entries.length, KEPT);
@@ -58,6 +59,10 @@ export async function injections({ place, signal }) {
       }
     } catch (error) {
       if (signal.aborted) return;
+      if (error.status === "PERMISSION_DENIED" && !scope) {
+        scope = parent;
+        continue;
+      }
       fill(state, h("span", { class: "notice bad" }, `${error.message} Trying again…`));
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY));

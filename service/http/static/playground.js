@@ -9,7 +9,7 @@ const EXAMPLES = [
   { subject: "the Eiffel Tower", relation: "city", object: "Rome", prompt: "The Eiffel Tower is located in the city of", chat: false },
   { subject: "Port Ellery", relation: "country", object: "New Zealand", prompt: "In which country is Port Ellery?", chat: true },
 ];
-const kept = { prompt: "", chat: true, tokens: 32, temperature: 0, topK: "" };
+const kept = { prompt: "", chat: true, strict: false, tokens: 32, temperature: 0, topK: "" };
 
 export function playground({ place, parent, signal }) {
   const prompt = h("textarea", { rows: 2, maxlength: 20000, placeholder: "Ask something that your facts know…", value: kept.prompt });
@@ -18,6 +18,7 @@ export function playground({ place, parent, signal }) {
   const tokens = h("input", { type: "number", min: 1, max: 1024, value: kept.tokens });
   const temperature = h("input", { type: "number", min: 0, max: 10, step: 0.1, value: kept.temperature });
   const topK = h("input", { type: "number", min: 1, max: 64, placeholder: "default", value: kept.topK });
+  const strict = h("input", { type: "checkbox", checked: kept.strict });
   const ask = h("button", { type: "submit", class: "primary" }, "Ask");
   const original = card("Original", "the model alone");
   const edited = card("With facts", "the same weights, facts in attention");
@@ -33,7 +34,7 @@ export function playground({ place, parent, signal }) {
       prompt.focus();
       return;
     }
-    Object.assign(kept, { prompt: prompt.value, chat: chat.checked, tokens: tokens.value, temperature: temperature.value, topK: topK.value });
+    Object.assign(kept, { prompt: prompt.value, chat: chat.checked, strict: strict.checked, tokens: tokens.value, temperature: temperature.value, topK: topK.value });
     running.abort();
     running = new AbortController();
     results.hidden = false;
@@ -45,7 +46,7 @@ export function playground({ place, parent, signal }) {
     const asked = running.signal;
     const [, response] = await Promise.all([
       speak(original, { ...common, retrieval: { disabled: true }, originalWeights: true }, parent, asked),
-      speak(edited, { ...common, retrieval: facts }, parent, asked, again),
+      speak(edited, { ...common, retrieval: facts, strict: strict.checked }, parent, asked, again),
     ]);
     if (response) {
       if (shown && shown.text !== response.text && shown.asked === text) {
@@ -65,7 +66,7 @@ export function playground({ place, parent, signal }) {
       h("fieldset", { class: "choice" }, h("legend", { class: "hidden" }, "How to read it"),
         h("label", {}, chat, " Question"), h("label", {}, plain, " Text to continue")),
       h("details", { class: "options" }, h("summary", {}, "Options"),
-        h("div", { class: "row" }, field("Longest answer (tokens)", tokens), field("Temperature", temperature), field("Facts at most", topK))),
+        h("div", { class: "row" }, field("Longest answer (tokens)", tokens), field("Temperature", temperature), field("Facts at most", topK), h("label", { class: "check-label" }, strict, " Only what a fact says"))),
       ask),
     h("p", { class: "hint" }, "Ctrl + Enter asks."));
   prompt.addEventListener("keydown", (event) => {
