@@ -129,6 +129,8 @@ class Mutator:
 
     def _one_part_wrong(self, descriptor: Descriptor) -> bytes:
         message = GetMessageClass(descriptor)()
+        if not descriptor.fields:
+            return b""
         if descriptor.full_name in VALID:
             message.CopyFrom(VALID[descriptor.full_name])
         part, depth = message, 0
