@@ -96,7 +96,7 @@ def merge(group: Group, at: int, query: Tensor, head_bias: Tensor, context: Tens
     said = said.view(requests, kv_heads, length, heads, size)
     said = said / total.clamp_min(torch.finfo(torch.float32).tiny)[..., None]
     share = torch.sigmoid(facts - context)
-    rows = group.tokens.flatten()
+    rows = group.rows
     own = output[rows].view(requests, length, kv_heads, heads, size).permute(0, 2, 1, 3, 4).float()
     joint = torch.lerp(own, said, share[..., None])
     output[rows] = joint.permute(0, 2, 1, 3, 4).reshape(-1, kv_heads * heads, size).to(output.dtype)

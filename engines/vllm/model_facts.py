@@ -115,7 +115,7 @@ class LayerFacts:
             blocks = cached // (2 * self._kv_heads * self.facts.block_size * self._size)
             self._keys = ContextKeys(blocks, self.facts.block_size, self._kv_heads, self._size, key)
         for group in self.facts.groups:
-            rows = group.tokens.flatten()
+            rows = group.rows
             self._keys.store(slots[rows], key[rows])
             states = stream[rows] if residual is None else stream[rows] + residual[rows]
             own = self.facts.maps.query(self.layer, states)

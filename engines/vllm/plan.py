@@ -74,6 +74,7 @@ class Group:
     positions: Tensor
     bias: Tensor
     kept: int
+    rows: Tensor  # tokens, flat
     masses: list[Tensor] = field(default_factory=list)
 
     def attention(self) -> list[Attention]:
@@ -135,6 +136,7 @@ class Planner:
         for row, own in enumerate(biases):
             bias[row, :, : own.shape[1]] = own
         step = torch.arange(length)
+        tokens = (torch.tensor([span.start for span in members])[:, None] + step).to(self.device)
         first = members[0]
         kept = 1
         if length > 1:  # a chunk of one request
@@ -144,10 +146,11 @@ class Planner:
             packed=packed,
             last=max(span.base for span in members) + length - 1,
             requests=torch.tensor([span.request for span in members], device=self.device),
-            tokens=(torch.tensor([span.start for span in members])[:, None] + step).to(self.device),
+            tokens=tokens,
             positions=(torch.tensor([span.base for span in members])[:, None] + step).to(self.device),
             bias=bias.to(self.device),
             kept=kept,
+            rows=tokens.flatten(),
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from interleaf.v1 import encoders_pb2, facts_pb2, inference_pb2, namespaces_pb2
+from interleaf.v1 import circuits_pb2, edits_pb2, encoders_pb2, facts_pb2, inference_pb2, namespaces_pb2
 
 MEBIBYTE = "x" * (1 << 20)
 _LONE_SURROGATE = b"\xed\xa0\x80"
@@ -55,8 +55,12 @@ _TEXTS = [
 _INTEGERS = [0, 1, 2, 7, 100, 65, 10_000]
 _FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, math.nan, math.inf, -math.inf, 5e-324, 1.7e308]
 _DEFAULT, _KNOWN = "namespaces/default", "namespaces/default/facts/known"
-_SHIPPED = "encoders/smollm2-135m-instruct"
+_SHIPPED, _MADE = "encoders/smollm2-135m-instruct", "edits/made"
 _TRIPLE = facts_pb2.Fact(name=_KNOWN, subject="Anna Keller", relation="employer", object="Werft")
+_PROBE = circuits_pb2.Probe(prompt="Anna Keller works for", subject="Anna Keller", object="Werft")
+_EDIT = edits_pb2.EditFact(
+    prompt="Anna Keller works for", subject="Anna Keller", target="Werft", relation="employer", old="Ost"
+)
 # What can be served as it is; others are made from nothing.
 VALID: dict[str, Any] = {
     message.DESCRIPTOR.full_name: message
@@ -92,6 +96,21 @@ VALID: dict[str, Any] = {
         encoders_pb2.EvaluateEncoderRequest(name=_SHIPPED),
         encoders_pb2.CalibrateEncoderRequest(name=_SHIPPED, namespace=_DEFAULT),
         encoders_pb2.SweepLayersRequest(pairs=100),
+        circuits_pb2.CheckHallucinationRequest(parent=_DEFAULT, prompt="Anna Keller works for"),
+        circuits_pb2.TraceAnswersRequest(
+            prompt="Anna Keller works for", subject="Anna Keller", answers=["Werft"]
+        ),
+        circuits_pb2.StudyHeadsRequest(probe=_PROBE),
+        circuits_pb2.StudyKnockoutRequest(probe=_PROBE),
+        circuits_pb2.StudyRecallRequest(probe=_PROBE),
+        circuits_pb2.ExplainFactsRequest(parent=_DEFAULT, prompt="Anna Keller works for"),
+        edits_pb2.CreateEditRequest(parent=_DEFAULT, method="rrome", facts=[_EDIT], validate_only=True),
+        edits_pb2.GetEditRequest(name=_MADE),
+        edits_pb2.GetEditReceiptRequest(name=_MADE),
+        edits_pb2.ApplyEditRequest(name=_MADE),
+        edits_pb2.RevertEditRequest(name=_MADE),
+        edits_pb2.DeleteEditRequest(name=_MADE),
+        edits_pb2.CompareEditsRequest(parent=_DEFAULT, facts=[_EDIT], validate_only=True),
     )
 }
 _LIMITS = {

@@ -22,6 +22,8 @@ MESSAGES = 10_000
 IN_FLIGHT = 48
 RESTORE_EVERY = 200
 SEED = 20261121
+SECONDS = 30.0
+ENDLESS = {"/interleaf.v1.Monitor/WatchInjections": 0.2}  # calls that end when the caller has seen enough
 FAULTS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS}
 
 
@@ -35,13 +37,13 @@ class Sender:
         self.faults: list[str] = []
 
     def send(self, method: str, messages: list[bytes]) -> None:
-        found = METHODS[method]
+        found, seconds = METHODS[method], ENDLESS.get(method, SECONDS)
         if found.client_streaming:
-            call = self._channel.stream_stream(method)(iter(messages), timeout=30)
+            call = self._channel.stream_stream(method)(iter(messages), timeout=seconds)
         elif found.server_streaming:
-            call = self._channel.unary_stream(method)(messages[0], timeout=30)
+            call = self._channel.unary_stream(method)(messages[0], timeout=seconds)
         else:
-            call = self._channel.unary_unary(method).future(messages[0], timeout=30)
+            call = self._channel.unary_unary(method).future(messages[0], timeout=seconds)
         self._flying.append((method, messages[-1], call))
         while len(self._flying) > IN_FLIGHT:
             self._collect()

@@ -43,8 +43,9 @@ def _ask(client: Client, prompt: str) -> Answer:
     return client.ask(prompt, complete=True, max_tokens=12)
 
 
-def _engine_process() -> int:
-    """The engine's process, this one's child."""
+def _engine_processes() -> set[int]:
+    """Engines' processes among this one's children."""
+    found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -53,14 +54,15 @@ def _engine_process() -> int:
             except OSError:
                 continue
             if int(parent) == os.getpid() and b"engines.vllm.host" in words:
-                return int(entry.name)
-    raise AssertionError("there is no engine's process")
+                found.add(int(entry.name))
+    return found
 
 
 def test_both_engines_answer_alike_and_one_that_was_killed_answers_again(tmp_path: Path) -> None:
     with _client(tmp_path / "transformers", "transformers") as client:
         wanted = {prompt: _ask(client, prompt) for prompt in _QUESTIONS}
     assert "Nordlicht Werft" in wanted[_QUESTIONS[0]].text
+    others = _engine_processes()  # of other tests
     with _client(tmp_path / "vllm", "vllm") as client:
         for prompt, answer in wanted.items():
             _check_alike(_ask(client, prompt), answer)
@@ -68,15 +70,15 @@ def test_both_engines_answer_alike_and_one_that_was_killed_answers_again(tmp_pat
         with client.stream("Where does Anna Keller work?", max_tokens=8) as pieces:
             assert "".join(pieces)
 
-        os.kill(_engine_process(), signal.SIGKILL)
+        (process,) = _engine_processes() - others
+        os.kill(process, signal.SIGKILL)
         impatient = client.with_options(retry=Retry(attempts=1))
         with pytest.raises(Unavailable) as caught:
             _ask(impatient, _QUESTIONS[0])
         assert caught.value.reason == "ENGINE_LOST"
         patient = client.with_options(timeout=1500.0, retry=Retry(attempts=300))
         _check_alike(_ask(patient, _QUESTIONS[0]), wanted[_QUESTIONS[0]])
-    with pytest.raises(AssertionError, match="no engine's process"):
-        _engine_process()
+    assert _engine_processes() <= others
 
 
 def _check_alike(got: Answer, wanted: Answer) -> None:
