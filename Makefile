@@ -50,8 +50,8 @@ setup-vllm: $(VLLM_STAMP)  ## The vLLM engine's own environment, for CPUs.
 test-vllm: setup setup-vllm  ## The vLLM engine against the transformers engine (10 minutes).
 	@$(BIN)/python -m pytest -q tests/vllm -m "vllm and not slow"
 
-test-crash: $(STAMP)  ## 100 kills (-9) at random moments of writing; last line JSON. KILLS=n SEED=n
-	@$(BIN)/python -m tests.crash.kill_loop --kills $${KILLS:-100} --seed $(SEED)
+test-crash: $(STAMP)  ## 100 kills (-9) at random moments of writing; resumes; last line JSON. KILLS=n SEED=n
+	@$(BIN)/python -m tests.crash.many --kills $${KILLS:-100} --seed $(SEED)
 
 check: $(STAMP)  ## Style, types, layers.
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .

@@ -1,22 +1,16 @@
 """Kills a writer again and again at random moments and looks at what is left.
 
-    python -m tests.crash.kill_loop --kills 100 --seed 0
-
-The last line is one JSON object. Data and reports are kept where anything was wrong. `kill -9` shows what a
-crash of the process does, not what a power failure does; no failure in N kills bounds the rate to about 3/N.
+`tests.crash.many` runs it. `kill -9` shows what a crash of the process does, not what a power failure does; no failure
+in N kills bounds the rate to about 3/N.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -143,36 +137,3 @@ class KillLoop:
             "inconsistent": len(found.inconsistent),
             "failure_rate_below_95": round(3 / self.kills, 5) if self.kills else 1.0,
         }
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="kill_loop", description=__doc__.splitlines()[0] if __doc__ else None
-    )
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    print(f"seed {arguments.seed}, {arguments.kills} kills", file=sys.stderr)
-    folder = Path(tempfile.mkdtemp(prefix="interleaf-crash-"))
-    loop = KillLoop(folder, arguments.seed)
-    started = time.monotonic()
-    for number in range(1, arguments.kills + 1):
-        problems = loop.kill_once()
-        for problem in problems:
-            print(f"kill {number}: {problem}", file=sys.stderr)
-        if problems or number % 10 == 0:
-            acknowledged = loop.ledger.acknowledged
-            print(f"{number} kills, {acknowledged} acknowledged operations", file=sys.stderr, flush=True)
-        if problems:
-            break
-    failed = bool(loop.findings.all())
-    if failed:
-        print(f"data and reports are kept in {folder}", file=sys.stderr)
-    else:
-        shutil.rmtree(folder)
-    print(json.dumps({**loop.summary(), "seconds": round(time.monotonic() - started, 1)}))
-    return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from kb_store import failpoints
+from tests.crash import many
 from tests.crash.kill_loop import KillLoop
 from tests.crash.ledger import Ledger, Operation, State
 from tests.crash.verify import Findings, _compare
@@ -84,3 +86,15 @@ def test_the_ledger_counts_only_what_was_acknowledged() -> None:
 def test_failpoints_that_cannot_be_read_are_refused(value: str) -> None:
     with pytest.raises(ValueError, match="expected name or name:n"):
         failpoints._parse(value)
+
+
+def test_many_kills_go_on_where_they_were_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--per-store", "1", "--cache", str(tmp_path), "--seed", "3"]
+    assert many.main([*arguments, "--kills", "1"]) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (first["kills"], first["stores"], first["lost"]) == (1, 1, 0)
+    monkeypatch.delattr(many, "one_store")  # nothing is left to be done
+    assert many.main([*arguments, "--kills", "1"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == first
