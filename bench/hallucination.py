@@ -1,7 +1,7 @@
 """The check of answers: does what happens inside tell right answers from wrong ones, and does a fact repair them?
 
     python -m bench.hallucination --data FOLDER --size quick|full --seed N [--per-relation N] [--repairs N]
-        [--calibration FOLDER]
+        [--calibration FOLDER] [--minutes N]
 
 FOLDER is LRE's; INTERLEAF_LRE names it too. Every question is answered greedily, without facts, and judged by whether
 the answer begins with the object. The check's chance of being wrong comes from the shipped calibration, which was
@@ -11,7 +11,8 @@ auroc_probe: a logistic probe on the last hidden state, fitted on the other four
 auroc_check_refit: the check's features fitted in the same folds, for comparison with the probe. *_within: mean over
 relations with at least five answers of each kind, so that telling relations apart does not help. repaired: of wrong
 answers whose fact is stored among all the others, the share of which the truth is more probable than the answer once
-facts are injected, through the running service; says_truth: each token of the truth is then the first choice.
+facts are injected, through the running service; says_truth: each token of the truth is then the first choice. Answers
+are kept as they come (bench/kept.py): a run that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import random
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,33 +30,21 @@ import torch
 
 from bench.answers import auroc
 from bench.common import Bench, interval, share_keys
+from bench.hallucination_answers import MADE_BY, NAMESPACE, Judged, ask, repair
 from bench.hallucination_data import CALIBRATED_ON, data_argument, lre_probes
+from bench.kept import Kept, kept_arguments
 from bench.service_run import model_arguments, running
-from circuits.answered import Answered, answer_all
 from circuits.hallucination.calibration import USED, Calibration, calibration_of, fit
-from circuits.hallucination.features import features
 from circuits.lab import Lab
-from circuits.lens import look_at_answer
+from editors.kv.trained import load_encoder
 from engines.models import load_model, model_digest, resolve_model
-from interleaf.v1 import circuits_pb2 as pb
 from kb_store.model import Content
 
 _QUICK, _FULL = 8, 60  # questions of each relation
 _REPAIRS_QUICK, _REPAIRS_FULL = 40, 300
-_NAMESPACE = "lre"
 _FOLDS = 5
 _OUTSIDE = ("output_", "told_")  # features that any caller could read off the output
 _EACH = 5
-_EVERY = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """An answer, what was seen inside, and the last hidden state of the prompt."""
-
-    item: Answered
-    values: Mapping[str, float]
-    hidden: tuple[float, ...]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     probes = lre_probes(bench, count, random.Random(bench.seed), CALIBRATED_ON)
     path = resolve_model(bench.args.model)
     model, tokenizer = load_model(path)
-    calibration = calibration_of(model_digest(model), bench.args.calibration)
+    digest = model_digest(model)
+    calibration = calibration_of(digest, bench.args.calibration)
     if calibration is None:
         print(
             "bench.hallucination: no calibration of this model: run `interleaf circuits calibrate`",
@@ -74,14 +63,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         sys.exit(2)
     with bench.stage(f"asking {len(probes)} questions"):
-        judged = _judged(bench, Lab(model, tokenizer), probes)
+        kept = Kept(bench, MADE_BY, model=digest, per_relation=count)
+        judged = ask(bench, Lab(model, tokenizer), probes, kept)
+    if len({each.right for each in judged}) < 2:
+        print("bench.hallucination: right and wrong answers are needed: no figures yet", file=sys.stderr)
+        sys.exit(2)
     keys = _tables(judged, calibration, bench.seed)
     repairs = bench.args.repairs
     repairs = (_REPAIRS_FULL if bench.full else _REPAIRS_QUICK) if repairs is None else repairs
-    wrong = [each.item for each in judged if not each.item.right][:repairs]
+    wrong = [each for each in judged if not each.right][:repairs]
     if wrong:
         with bench.stage(f"repairing {len(wrong)} wrong answers"):
-            keys |= asyncio.run(_repaired(bench, wrong, [each.item for each in judged]))
+            kept = Kept(bench, [], model=digest, encoder=_encoder(bench, path.name), facts=len(judged))
+            keys |= asyncio.run(_repaired(bench, wrong, judged, kept))
     bench.finish(
         keys,
         n=len(judged),
@@ -101,22 +95,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-relation", type=int, help="questions of each relation")
     parser.add_argument("--calibration", type=Path, help="a folder of calibrations, in place of the shipped")
     parser.add_argument("--repairs", type=int, help="wrong answers that facts are injected for; 0: none")
-
-
-def _judged(bench: Bench, lab: Lab, probes: Sequence[Any]) -> list[Judged]:
-    found = []
-    for number, item in enumerate(answer_all(lab, probes), 1):
-        seen = look_at_answer(lab, item.placed, item.tokens)
-        values = features(lab, seen, item.placed, item.tokens).values
-        hidden = tuple(seen.residual[-1, item.placed.last].float().tolist())
-        found.append(Judged(item, values, hidden))
-        if number % _EVERY == 0:
-            bench.log(f"{number} of {len(probes)}")
-    return found
+    kept_arguments(parser)
 
 
 def _tables(judged: Sequence[Judged], calibration: Calibration, seed: int) -> dict[str, Any]:
-    wrong = [not each.item.right for each in judged]
+    wrong = [not each.right for each in judged]
     inside = [name for name in USED if not name.startswith(_OUTSIDE)]
     scores: dict[str, Sequence[float]] = {
         "check": [calibration.chance_wrong(each.values) for each in judged],
@@ -124,7 +107,7 @@ def _tables(judged: Sequence[Judged], calibration: Calibration, seed: int) -> di
         "entropy": [each.values["output_entropy"] for each in judged],
         "margin": [-each.values["output_margin"] for each in judged],
     }
-    folds = _folds([each.item.relation for each in judged], seed)
+    folds = _folds([each.relation for each in judged], seed)
     scores["check_refit"] = _held_out(judged, folds, lambda each: each.values, USED)
     scores["inside"] = _held_out(judged, folds, lambda each: each.values, inside)
     width = len(judged[0].hidden)
@@ -132,7 +115,7 @@ def _tables(judged: Sequence[Judged], calibration: Calibration, seed: int) -> di
     scores["probe"] = _held_out(
         judged, folds, lambda each: dict(zip(names, each.hidden, strict=True)) | _NO_VERDICT, names
     )
-    keys: dict[str, Any] = {"relations": len({each.item.relation for each in judged})}
+    keys: dict[str, Any] = {"relations": len({each.relation for each in judged})}
     keys |= share_keys("wrong", wrong, seed=seed)
     for name, values in scores.items():
         keys |= _auroc_keys(f"auroc_{name}", values, wrong, seed)
@@ -151,7 +134,7 @@ _NO_VERDICT = {"moved_most": 0.0, "subject_rank": 0.0}
 def _suspected(each: Judged, calibration: Calibration) -> str:
     if calibration.chance_wrong(each.values) <= calibration.threshold:
         return ""
-    return "right" if each.item.right else "wrong"
+    return "right" if each.right else "wrong"
 
 
 def _folds(relations: Sequence[str], seed: int) -> dict[str, int]:
@@ -169,16 +152,16 @@ def _held_out(
     """Each answer's chance of being wrong from a model of the relations in the other folds."""
     scores = [0.0] * len(judged)
     for fold in range(_FOLDS):
-        seen = [each for each in judged if folds[each.item.relation] != fold]
+        seen = [each for each in judged if folds[each.relation] != fold]
         fitted = fit(
             "",
             [values(each) for each in seen],
-            [not each.item.right for each in seen],
-            [each.item.relation for each in seen],
+            [not each.right for each in seen],
+            [each.relation for each in seen],
             names,
         )
         for at, each in enumerate(judged):
-            if folds[each.item.relation] == fold:
+            if folds[each.relation] == fold:
                 scores[at] = fitted.chance_wrong(values(each))
     return scores
 
@@ -194,58 +177,50 @@ def _auroc_keys(name: str, scores: Sequence[float], wrong: Sequence[bool], seed:
     return {name: measured(pairs), f"{name}_lo": low, f"{name}_hi": high}
 
 
+def _encoder(bench: Bench, model: str) -> str:
+    chosen: str = bench.args.encoder
+    return chosen if chosen == "none" else load_encoder(chosen, model).digest
+
+
 def _within(scores: Sequence[float], judged: Sequence[Judged]) -> float | None:
     by_relation: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     for score, each in zip(scores, judged, strict=True):
-        by_relation[each.item.relation][each.item.right].append(score)
+        by_relation[each.relation][each.right].append(score)
     found = [auroc(bad, good) for bad, good in by_relation.values() if min(len(bad), len(good)) >= _EACH]
     return sum(found) / len(found) if found else None
 
 
 async def _repaired(
-    bench: Bench, wrong: Sequence[Answered], everything: Sequence[Answered]
+    bench: Bench, wrong: Sequence[Judged], everything: Sequence[Judged], kept: Kept
 ) -> dict[str, Any]:
-    """Through the running service, with the facts of all questions in one namespace."""
+    """With the facts of all questions in one namespace."""
     contents = {
-        (item.probe.subject, item.relation): Content(item.probe.subject, item.relation, item.probe.object)
-        for item in everything
+        (each.subject, each.relation): Content(each.subject, each.relation, each.object)
+        for each in everything
     }
-    reports = []
     async with running(model=bench.args.model, encoder=bench.args.encoder) as service:
-        await service.store(_NAMESPACE, list(contents.values()))
-        for item in wrong:
-            request = pb.CheckHallucinationRequest(
-                parent=f"namespaces/{_NAMESPACE}",
-                prompt=str(item.probe.prompt),
-                answer=item.answer,
-                truth=item.probe.object,
-                subject=item.probe.subject,
-            )
-            report = await service.call(
-                "/interleaf.v1.Circuits/CheckHallucination", request, pb.HallucinationReport
-            )
-            reports.append(report)
-            if len(reports) % _EVERY == 0:
-                bench.log(f"{len(reports)} of {len(wrong)} repaired")
-    verdicts = Counter(pb.Verdict.Name(report.verdict).removeprefix("VERDICT_").lower() for report in reports)
-    keys = share_keys("fact_found", [bool(report.fact) for report in reports], seed=bench.seed)
-    keys |= share_keys("repaired", [report.repair.repaired for report in reports], seed=bench.seed)
-    keys |= share_keys("says_truth", [report.repair.says_truth for report in reports], seed=bench.seed)
-    keys |= {f"verdict_{name}": count / len(reports) for name, count in sorted(verdicts.items())}
-    keys["passes"] = max(report.passes.forward for report in reports)
-    return keys | {"repairs": len(reports)}
+        await service.store(NAMESPACE, list(contents.values()))
+        rows = await repair(bench, service, wrong, kept)
+    if not rows:
+        return {"repairs": 0}
+    verdicts = Counter(row["verdict"] for row in rows)
+    keys = share_keys("fact_found", [row["fact"] for row in rows], seed=bench.seed)
+    keys |= share_keys("repaired", [row["repaired"] for row in rows], seed=bench.seed)
+    keys |= share_keys("says_truth", [row["says_truth"] for row in rows], seed=bench.seed)
+    keys |= {f"verdict_{name}": count / len(rows) for name, count in sorted(verdicts.items())}
+    keys["passes"] = max(row["passes"] for row in rows)
+    return keys | {"repairs": len(rows)}
 
 
 def _rows(judged: Sequence[Judged], calibration: Calibration) -> list[dict[str, Any]]:
     return [
         {
-            "relation": each.item.relation,
-            "prompt": each.item.probe.prompt,
-            "object": each.item.probe.object,
-            "answer": each.item.answer,
-            "right": each.item.right,
+            "relation": each.relation,
+            "prompt": each.prompt,
+            "object": each.object,
+            "answer": each.answer,
+            "right": each.right,
             "chance_wrong": round(calibration.chance_wrong(each.values), 4),
-            "features": {name: round(value, 4) for name, value in each.values.items()},
         }
         for each in judged
     ]

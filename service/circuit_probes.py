@@ -116,15 +116,19 @@ def counted(found: Sequence[dict[str, Any]]) -> str:
 def calibrate_model(model: str, per_relation: int, seed: int, out: Path, note: Note) -> list[str]:
     """Fits the check and the heads' thresholds; writes both files and says what they hold."""
     lab, digest = _lab(model)
-    known: list[Answered] = []
-    rows: list[dict[str, float]] = []
-    for item in _answered(lab, per_relation, seed, note):
-        seen = look_at_answer(lab, item.placed, item.tokens)
-        rows.append(dict(features(lab, seen, item.placed, item.tokens).values))
-        known.append(item)
-    wrong = [not item.right for item in known]
-    calibration = fit(digest, rows, wrong, [item.relation for item in known])
-    right = [item.probe for item in known if item.right][:_HEAD_PROBES]
+    part = cache_dir() / "probes" / f"{digest}-{per_relation}-{seed}-seen.jsonl"
+    known = _seen(lab, builtin_probes(per_relation, random.Random(seed)), part, note)
+    calibration = fit(
+        digest,
+        [item["features"] for item in known],
+        [not item["right"] for item in known],
+        [item["relation"] for item in known],
+    )
+    right = [
+        Probe(item["prompt"], item["subject"], item["object"], alternatives=tuple(item["alternatives"]))
+        for item in known
+        if item["right"]
+    ][:_HEAD_PROBES]
     thresholds = calibrate_heads(lab, right, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     check, heads = out / f"calibration-{digest}.json", out / "head_thresholds.json"
@@ -137,11 +141,31 @@ def calibrate_model(model: str, per_relation: int, seed: int, out: Path, note: N
         "probes": thresholds.probes,
     }
     heads.write_text(json.dumps({**before, digest: values}, indent=1) + "\n", encoding="utf-8")
+    part.unlink()
     return [
         f"{check}: {len(known)} answers, {len(right)} right, {len(calibration.relations)} relations",
         f"{heads}: movers from {thresholds.mover:.2f} logits, relation heads from {thresholds.relation:.2f}, "
         f"reached by {thresholds.false_positives:.1%} of spans that mean nothing",
     ]
+
+
+def _seen(lab: Lab, probes: Sequence[tuple[str, Probe]], part: Path, note: Note) -> list[dict[str, Any]]:
+    """Answers, and what is seen inside. A line of `part` for each batch: a run that was ended goes on from there."""
+    lines = part.read_text(encoding="utf-8").splitlines(keepends=True) if part.is_file() else []
+    batches: list[list[dict[str, Any]]] = [json.loads(line) for line in lines if line.endswith("\n")]
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
+    for start in range(len(batches) * lab.rows, len(probes), lab.rows):
+        note(Progress("answering", start / len(probes)))
+        batches.append([_inside(lab, item) for item in answer_all(lab, probes[start : start + lab.rows])])
+        with part.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(batches[-1]) + "\n")
+    return [item for batch in batches for item in batch]
+
+
+def _inside(lab: Lab, item: Answered) -> dict[str, Any]:
+    seen = look_at_answer(lab, item.placed, item.tokens)
+    return {**plain(item), "features": dict(features(lab, seen, item.placed, item.tokens).values)}
 
 
 def _answered(lab: Lab, per_relation: int, seed: int, note: Note) -> list[Answered]:

@@ -1,0 +1,87 @@
+"""Rows of a long run, kept as they come: a run that was ended goes on where it was, and can be told of halfway.
+
+    kept = Kept(bench, [module, ...], model=digest, per_relation=60)
+    row = kept.row("what the row is of", lambda: {...})
+
+The file lies in the user's cache and is named by everything that decides about a row: the benchmark and its seed, what
+the caller names, and the source of the modules that make rows, so that rows of older code are not taken for new ones.
+With `--minutes` no row is begun after that time: the figures are those of the rows that there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+from bench.common import Bench
+from engines.models import cache_dir
+
+Row = dict[str, Any]
+
+
+def kept_arguments(parser: argparse.ArgumentParser) -> None:
+    """--minutes."""
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="begin nothing new after so many minutes; what was kept before counts (0: only that)",
+    )
+
+
+class Kept:
+    """Values must survive JSON."""
+
+    def __init__(self, bench: Bench, made_by: Iterable[ModuleType], **decides: Any) -> None:
+        sources = [inspect.getsource(module) for module in made_by]
+        facts = json.dumps([bench.name, bench.seed, decides, sources], sort_keys=True, default=str)
+        name = hashlib.sha256(facts.encode()).hexdigest()[:16]
+        self.path = cache_dir() / "bench" / f"{bench.name}-{name}.jsonl"
+        minutes: float | None = bench.args.minutes
+        self._until = None if minutes is None else time.monotonic() + 60 * minutes
+        self._rows = self._read()
+        if self._rows:
+            bench.log(f"{len(self._rows)} rows were kept in {self.path}")
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether nothing new is to be begun."""
+        return self._until is not None and time.monotonic() >= self._until
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rows
+
+    def get(self, name: str) -> Row | None:
+        """What was kept."""
+        return self._rows.get(name)
+
+    def row(self, name: str, make: Callable[[], Row]) -> Row | None:
+        """What was kept, or is made and kept now; None where it is too late for that."""
+        if name not in self._rows and not self.time_is_up:
+            self.keep(name, make())
+        return self._rows.get(name)
+
+    def keep(self, name: str, row: Row) -> None:
+        """Written out at once."""
+        line = json.dumps([name, row], ensure_ascii=False)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+        self._rows[name] = row
+
+    def _read(self) -> dict[str, Row]:
+        if not self.path.is_file():
+            return {}
+        found: dict[str, Row] = {}
+        whole, cut, rest = self.path.read_bytes().rpartition(b"\n")
+        for line in whole.splitlines():
+            name, row = json.loads(line)
+            found[name] = row
+        if rest:  # a run that was ended in the middle of a line
+            self.path.write_bytes(whole + cut)
+        return found
