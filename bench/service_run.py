@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,11 +153,17 @@ async def concurrently(work: Callable[[S], Awaitable[T]], items: Sequence[S]) ->
 
 @asynccontextmanager
 async def running(
-    *, model: str = "default", encoder: str = "default", embedder: KeptEmbedder | None = None
+    *,
+    model: str = "default",
+    encoder: str = "default",
+    embedder: KeptEmbedder | None = None,
+    engine: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Service]:
-    """The service with a data folder of its own, which is gone afterwards."""
+    """The service with a data folder of its own, which is gone afterwards. `engine`: further settings of it."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = load(overrides=_overrides(Path(folder), model, encoder))
+        overrides = _overrides(Path(folder), model, encoder)
+        overrides["engine"] |= engine or {}
+        settings = load(overrides=overrides)
         logs.configure(settings.log)
         server = Server(settings, embedder=embedder or KeptEmbedder())
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from bench.vllm_stand import Stand, asking, greedy, passages
-from engines.contract import GenerateRequest, Generation, InjectedFact
+from engines.contract import Engine, GenerateRequest, Generation, InjectedFact
 from engines.vllm.engine import VllmEngine
 
 _LARGEST = 40  # tokens of facts
@@ -50,17 +51,43 @@ def _some(facts: Sequence[InjectedFact], at: int, rng: random.Random) -> list[In
     return chosen
 
 
-def compare(
+def in_turn(engine: VllmEngine, reference: Engine, requests: Sequence[GenerateRequest]) -> dict[str, Any]:
+    """All at once, again (now their prompts are in the cache of prefixes), and one joining the other."""
+    wanted = reference.generate(requests)
+    compared = _compare("together", engine, requests, wanted)
+    compared += _compare("from the cache of prefixes", engine, requests, wanted)
+    compared += _compare_joining(engine, requests, wanted)
+    return {"compared": [asdict(item) for item in compared]}
+
+
+def in_chunks(engine: VllmEngine, reference: Engine, requests: Sequence[GenerateRequest]) -> dict[str, Any]:
+    """On an engine that must read in chunks and preempt."""
+    wanted = reference.generate(requests)
+    return {"compared": [asdict(item) for item in _compare("chunks", engine, requests, wanted)]}
+
+
+def keys_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of all answers that were compared."""
+    compared = [item for row in rows for item in row["compared"]]
+    modes = sorted({item["mode"] for item in compared})
+    return {
+        "exact_requests": len(compared),
+        "exact_equal": sum(item["equal"] for item in compared),
+        "max_dlogprob": max((item["max_dlogprob"] for item in compared), default=None),
+        "exact_modes": ", ".join(modes),
+    }
+
+
+def _compare(
     mode: str, engine: VllmEngine, requests: Sequence[GenerateRequest], wanted: Sequence[Generation]
 ) -> list[Compared]:
-    """All at once, as a service would send them."""
     return [
         _compared(mode, request, mine, theirs)
         for request, mine, theirs in zip(requests, engine.generate(requests), wanted, strict=True)
     ]
 
 
-def compare_joining(
+def _compare_joining(
     engine: VllmEngine, requests: Sequence[GenerateRequest], wanted: Sequence[Generation]
 ) -> list[Compared]:
     """Each joins when the one before it has begun to answer, while the others go on."""

@@ -6,9 +6,11 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from bench.vllm_stand import Stand, greedy
 from engines.contract import GenerateRequest, Generation, InjectedFact
@@ -17,54 +19,72 @@ from engines.vllm.engine import VllmEngine
 from kb_store.model import Content
 
 _TENANTS = 8
+_TOGETHER = 64  # generations that are asked for at once
 _CANARIES = ("cinnabar", "ottoman", "quagmire", "bulwark", "lanyard", "maelstrom", "sextant", "velodrome")
 _SUBJECTS = ("the northern gate", "Project Alder", "the night train", "vault nine", "Ensign Pell")
 
 
-@dataclass(frozen=True)
 class Isolation:
-    """Generations; answers with another tenant's canary; answers unlike a single tenant's; own canaries said."""
-
-    generations: int
-    canaries: int
-    unlike: int
-    own: int
-    max_dlogprob: float
-
-
-def isolation(stand: Stand, engine: VllmEngine, per_tenant: int, seed: int) -> Isolation:
     """All tenants ask the same of the same subjects, each with a word of its own as the object, mixed together."""
-    rng = random.Random(seed)
-    questions = [
-        (tenant, greedy(f"The password of {subject} is", facts, 8, scope=f"tenant-{tenant}"))
-        for tenant in range(_TENANTS)
-        for subject, facts in zip(_SUBJECTS, _passwords(stand, tenant), strict=True)
-    ]
-    alone = stand.reference.generate([request for _, request in questions])
-    canaries = unlike = own = 0
-    furthest = 0.0
-    asked = [at for at in range(len(questions)) for _ in range(per_tenant // len(_SUBJECTS))]
-    rng.shuffle(asked)
-    for start in range(0, len(asked), 64):
-        part = asked[start : start + 64]
-        answers = engine.generate([questions[at][1] for at in part])
-        for at, answer in zip(part, answers, strict=True):
-            said = answer.text.lower()
-            tenant = questions[at][0]
+
+    def __init__(self, stand: Stand, per_tenant: int, seed: int) -> None:
+        self._stand = stand
+        count = _TENANTS * len(_SUBJECTS)
+        self._asked = [at for at in range(count) for _ in range(per_tenant // len(_SUBJECTS))]
+        random.Random(seed).shuffle(self._asked)
+        self.pieces = [str(start) for start in range(0, len(self._asked), _TOGETHER)]
+
+    def piece(self, engine: VllmEngine, name: str) -> dict[str, Any]:
+        """Generations; answers with another tenant's word, unlike a single tenant's, with their own word."""
+        asked = self._asked[int(name) : int(name) + _TOGETHER]
+        answers = engine.generate([self._questions[at][1] for at in asked])
+        canaries = unlike = own = 0
+        furthest = 0.0
+        for at, answer in zip(asked, answers, strict=True):
+            said, tenant, alone = answer.text.lower(), self._questions[at][0], self._alone[at]
             canaries += any(word in said for other, word in enumerate(_CANARIES) if other != tenant)
             own += _CANARIES[tenant] in said
-            unlike += answer.token_ids != alone[at].token_ids
-            furthest = max(furthest, _distance(answer, alone[at]))
-    return Isolation(len(asked), canaries, unlike, own, furthest)
+            unlike += answer.token_ids != alone.token_ids
+            furthest = max(furthest, _distance(answer, alone))
+        return {
+            "generations": len(asked),
+            "canaries": canaries,
+            "unlike": unlike,
+            "own": own,
+            "max_dlogprob": furthest,
+        }
+
+    @cached_property
+    def _questions(self) -> list[tuple[int, GenerateRequest]]:
+        return [
+            (tenant, greedy(f"The password of {subject} is", facts, 8, scope=f"tenant-{tenant}"))
+            for tenant in range(_TENANTS)
+            for subject, facts in zip(_SUBJECTS, self._passwords(tenant), strict=True)
+        ]
+
+    @cached_property
+    def _alone(self) -> list[Generation]:
+        """As a tenant who has an engine to itself would be answered."""
+        return self._stand.reference.generate([request for _, request in self._questions])
+
+    def _passwords(self, tenant: int) -> list[list[InjectedFact]]:
+        contents = [Content(subject, "password", _CANARIES[tenant]) for subject in _SUBJECTS]
+        return [
+            [replace(fact, tokens=replace(fact.tokens, key=f"{tenant}-{fact.tokens.key}"))]
+            for fact in self._stand.compile(contents)
+        ]
 
 
-def _passwords(stand: Stand, tenant: int) -> list[list[InjectedFact]]:
-    contents = [Content(subject, "password", _CANARIES[tenant]) for subject in _SUBJECTS]
-    compiled = stand.compile(contents)
-    named = [
-        replace(fact, tokens=replace(fact.tokens, key=f"{tenant}-{fact.tokens.key}")) for fact in compiled
-    ]
-    return [[fact] for fact in named]
+def isolation_keys(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of all generations."""
+    count = sum(row["generations"] for row in rows)
+    return {
+        "tenant_generations": count,
+        "canaries": sum(row["canaries"] for row in rows),
+        "tenant_unlike_alone": sum(row["unlike"] for row in rows),
+        "tenant_max_dlogprob": max((row["max_dlogprob"] for row in rows), default=None),
+        "tenant_own_word": sum(row["own"] for row in rows) / count if count else None,
+    }
 
 
 def _distance(one: Generation, other: Generation) -> float:
@@ -72,37 +92,32 @@ def _distance(one: Generation, other: Generation) -> float:
     return max((abs(a - b) for a, b in pairs), default=0.0)
 
 
-@dataclass(frozen=True)
 class Survival:
-    """Requests that were to do harm; deaths; seconds until it answered again; wrong answers after; what was left."""
+    """Sends what should not be sent, cancels mid-way, and at each turn but the last kills the process at work."""
 
-    hostile: int
-    restarts: int
-    seconds: tuple[float, ...]
-    wrong: int
-    orphans: int
+    def __init__(
+        self, stand: Stand, requests: Sequence[GenerateRequest], hostile: int, kills: int, seed: int
+    ) -> None:
+        self._stand, self._requests = stand, requests
+        self._hostile, self._kills, self._seed = hostile, kills, seed
 
+    @cached_property
+    def _wanted(self) -> list[Generation]:
+        return self._stand.reference.generate(self._requests)
 
-def survival(
-    engine: VllmEngine,
-    requests: Sequence[GenerateRequest],
-    wanted: Sequence[Generation],
-    hostile: int,
-    kills: int,
-    seed: int,
-    log: Callable[[str], None],
-) -> Survival:
-    """Sends what should not be sent, cancels mid-way, kills the process while it answers."""
-    rng = random.Random(seed)
-    orphans = wrong = 0
-    seconds = []
-    for turn in range(kills + 1):
-        for _ in range(hostile // (kills + 1)):
-            _harm(engine, requests, rng)
-        wrong += _wrong(engine, requests, wanted)
-        if turn < kills:
+    def piece(self, engine: VllmEngine, turn: int) -> dict[str, Any]:
+        """Hostile requests sent; seconds from the death until it answered again; wrong answers after; processes
+        left; deaths that nobody asked for."""
+        rng, starts = random.Random(f"{self._seed}/{turn}"), engine.supervisor.starts
+        for _ in range(self._hostile):
+            harm(engine, self._requests, rng)
+        wrong = self._wrong(engine)
+        row: dict[str, Any] = {"hostile": self._hostile, "seconds": None, "orphans": 0}
+        row["unasked_restarts"] = engine.supervisor.starts - starts
+        if turn < self._kills:
             pid = _pid(engine)
-            handles = [engine.submit(request) for request in requests]
+            handles = [engine.submit(request) for request in self._requests]
+            next(iter(handles[0]), None)
             began = time.monotonic()
             os.kill(pid, signal.SIGKILL)
             for handle in handles:
@@ -111,28 +126,32 @@ def survival(
                 except EngineLost:
                     continue
             engine.wait_ready()
-            seconds.append(time.monotonic() - began)
-            orphans += len(in_session(pid))
-            log(f"killed and back after {seconds[-1]:.1f} s")
-    restarts = engine.supervisor.starts - 1
-    return Survival(hostile, restarts, tuple(seconds), wrong, orphans)
+            row["seconds"] = time.monotonic() - began
+            row["orphans"] = len(in_session(pid))
+            wrong += self._wrong(engine)
+        return row | {"wrong_after": wrong}
+
+    def _wrong(self, engine: VllmEngine) -> int:
+        answers = engine.generate(self._requests)
+        pairs = zip(answers, self._wanted, strict=True)
+        return sum(mine.token_ids != theirs.token_ids for mine, theirs in pairs)
 
 
-def _harm(engine: VllmEngine, requests: Sequence[GenerateRequest], rng: random.Random) -> None:
-    kind = rng.randrange(5)
+def harm(engine: VllmEngine, requests: Sequence[GenerateRequest], rng: random.Random) -> None:
+    """One thing that should not be sent."""
+    kind = rng.randrange(6)
     good = rng.choice(requests)
+    name = f"x{rng.random()}"
+    ordinary = {"prompt": [1, 2, 3], "max_tokens": 4}
     if kind == 0:  # a row that nobody has
-        wanted = {"prompt": [1, 2, 3], "max_tokens": 4}
-        engine.supervisor.send(
-            {"type": "run", "name": f"x{rng.random()}", "request": wanted, "facts": [["nobody's", 0.0]]}
-        )
+        facts: list[list[Any]] = [["nobody's", 0.0]]
+        engine.supervisor.send({"type": "run", "name": name, "request": ordinary, "facts": facts})
     elif kind == 1:  # tokens that the model does not have
         wanted = {"prompt": [10**9, -5], "max_tokens": 10**9}
-        engine.supervisor.send({"type": "run", "name": f"x{rng.random()}", "request": wanted, "facts": []})
+        engine.supervisor.send({"type": "run", "name": name, "request": wanted, "facts": []})
     elif kind == 2:  # more facts than fit
-        facts = tuple(good.facts[:1]) * 100_000
         try:
-            engine.submit(replace(good, facts=facts)).cancel()
+            engine.submit(replace(good, facts=tuple(good.facts[:1]) * 100_000)).cancel()
         except EngineError:
             return
     elif kind == 3:  # a prompt that does not fit
@@ -140,16 +159,14 @@ def _harm(engine: VllmEngine, requests: Sequence[GenerateRequest], rng: random.R
             engine.submit(replace(good, prompt="word " * 50_000))
         except InvalidRequest:
             return
+    elif kind == 4:  # a row that was freed
+        engine.supervisor.send({"type": "drop", "row": "freed"})
+        engine.supervisor.send({"type": "run", "name": name, "request": ordinary, "facts": [["freed", 0.0]]})
     else:  # left mid-way
         handle = engine.submit(good)
         if rng.random() < 0.5:
             next(iter(handle), None)
         handle.cancel()
-
-
-def _wrong(engine: VllmEngine, requests: Sequence[GenerateRequest], wanted: Sequence[Generation]) -> int:
-    answers = engine.generate(requests)
-    return sum(mine.token_ids != theirs.token_ids for mine, theirs in zip(answers, wanted, strict=True))
 
 
 def _pid(engine: VllmEngine) -> int:
