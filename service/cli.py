@@ -37,12 +37,13 @@ EncoderOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-def _refuse(error: Exception) -> NoReturn:
+def refuse(error: Exception) -> NoReturn:
+    """One line on stderr, exit code 1."""
     Console(stderr=True, highlight=False).print(Text(f"Error: {error}", style="bold red"), soft_wrap=True)
     raise typer.Exit(1)
 
 
-def _settings(config: Path | None, **given: Any) -> Settings:
+def settings_of(config: Path | None, **given: Any) -> Settings:
     """Options are `section__key=value`; those that were not given stay out."""
     overrides: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
@@ -52,7 +53,7 @@ def _settings(config: Path | None, **given: Any) -> Settings:
     try:
         return load(config, overrides)
     except ConfigError as error:
-        _refuse(error)
+        refuse(error)
 
 
 def _hide_loading_bars() -> None:
@@ -78,7 +79,7 @@ def serve(
 
     `interleaf config show` lists all that can be configured.
     """
-    settings = _settings(
+    settings = settings_of(
         config,
         listen__host=host,
         listen__port=port,
@@ -96,7 +97,7 @@ def serve(
     try:
         asyncio.run(run(settings))
     except ConfigError as error:
-        _refuse(error)
+        refuse(error)
 
 
 @serve_app.command()
@@ -116,7 +117,7 @@ def prepare() -> None:
                 lambda what, share: progress.update(task, description=what, completed=share)
             )
     except EngineError as error:
-        _refuse(error)
+        refuse(error)
     typer.echo(str(path))
 
 
@@ -133,7 +134,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Say what is installed, what would be used, and whether it fits together; exits 1 when it does not."""
-    settings = _settings(
+    settings = settings_of(
         config,
         store__data_dir=data_dir,
         engine__kind=engine,
@@ -166,7 +167,7 @@ def doctor(
 @config_app.command()
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print the values in force: command line, environment, file, defaults."""
-    values = effective(_settings(config))
+    values = effective(settings_of(config))
     if as_json:
         typer.echo(json.dumps(values))
         return
@@ -201,4 +202,4 @@ def new_key(
     try:
         typer.echo(make(file, name, grant or USUAL_GRANTS))
     except ConfigError as error:
-        _refuse(error)
+        refuse(error)
