@@ -203,3 +203,18 @@ def new_key(
         typer.echo(make(file, name, grant or USUAL_GRANTS))
     except ConfigError as error:
         refuse(error)
+
+
+@serve_app.command()
+def health(
+    config: ConfigOption = None,
+    service: Annotated[str, typer.Option(metavar="NAME", help="Such as interleaf.v1.Inference.")] = "",
+) -> None:
+    """Ask the server of this configuration, on this machine, how it is; exits 1 unless it serves."""
+    from service.health_check import SERVING
+    from service.health_check import health as ask
+
+    found = ask(_settings(config), service)
+    typer.echo(found)
+    if found != SERVING:
+        raise typer.Exit(1)

@@ -56,6 +56,11 @@ class ListenSettings(Section):
         description="A second port, on the same host and without keys, that answers nothing but health "
         "checks. Health is on the main port in any case.",
     )
+    health_plain: bool = Field(
+        default=False,
+        description="The second port speaks no TLS: for probes that cannot, such as those of Kubernetes. Whether the "
+        "service is well is all that it tells.",
+    )
     max_message_bytes: int = Field(
         default=8 * MIB, ge=64 * KIB, le=1024 * MIB, description="Largest message that is received."
     )

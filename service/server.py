@@ -161,7 +161,8 @@ class Server:
         self._servers.append(server)
         await server.start()
         if listen.health_port is not None:
-            await self._listen_for_health(listen.host, listen.health_port, access.credentials)
+            credentials = None if listen.health_plain else access.credentials
+            await self._listen_for_health(listen.host, listen.health_port, credentials)
         if self._settings.http.enabled:
             await self._listen_for_http(parts, LocalCalls(handlers.by_method, interceptors))
         if self._settings.metrics.port is not None:
