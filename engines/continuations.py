@@ -29,6 +29,8 @@ def score_batch(
     ids, mask = left_padded([[*head, *tail] for head, tail in pairs], device)
     kept = max(len(tail) for _, tail in pairs) + 1
     tokens = packed(facts, adapter, device)
+    if tokens is not None:
+        tokens = tokens.seen_from([ids.shape[1] - len(tail) - 1 for _, tail in pairs])
     record = AttentionRecord(positions=kept)
     with injected(model, adapter, tokens, record):
         logits = model(

@@ -1,7 +1,8 @@
 """The running batch: requests that are decoded together, each with its own facts; they join and leave at any step.
 
 Rows are left-padded to one length. A request that joins is read in its own forward (prefill) and its cache is
-put beside the others'; a finished one is cut out. The KB tokens are no part of the cache: they stay the same.
+put beside the others'; a finished one is cut out. The KB tokens are no part of the cache: they stay the same, and
+are seen from the prompt's last token on, so that what is read of a prompt does not depend on facts.
 """
 
 from __future__ import annotations
@@ -120,7 +121,10 @@ class RunningBatch(Generic[R]):
     def join(self, rows: Sequence[R]) -> None:
         """Reads the prompts of new rows and gives each its first token."""
         ids, mask = left_padded([row.prompt_ids for row in rows], self._device)
-        last, state = self._forward(rows, ids, _State(mask=mask), self._packed(rows))
+        facts = self._packed(rows)
+        if facts is not None:
+            facts = facts.seen_from([ids.shape[1] - 1] * len(rows))
+        last, state = self._forward(rows, ids, _State(mask=mask), facts)
         going = [i for i, token in enumerate(last) if token is not None]
         if going:
             self._become(

@@ -120,14 +120,23 @@ class _LayerInjection:
         head_bias = self._adapter.head_bias(self._layer).float()
         keys, values = (part[self._layer].float().transpose(1, 2) for part in (batch.keys, batch.values))
         length = query.shape[2]
+        first = 0 if batch.since is None else min(int(batch.since.min()), length)
         mask = _as_additive(mask, query, key)
         is_full = self._record is not None and self._record.full
         block = length if is_full else _BLOCK
         outputs, shares = [], []
-        for start in range(0, length, block):
+        plain = original() if first or not batch.all_see else None
+        if plain is not None and first:
+            outputs.append(plain[:, :, :first])
+            shares.append(query.new_zeros(*query.shape[:2], first, keys.shape[2], dtype=torch.float32))
+        for start in range(first, length, block):
             span = slice(start, start + block)
             kb_logits = _grouped(kb_query[:, :, span], keys) * query.shape[-1] ** -0.5
             kb_logits = kb_logits + head_bias[None, :, None, None] + batch.bias[:, None, None].float()
+            if batch.since is not None:
+                columns = torch.arange(start, start + kb_logits.shape[2], device=batch.since.device)
+                unseen = columns[None] < batch.since[:, None]
+                kb_logits = kb_logits.masked_fill(unseen[:, None, :, None], float("-inf"))
             logits = _grouped(query[:, :, span], key).float() * scaling
             if softcap is not None:
                 logits = torch.tanh(logits / softcap) * softcap
@@ -142,9 +151,9 @@ class _LayerInjection:
             shares.append(on_facts)
         output = torch.cat(outputs, dim=2)
         self._note(shares)
-        if batch.all_see:
+        if plain is None or batch.all_see:
             return output
-        return torch.where(batch.sees[:, None, None, None], output, original())
+        return torch.where(batch.sees[:, None, None, None], output, plain)
 
     def _note(self, shares: list[Tensor]) -> None:
         record = self._record
@@ -153,7 +162,7 @@ class _LayerInjection:
         mean = torch.cat([share.detach().mean(1) for share in shares], dim=1)
         record.mass[self._layer] = mean[:, -record.positions :]
         if record.full:
-            record.probabilities[self._layer] = shares[0]
+            record.probabilities[self._layer] = torch.cat(shares, dim=2)
 
 
 def _grouped(left: Tensor, right: Tensor) -> Tensor:

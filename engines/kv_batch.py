@@ -19,12 +19,14 @@ class KVBatch:
     keys, values: layer -> [requests, tokens, kv heads, head dim]; 1 instead of requests when all share them.
     bias: [requests, tokens], added to the logits; -inf where a request must not see a token.
     owner: [requests or 1, tokens], the index of the token's fact among the request's facts.
+    since: [requests], the first column of the forward from which a request sees its tokens; None: all see them.
     """
 
     keys: Mapping[int, Tensor]
     values: Mapping[int, Tensor]
     bias: Tensor
     owner: Tensor | None = None
+    since: Tensor | None = None
 
     @classmethod
     def pack(
@@ -61,6 +63,10 @@ class KVBatch:
             bias=bias.to(device).expand(len(facts), -1),
             owner=owner.to(device),
         )
+
+    def seen_from(self, columns: Sequence[int]) -> KVBatch:
+        """The same, seen by each request from that column of the forward on."""
+        return replace(self, since=torch.tensor(columns, device=self.bias.device))
 
     def without(self, hidden: Sequence[Collection[int]]) -> KVBatch:
         """The same, with some of each request's facts hidden from it."""
@@ -101,7 +107,8 @@ class AttentionRecord:
 
     mass: layer -> [requests, positions, tokens]: the share of attention on each token, mean over heads, at the
         last `positions` positions.
-    probabilities: only with `full`: layer -> [requests, heads, length, tokens], differentiable.
+    probabilities: only with `full`: layer -> [requests, heads, length, tokens], differentiable; nothing before the
+        first position that sees a token.
     """
 
     full: bool = False

@@ -100,13 +100,8 @@ def merge(group: Group, at: int, query: Tensor, head_bias: Tensor, context: Tens
     own = output[rows].view(requests, length, kv_heads, heads, size).permute(0, 2, 1, 3, 4).float()
     joint = torch.lerp(own, said, share[..., None])
     output[rows] = joint.permute(0, 2, 1, 3, 4).reshape(-1, kv_heads * heads, size).to(output.dtype)
-    if group.kept:
-        last = slice(length - group.kept, length)
-        each = (
-            weights[:, :, last]
-            * (share / total.clamp_min(torch.finfo(torch.float32).tiny))[:, :, last, :, None]
-        )
-        group.masses.append(each.mean((1, 3)))
+    each = weights * (share / total.clamp_min(torch.finfo(torch.float32).tiny))[..., None]
+    group.masses.append(each.mean((1, 3)))
 
 
 def context_sums(keys: ContextKeys, group: Group, query: Tensor, metadata: Any, rules: ScoreRules) -> Tensor:

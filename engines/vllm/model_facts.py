@@ -23,6 +23,8 @@ class ModelFacts:
         self.table = RowTable(len(attentions), first.num_kv_heads, first.head_size, device, torch.float32)
         self.block_size = 0  # of the block tables; known with the first step
         self.groups: list[Group] = []
+        # This step's tokens of requests with facts, also those that see none: their keys are wanted later.
+        self.reading = torch.zeros(0, dtype=torch.long, device=device)
         self._planner = Planner(self.table, device)
         self._requests: dict[str, RequestFacts] = {}
         self._attention: list[Attention] = []
@@ -31,22 +33,27 @@ class ModelFacts:
         """Right before the model runs a step of vLLM's V1 model runner."""
         batch, starts = runner.input_batch, runner.query_start_loc.np
         self.block_size = batch.block_table.block_tables[0].block_size
-        spans = []
+        spans, reading = [], []
         for place, request_id in enumerate(batch.req_ids):
             state = runner.requests[request_id]
             facts = self._facts_of(state)
             if facts is None:
                 continue
             start, end = int(starts[place]), int(starts[place + 1])
-            if end > start:
-                spans.append(Span(place, start, end, int(batch.num_computed_tokens_cpu[place]), facts))
+            reading.append(torch.arange(start, end))
+            base = int(batch.num_computed_tokens_cpu[place])
+            unseeing = max(0, facts.seen_from - base)
+            if start + unseeing < end:
+                spans.append(Span(place, start + unseeing, end, base + unseeing, facts))
         self.groups = self._planner.groups(spans) if spans else []
+        if reading:
+            self.reading = torch.cat(reading).to(self.device)
 
     def end(self) -> None:
         """The model has run."""
         for group in self.groups:
             self._attention += group.attention()
-        self.groups = []
+        self.groups, self.reading = [], self.reading[:0]
 
     def kv_heads_of(self, total: int) -> slice:
         """Which of a model's KV heads are this worker's."""
@@ -114,9 +121,10 @@ class LayerFacts:
             # Keys and values of as many blocks as the scheduler has.
             blocks = cached // (2 * self._kv_heads * self.facts.block_size * self._size)
             self._keys = ContextKeys(blocks, self.facts.block_size, self._kv_heads, self._size, key)
+        reading = self.facts.reading
+        self._keys.store(slots[reading], key[reading])
         for group in self.facts.groups:
             rows = group.rows
-            self._keys.store(slots[rows], key[rows])
             states = stream[rows] if residual is None else stream[rows] + residual[rows]
             own = self.facts.maps.query(self.layer, states)
             context = context_sums(

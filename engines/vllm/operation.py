@@ -33,7 +33,7 @@ def _attend(
         unified_kv_cache_update(key, value, layer_name)
     unified_attention_with_output(query, key, value, output, layer_name)
     layer: LayerFacts = attention.interleaf_layer
-    if metadata is not None and layer.facts.groups:
+    if metadata is not None and len(layer.facts.reading):
         layer.attend(query, key, stream, residual, output, metadata, slots, cache.numel())
 
 

@@ -62,8 +62,7 @@ class Group:
     """Requests with the same number of tokens in this step.
 
     requests: [requests], places in vLLM's batch. tokens, positions: [requests, length]. bias: [requests, length
-    or 1, fact tokens]. masses: per layer [requests, kept, fact tokens], attention on facts at the last `kept`
-    positions.
+    or 1, fact tokens]. masses: per layer [requests, length, fact tokens], attention on facts.
     """
 
     spans: tuple[Span, ...]
@@ -73,7 +72,6 @@ class Group:
     tokens: Tensor
     positions: Tensor
     bias: Tensor
-    kept: int
     rows: Tensor  # tokens, flat
     masses: list[Tensor] = field(default_factory=list)
 
@@ -82,13 +80,14 @@ class Group:
         if not self.masses:
             return []
         found = []
-        shares = torch.stack(self.masses, 1).cpu()  # [requests, layers, kept, tokens]
+        shares = torch.stack(self.masses, 1).cpu()  # [requests, layers, length, tokens]
         for span, own in zip(self.spans, shares, strict=True):
             facts = span.facts
             by_fact = torch.zeros(*own.shape[:2], facts.count)
             by_fact.index_add_(2, facts.owner, own[..., : len(facts.owner)])
-            first = span.base + span.length - self.kept
-            found.append(Attention(facts.name, first, by_fact.mean(0).tolist(), by_fact[:, -1].T.tolist()))
+            found.append(
+                Attention(facts.name, span.base, by_fact.mean(0).tolist(), by_fact[:, -1].T.tolist())
+            )
         return found
 
 
@@ -137,10 +136,6 @@ class Planner:
             bias[row, :, : own.shape[1]] = own
         step = torch.arange(length)
         tokens = (torch.tensor([span.start for span in members])[:, None] + step).to(self.device)
-        first = members[0]
-        kept = 1
-        if length > 1:  # a chunk of one request
-            kept = max(0, first.base + length - max(first.base, first.facts.record_from))
         return Group(
             spans=tuple(members),
             packed=packed,
@@ -149,7 +144,6 @@ class Planner:
             tokens=tokens,
             positions=(torch.tensor([span.base for span in members])[:, None] + step).to(self.device),
             bias=bias.to(self.device),
-            kept=kept,
             rows=tokens.flatten(),
         )
 

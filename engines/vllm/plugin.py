@@ -52,8 +52,8 @@ def _with_facts(original: Any) -> Any:
 def keyed_by_facts(original: Any) -> Any:
     """vLLM's cache of prefixes knows texts only. A text that was read with facts is another text.
 
-    Blocks with tokens of an answer are this request's alone: facts that the answer has said were hidden from them,
-    and a later prompt with the same text sees its facts throughout.
+    Blocks with tokens that saw facts, which begin with the prompt's last one, are this request's alone: a later
+    prompt with the same text sees none in their place.
     """
 
     @functools.wraps(original)
@@ -64,7 +64,7 @@ def keyed_by_facts(original: Any) -> Any:
         if own is None:
             return keys, next_mm
         mine = [("interleaf", own["salt"])] if start == 0 else []
-        if end > request.num_prompt_tokens and any(own["said"]):
+        if end > own["seen_from"]:
             mine.append(("interleaf-answer", own["name"]))
         return (*(keys or ()), *mine) or None, next_mm
 

@@ -25,7 +25,7 @@ class RequestFacts:
     owner: Tensor
     count: int
     prompt: int  # tokens of the prompt
-    record_from: int  # the first position at which attention on facts is of interest
+    seen_from: int  # the first position that sees facts: the last of the prompt
     endings: dict[int, list[int]]  # the last token of what a fact says -> facts
     said: list[tuple[int, ...]]
     hidden_from: dict[int, int] = field(
@@ -56,7 +56,7 @@ class RequestFacts:
             ),
             count=len(spans),
             prompt=prompt,
-            record_from=extra["record_from"],
+            seen_from=extra["seen_from"],
             endings=endings,
             said=said,
         )
@@ -91,7 +91,7 @@ def extra_arguments(
     spans: Sequence[tuple[int, int]],
     bias: Sequence[float],
     said: Sequence[Sequence[int]],
-    record_from: int,
+    seen_from: int,
 ) -> dict[str, Any]:
     """What travels with a request to the scheduler and to the workers. Plain types only."""
     return {
@@ -101,6 +101,6 @@ def extra_arguments(
             "spans": [list(span) for span in spans],
             "bias": list(bias),
             "said": [list(tokens) for tokens in said],
-            "record_from": record_from,
+            "seen_from": seen_from,
         }
     }

@@ -31,8 +31,9 @@ def reference_logits(
     adapter: Any = None,
     facts: Sequence[InjectedFact] = (),
     touch: Touch = untouched,
+    since: int = 0,
 ) -> Tensor:
-    """Logits [length, vocabulary]."""
+    """Logits [length, vocabulary]; facts are seen from position `since` on."""
     config, kind = model.config, model.config.model_type
     token_ids, places = torch.tensor(ids), torch.arange(len(ids))
     if kind == "gpt_neox":
@@ -50,7 +51,7 @@ def reference_logits(
             states = states * torch.tensor(config.hidden_size**0.5)
     for index, block in enumerate(blocks):
         states = touch("residual", index, states)
-        told = _told(adapter, index, states, facts)
+        told = _told(adapter, index, states, facts, since)
         states = _block(kind, config, block, index, states, places, told, touch)
     states = touch("residual", len(blocks), states)
     logits = model.lm_head(final(states))
@@ -62,24 +63,28 @@ def reference_logits(
 def reference_greedy(
     model: Any, ids: Sequence[int], adapter: Any, facts: Sequence[InjectedFact], tokens: int
 ) -> tuple[list[int], list[float]]:
-    """Greedy tokens and their log-probabilities, everything computed anew for each."""
+    """Greedy tokens and their log-probabilities, everything computed anew for each; facts are seen from the last
+    token of the prompt on."""
     said: list[int] = []
     scores: list[float] = []
     for _ in range(tokens):
-        scored = reference_logits(model, [*ids, *said], adapter, facts)[-1].log_softmax(-1)
+        logits = reference_logits(model, [*ids, *said], adapter, facts, since=len(ids) - 1)
+        scored = logits[-1].log_softmax(-1)
         said.append(int(scored.argmax()))
         scores.append(float(scored[said[-1]]))
     return said, scores
 
 
-def _told(adapter: Any, layer: int, states: Tensor, facts: Sequence[InjectedFact]) -> Any:
-    """Query [heads, length, d], keys and values [tokens, kv heads, d], bias per head and token."""
+def _told(adapter: Any, layer: int, states: Tensor, facts: Sequence[InjectedFact], since: int) -> Any:
+    """Query [heads, length, d], keys and values [tokens, kv heads, d], bias per head, and per position and token."""
     if adapter is None or layer not in adapter.layers or not facts:
         return None
     at = adapter.layers.index(layer)
     keys = torch.cat([fact.tokens.keys[at] for fact in facts])
     values = torch.cat([fact.tokens.values[at] for fact in facts])
     bias = torch.cat([torch.full((fact.tokens.count,), fact.bias) for fact in facts])
+    unseen = torch.arange(len(states))[:, None] < since
+    bias = bias[None].expand(len(states), -1).masked_fill(unseen, float("-inf"))
     return adapter.query(layer, states[None])[0], keys, values, adapter.head_bias(layer), bias
 
 

@@ -74,6 +74,29 @@ def test_a_left_padded_batch_with_different_facts_equals_the_reference(kind: str
 
 
 @torch.inference_mode()
+def test_facts_are_seen_from_a_column_on_and_by_nothing_before(kind: str) -> None:
+    model = tiny_model(kind)
+    adapter = RandomAdapter.of(model)
+    facts = mixed_facts(adapter)
+    length = max(map(len, PROMPTS))
+    since = [length - 3, 0, length - 1, length - 1, length]
+    plain = forward(model, PROMPTS)
+    record = AttentionRecord(full=True)
+    with inject(model, adapter, KVBatch.pack(facts, adapter.layers).seen_from(since), record):
+        logits = forward(model, PROMPTS)
+    for row, prompt in enumerate(PROMPTS):
+        first = max(0, since[row] - length + len(prompt))
+        wanted = reference_logits(model, prompt, adapter, facts[row], since=first).log_softmax(-1)
+        got = logits[row, -len(prompt) :].log_softmax(-1)
+        assert (got - wanted).abs().max() < TOLERANCE
+        before = slice(length - len(prompt), since[row])
+        assert (logits[row, before] - plain[row, before]).abs().amax() < TOLERANCE if first else True
+        for shares in record.probabilities.values():
+            assert shares.shape[2] == length
+            assert not shares[row, :, : since[row]].any()
+
+
+@torch.inference_mode()
 def test_rows_without_facts_are_the_plain_model_bit_for_bit(kind: str) -> None:
     model = tiny_model(kind)
     adapter = RandomAdapter.of(model)
@@ -98,19 +121,21 @@ def test_decoding_with_the_library_cache_equals_the_reference(kind: str) -> None
     cache = DynamicCache(config=model.config)
     said: list[Tensor] = []
     scores: list[Tensor] = []
-    with inject(model, adapter, KVBatch.pack(facts, adapter.layers)):
-        for _ in range(5):
+    batch = KVBatch.pack(facts, adapter.layers)
+    for _ in range(5):
+        columns = 1 if said else ids.shape[1]
+        with inject(model, adapter, batch.seen_from([columns - 1] * len(PROMPTS))):
             logits = model(
                 input_ids=ids if not said else said[-1][:, None],
                 attention_mask=mask,
-                position_ids=positions(mask)[:, -(1 if said else ids.shape[1]) :],
+                position_ids=positions(mask)[:, -columns:],
                 past_key_values=cache,
                 use_cache=True,
             ).logits[:, -1]
-            best = logits.log_softmax(-1).max(-1)
-            said.append(best.indices)
-            scores.append(best.values)
-            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+        best = logits.log_softmax(-1).max(-1)
+        said.append(best.indices)
+        scores.append(best.values)
+        mask = torch.nn.functional.pad(mask, (0, 1), value=1)
     for row, prompt in enumerate(PROMPTS):
         tokens, wanted = reference_greedy(model, prompt, adapter, facts[row], 5)
         assert [int(step[row]) for step in said] == tokens

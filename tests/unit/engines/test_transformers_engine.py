@@ -220,7 +220,9 @@ def test_scores_equal_the_reference(start: Callable[..., TransformersEngine]) ->
         head = prompt_ids(GenerateRequest(prompt))
         for text, score in zip(texts, scored, strict=True):
             tail = TOKENIZER(text).input_ids
-            logits = reference_logits(engine._model, [*head, *tail], adapter, facts).log_softmax(-1)
+            logits = reference_logits(
+                engine._model, [*head, *tail], adapter, facts, since=len(head) - 1
+            ).log_softmax(-1)
             wanted = [float(logits[len(head) - 1 + i, token]) for i, token in enumerate(tail)]
             assert score.token_ids == tuple(tail)
             assert "".join(score.tokens) == text

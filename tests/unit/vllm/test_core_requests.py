@@ -79,19 +79,20 @@ def _keys(request: Any, start: int, end: int) -> Any:
     return keys
 
 
-def _request(said: list[list[int]], own: Any = None) -> Any:
-    extra = extra_arguments("r1", "salt", [(0, 1)], [0.0], said, 9)
+def _request(own: Any = None) -> Any:
+    extra = extra_arguments("r1", "salt", [(0, 1)], [0.0], [[1]], 39)
     parameters = SimpleNamespace(extra_args=extra)
     return SimpleNamespace(sampling_params=parameters, num_prompt_tokens=40, own=own)
 
 
-def test_the_first_block_is_keyed_by_the_facts_and_an_answers_blocks_by_their_request() -> None:
-    request = _request([[1]])
+def test_the_first_block_is_keyed_by_the_facts_and_those_that_see_them_by_their_request() -> None:
+    request = _request()
     assert _keys(request, 0, 16) == (("interleaf", "salt"),)
     assert _keys(request, 16, 32) is None  # it follows the first one
     assert _keys(request, 32, 48) == (("interleaf-answer", "r1"),)
-    assert _keys(_request([[]]), 32, 48) is None  # nothing is ever hidden from it
-    assert _keys(_request([[1]], own=(("lora", "x"),)), 0, 16) == (("lora", "x"), ("interleaf", "salt"))
+    assert _keys(request, 32, 40) == (("interleaf-answer", "r1"),)  # the prompt's last token sees facts
+    assert _keys(request, 32, 39) is None
+    assert _keys(_request(own=(("lora", "x"),)), 0, 16) == (("lora", "x"), ("interleaf", "salt"))
 
 
 def test_requests_that_are_not_ours_keep_vllms_keys() -> None:
