@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from service.config_operation import AdmissionSettings as AdmissionSettings
 from service.config_operation import DeadlineSettings as DeadlineSettings
+from service.config_operation import JwtSettings as JwtSettings
 from service.config_operation import LogSettings as LogSettings
 from service.config_operation import MetricsSettings as MetricsSettings
 from service.config_operation import QuotaSettings as QuotaSettings
@@ -296,6 +297,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     encoders: EncoderSettings = EncoderSettings()
     edits: EditSettings = EditSettings()
+    jwt: JwtSettings = JwtSettings()
     circuits: CircuitSettings = CircuitSettings()
     compile: CompileSettings = CompileSettings()
     deadlines: DeadlineSettings = DeadlineSettings()

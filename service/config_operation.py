@@ -18,7 +18,8 @@ class Section(BaseModel):
 
 
 class SecuritySettings(Section):
-    """Who may connect. Outside loopback all three are needed; a half-made configuration refuses to start."""
+    """Who may connect. Outside loopback TLS is needed, and callers that are known by a key, a client certificate or a
+    token ([jwt]); a half-made configuration refuses to start."""
 
     tls_certificate: Path | None = Field(
         default=None, description="PEM file of the server's certificate chain."
@@ -27,6 +28,37 @@ class SecuritySettings(Section):
     api_keys_file: Path | None = Field(
         default=None,
         description="File of API keys: `NAME SHA256-OF-KEY GRANT...` a line; `interleaf new-key` adds one.",
+    )
+    client_ca: Path | None = Field(
+        default=None,
+        description="PEM file of those who sign clients' certificates. With it, nobody connects without one.",
+    )
+    clients_file: Path | None = Field(
+        default=None,
+        description="File of clients: `NAME IDENTITY GRANT...` a line, the identity being `uri:`, `dns:`, `email:` or "
+        "`cn:` and the name in the certificate.",
+    )
+
+
+class JwtSettings(Section):
+    """Callers known by JSON Web Tokens. issuer, audience and keys_file: all three, or none."""
+
+    issuer: str | None = Field(default=None, description="Who makes the tokens, as their `iss` says.")
+    audience: str | None = Field(default=None, description="This service, as their `aud` says.")
+    keys_file: Path | None = Field(
+        default=None,
+        description="JWKS file of the issuer's public keys, each with its `alg` (RS, PS, ES, EdDSA).",
+    )
+    leeway_seconds: float = Field(
+        default=30.0, ge=0, le=600, description="How far the clocks of issuer and server may be apart."
+    )
+    scope_claim: str = Field(
+        default="scope",
+        min_length=1,
+        description="Claim with scopes: `read@films`, or `read` for its namespaces.",
+    )
+    namespaces_claim: str = Field(
+        default="namespaces", min_length=1, description="Claim with the namespaces of bare scopes, or `*`."
     )
 
 

@@ -17,7 +17,8 @@ ServiceError
 ├── StudiesOff           the server does not run long diagnostics
 ├── StudyDisturbed       an edit was applied or taken back during a study
 ├── NoFactFits           no stored fact fits the prompt
-├── NotWithoutKey        no API key, or one that is not known
+├── TooLargeToTune       a copy of the model is more than the server fine-tunes
+├── NotWithoutKey        nothing that says who calls, or nobody who is known
 ├── NotAllowed           the caller's grants do not cover the call
 ├── RateExceeded         a namespace is called more often than its quota
 ├── DeadlinePassed       the server's own limit on a call's duration
@@ -222,12 +223,12 @@ class NoFactFits(ServiceError):
 
 
 class NotWithoutKey(ServiceError):
-    """No API key, or one that is not known."""
+    """Nothing that says who calls, or nobody who is known."""
 
     reason = "UNAUTHENTICATED"
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"{problem}: send the metadata `authorization: Bearer KEY`")
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}: {remedy}")
 
 
 class NotAllowed(ServiceError):

@@ -113,7 +113,7 @@ class Server:
             page=self.http_address or None,
             metrics=self.metrics_address or None,
             tls=access.credentials is not None,
-            keys=access.keys is not None,
+            callers=None if access.callers is None else access.callers.kinds,
             model=self._settings.engine.model if app.parts.has_model else None,
             data_dir=str(self._settings.store.data_dir),
         )
@@ -137,7 +137,7 @@ class Server:
 
     async def _listen(self, parts: Parts, access: Access) -> None:
         listen = self._settings.listen
-        interceptors = chain(self._settings, access.keys, parts.meters, parts.traces)
+        interceptors = chain(self._settings, access.callers, parts.meters, parts.traces)
         server = grpc.aio.server(
             interceptors=interceptors,
             options=[
@@ -161,7 +161,7 @@ class Server:
         self._servers.append(server)
         await server.start()
         if listen.health_port is not None:
-            credentials = None if listen.health_plain else access.credentials
+            credentials = None if listen.health_plain else access.health
             await self._listen_for_health(listen.host, listen.health_port, credentials)
         if self._settings.http.enabled:
             await self._listen_for_http(parts, LocalCalls(handlers.by_method, interceptors))

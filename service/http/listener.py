@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from service.config import ConfigError, SecuritySettings
+from service.http.peer import CertificateProtocol, Peers
 
 _BACKLOG = 256
 
@@ -32,8 +33,8 @@ class HttpListener:
         secured = security.tls_certificate is not None and security.tls_key is not None
         self._scheme = "https" if secured else "http"
         config = uvicorn.Config(
-            app,
-            http="h11",
+            Peers(app),
+            http=CertificateProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -44,6 +45,8 @@ class HttpListener:
             timeout_graceful_shutdown=max(1, round(grace_seconds)),
             ssl_certfile=security.tls_certificate if secured else None,
             ssl_keyfile=security.tls_key if secured else None,
+            ssl_ca_certs=None if security.client_ca is None else str(security.client_ca),
+            ssl_cert_reqs=ssl.CERT_NONE if security.client_ca is None else ssl.CERT_REQUIRED,
         )
         try:
             config.load()

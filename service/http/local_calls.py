@@ -18,6 +18,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
+from service.http.peer import auth_context
 from service.interceptors.decode import Decode
 from service.interceptors.wrapping import AroundInterceptor, behaviour_of
 
@@ -116,6 +117,7 @@ class CallContext:
 
     def __init__(self, headers: Headers, seconds: float | None) -> None:
         self._metadata = tuple((name.lower(), value) for name, value in headers)
+        self._transport = auth_context()
         self._end = None if seconds is None else time.monotonic() + seconds
         self._code = grpc.StatusCode.OK
         self._details = ""
@@ -132,8 +134,8 @@ class CallContext:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        """Of the transport: HTTP callers are known by what they send."""
-        return {}
+        """Of the connection that the request came over."""
+        return self._transport
 
     def code(self) -> grpc.StatusCode:
         """How it ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 
+from service.access_callers import Callers
 from service.config import Settings
 from service.interceptors.admission import Admission
 from service.interceptors.auth import Authentication
@@ -13,7 +14,6 @@ from service.interceptors.failures import Failures
 from service.interceptors.log import CallLog
 from service.interceptors.measure import Measure
 from service.interceptors.trace import Trace
-from service.keys import KeyRing
 from service.observability.meters import Meters
 from service.observability.tracing import Traces
 
@@ -21,7 +21,7 @@ __all__ = ["chain"]
 
 
 def chain(
-    settings: Settings, keys: KeyRing | None, meters: Meters, traces: Traces | None
+    settings: Settings, callers: Callers | None, meters: Meters, traces: Traces | None
 ) -> list[grpc.aio.ServerInterceptor]:
     """The interceptors of a server."""
     tracing = [] if traces is None else [Trace(traces)]
@@ -30,7 +30,7 @@ def chain(
         Measure(meters),
         *tracing,
         Failures(),
-        Authentication(keys),
+        Authentication(callers),
         Admission(settings.admission),
         Deadlines(settings.deadlines),
         Decode(),

@@ -162,9 +162,10 @@ def test_whole_configurations_may_listen_anywhere(
     files = {**certificate, "api_keys_file": keys[0]}
     access = decide(load(None, {"listen": {"host": ANYWHERE}, "security": files}))
     assert access.credentials is not None
-    assert access.keys is not None
+    assert access.callers is not None
+    assert access.callers.kinds == ("API keys",)
     plain = decide(load())
-    assert (plain.credentials, plain.keys) == (None, None)
+    assert (plain.credentials, plain.callers) == (None, None)
 
 
 @pytest.mark.parametrize("name", ["tls_certificate", "tls_key", "api_keys_file"])
@@ -192,8 +193,10 @@ def test_key_files(tmp_path: Path) -> None:
     assert len(key) > 40
     assert key not in path.read_text()
     assert path.stat().st_mode & 0o077 == 0
-    assert KeyRing.read(path).principal(key) == "a.b-c_1"
-    assert KeyRing.read(path).principal(key + "x") is None
+    found = KeyRing.read(path).caller(key)
+    assert found is not None
+    assert found.name == "a.b-c_1"
+    assert KeyRing.read(path).caller(key + "x") is None
     with pytest.raises(ConfigError, match="already"):
         new_key(path, "a.b-c_1")
     for name in ("", "two words", "x" * 65, "ü"):
@@ -202,7 +205,7 @@ def test_key_files(tmp_path: Path) -> None:
     good = path.read_text()
     for text, said in (
         ("# only a comment\n\n", "has no key"),
-        (good + good, "names a key again"),
+        (good + good, "names a.b-c_1 again"),
         (good + "name nonsense\n", "line 2"),
         (good.upper(), "line 1"),
     ):

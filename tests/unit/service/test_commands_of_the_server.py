@@ -90,7 +90,9 @@ def test_the_effective_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_a_key_is_printed_once(tmp_path: Path) -> None:
     file = tmp_path / "keys.txt"
     key = run("new-key", "crawler", "--file", str(file)).strip()
-    assert KeyRing.read(file).principal(key) == "crawler"
+    found = KeyRing.read(file).caller(key)
+    assert found is not None
+    assert found.name == "crawler"
     assert "already" in run("new-key", "crawler", "--file", str(file), code=1)
 
 
