@@ -24,14 +24,15 @@ ANNA = ("Anna Keller", "employer", "Werft")
 QUESTION = "Who is the employer of Anna Keller?"
 
 
-def save_tiny(folder: Path) -> dict[str, Any]:
+def save_tiny(folder: Path, head_dim: int = 16) -> dict[str, Any]:
     """A model and an encoder on disk, as a user would have them; returns the engine's configuration."""
-    model, tokenizer = tiny_model("llama", max_position_embeddings=1024), byte_tokenizer()
+    model = tiny_model("llama", max_position_embeddings=1024, head_dim=head_dim)
+    tokenizer = byte_tokenizer()
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     torch.manual_seed(3)
     encoder = KVEncoder(
-        EncoderConfig(hidden=40, heads=4, kv_heads=2, head_dim=16, layers=(1, 3), late_layer=3)
+        EncoderConfig(hidden=40, heads=4, kv_heads=2, head_dim=head_dim, layers=(1, 3), late_layer=3)
     )
     for weights in encoder.value.parameters():
         torch.nn.init.normal_(weights, std=0.5)
