@@ -129,7 +129,8 @@ def doctor(
     model: ModelOption = None,
     encoder: EncoderOption = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also load the model, and compare every fact with the index.")
+        bool,
+        typer.Option("--deep", help="Also load the model; compare SQL, index, full text and compiled facts."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -148,7 +149,8 @@ def doctor(
     healthy = not any(finding.problem for finding in findings)
     if as_json:
         entries = [
-            {"name": f.name, "value": f.value, "ok": not f.problem, "problem": f.problem} for f in findings
+            {"name": f.name, "value": f.value, "ok": not f.problem, "problem": f.problem, "hint": f.hint}
+            for f in findings
         ]
         typer.echo(json.dumps({"healthy": healthy, "findings": entries}))
     else:
@@ -158,6 +160,8 @@ def doctor(
             found = Text(finding.value)
             if finding.problem:
                 found.append(f"{' ' if finding.value else ''}{finding.problem}", style="red")
+            if finding.hint:
+                found.append(f"\n→ {finding.hint}", style="yellow")
             table.add_row(mark, Text(finding.name), found)
         Console(highlight=False).print(table)
     if not healthy:
@@ -214,7 +218,7 @@ def health(
     from service.health_check import SERVING
     from service.health_check import health as ask
 
-    found = ask(_settings(config), service)
+    found = ask(settings_of(config), service)
     typer.echo(found)
     if found != SERVING:
         raise typer.Exit(1)

@@ -6,24 +6,20 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from engines.embedder import MiniLMEmbedder
 from engines.errors import EngineError
 from engines.models import resolve_model
 from kb_store.contract import Embedder
-from kb_store.errors import StoreError
-from kb_store.index import FaissIndex
 from kb_store.index.files import read_manifest
-from kb_store.indexer import Indexer
-from kb_store.sql import open_store
 from service import model as served
 from service.access import decide
 from service.config import MIB, ConfigError, EngineSettings, Settings
-from service.datadir import INDEX_FOLDER, DataDir
+from service.datadir import INDEX_FOLDER
+from service.doctor_deep import compare
+from service.findings import Finding, checked
 
 _PACKAGES = (
     "interleaf",
@@ -37,44 +33,43 @@ _PACKAGES = (
     "safetensors",
 )
 _MIN_FREE_MIB = 512
-_PAGE = 500
-_CATCH_UP_SECONDS = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report; `problem` is a sentence, empty when all is well."""
-
-    name: str
-    value: str
-    problem: str = ""
 
 
 def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     """Looks at everything; with `deep` also loads the model and compares SQL with the index."""
     findings = [*_machine(), *_installed()]
-    findings.append(_checked("access", lambda: _access(settings)))
+    findings.append(checked("access", lambda: _access(settings)))
     embedder: MiniLMEmbedder | None = None
     try:
         embedder = MiniLMEmbedder.load(settings.retrieval.embedder)
         found = Finding("embedder", f"{embedder.digest}, {embedder.dimension} numbers")
     except (EngineError, OSError, ValueError) as error:
         found = Finding("embedder", "", str(error))
-    digest = "" if embedder is None else embedder.digest
-    findings += _model(settings.engine, settings.store.data_dir, digest, deep)
+    findings += _model(settings.engine, settings.store.data_dir)
     findings += [*_data(settings), found]
     if embedder is None:
         return findings
     known = embedder
-    findings.append(_checked("index", lambda: _index(settings, known)))
-    return [*findings, *_compare(settings, known)] if deep else findings
+    findings.append(checked("index", lambda: _index(settings, known)))
+    return [*findings, *_deep(settings, known)] if deep else findings
 
 
-def _checked(name: str, look: Callable[[], str]) -> Finding:
+def _deep(settings: Settings, embedder: Embedder) -> Iterator[Finding]:
+    """With the model, so that facts are compiled as they would be served."""
     try:
-        return Finding(name, look())
-    except (ConfigError, EngineError, StoreError, OSError, ValueError) as error:
-        return Finding(name, "", str(error))
+        model = served.load(settings.engine, settings.store.data_dir, embedder.digest)
+    except (ConfigError, EngineError, OSError, ValueError) as error:
+        yield Finding("model and encoder", "", str(error))
+        model = None
+    if model is None:
+        yield from compare(settings, embedder, None)
+        return
+    try:
+        fits = "loaded" if model.encoder is None else f"fits encoder {model.encoder.digest}"
+        yield Finding("model and encoder", f"{model.engine.model_digest} {fits}")
+        yield from compare(settings, embedder, model.encoder)
+    finally:
+        model.close()
 
 
 def _machine() -> Iterator[Finding]:
@@ -94,22 +89,18 @@ def _access(settings: Settings) -> str:
     access = decide(settings)
     how = "TLS" if access.credentials is not None else "plain text, this machine only"
     return f"{settings.listen.host}:{settings.listen.port}, {how}, " + (
-        "no keys" if access.callers is None else ", ".join(access.callers.kinds)
+        "no keys" if access.keys is None else "API keys"
     )
 
 
-def _model(settings: EngineSettings, data_dir: Path, embedder: str, deep: bool) -> Iterator[Finding]:
+def _model(settings: EngineSettings, data_dir: Path) -> Iterator[Finding]:
     if settings.kind == "none":
         yield Finding("engine", "none: facts without a model")
         return
     device = served.device_of(settings)
-    yield _checked(
-        "engine", lambda: f"transformers on {device}, {str(served.dtype_of(settings, device))[6:]}"
-    )
-    yield _checked("model", lambda: str(resolve_model(settings.model)))
-    yield _checked("encoder", lambda: _encoder(settings, data_dir))
-    if deep:
-        yield _checked("model and encoder", lambda: _load_model(settings, data_dir, embedder))
+    yield checked("engine", lambda: f"transformers on {device}, {str(served.dtype_of(settings, device))[6:]}")
+    yield checked("model", lambda: str(resolve_model(settings.model)))
+    yield checked("encoder", lambda: _encoder(settings, data_dir))
 
 
 def _encoder(settings: EngineSettings, data_dir: Path) -> str:
@@ -122,14 +113,6 @@ def _encoder(settings: EngineSettings, data_dir: Path) -> str:
         raise ValueError(f"encoder {loaded.digest} was trained for {trained_for}, the model is {name}")
     calibrated = "" if loaded.calibration is None else ", calibrated"
     return f"{loaded.digest} for {trained_for}{calibrated}"
-
-
-def _load_model(settings: EngineSettings, data_dir: Path, embedder: str) -> str:
-    model = served.load(settings, data_dir, embedder)
-    if model is None or model.encoder is None:
-        return "loaded"
-    model.engine.close()
-    return f"{model.engine.model_digest} fits encoder {model.encoder.digest}"
 
 
 def _index(settings: Settings, embedder: Embedder) -> str:
@@ -154,31 +137,3 @@ def _data(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(there).free // MIB
     problem = "" if free >= _MIN_FREE_MIB else f"is less than {_MIN_FREE_MIB} MiB"
     yield Finding("free disk", f"{free} MiB", problem)
-
-
-def _compare(settings: Settings, embedder: Embedder) -> Iterator[Finding]:
-    """Opens the data as the server would, lets the index catch up, and looks for differences."""
-    if settings.store.database_url is None and not (settings.store.data_dir / "facts.db").exists():
-        yield Finding("facts", "none yet")
-        return
-    try:
-        with ExitStack() as undo:
-            data = undo.enter_context(DataDir(settings.store.data_dir))
-            store = open_store(settings.database, settings.limits.for_store())
-            undo.callback(store.close)
-            damage = store.check()
-            yield Finding("database", "damaged:" if damage else "agrees with itself", "; ".join(damage))
-            index = FaissIndex(data.index, dimension=embedder.dimension, embedder=embedder.digest)
-            indexer = Indexer(store, index, embedder)
-            indexer.start()
-            undo.callback(indexer.close)
-            after = ""
-            while page := store.list_namespaces(limit=_PAGE, after=after):
-                for space in page:
-                    wrong = indexer.verify(space.namespace_id, timeout=_CATCH_UP_SECONDS)
-                    yield Finding(
-                        f"namespace {space.namespace_id}", f"{space.fact_count} facts", "; ".join(wrong)
-                    )
-                after = page[-1].namespace_id
-    except (ConfigError, StoreError) as error:
-        yield Finding("data", "", str(error))
