@@ -62,7 +62,7 @@ def test_deep_compares_every_fact_with_the_index(tmp_path: Path) -> None:
     found = doctor("--engine", "none", "--deep", "--data-dir", str(tmp_path))
     # The tests' embedder made the index; the installed one makes it again, and then it agrees.
     assert "another embedder" in found["index"]["value"]
-    assert found["namespace default"]["value"] == "3 facts"
+    assert found["namespace default"]["value"] == "3 facts, 3 of them embedded and searched for"
     assert found["database"]["value"] == "agrees with itself"
     assert doctor("--engine", "none", "--data-dir", str(tmp_path))["index"]["value"] == "3 facts"
 
