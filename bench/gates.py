@@ -28,10 +28,11 @@ from typing import Any
 
 from bench.common import Bench, sample_keys, share_keys
 from bench.gates_picture import Panel, picture
-from bench.gates_questions import Prepared, right, unchanged
+from bench.gates_questions import right, unchanged
 from bench.gates_variants import Plan, Variants, other_layers, same_layers
 from editors.kv.gate_training import GateSettings
 from editors.kv.gates import GatedEncoder, Heads
+from editors.kv.reading import Known
 from editors.kv.world import Mix
 
 _PENALTIES = {"light": 0.01, "heavy": 0.05}
@@ -41,8 +42,8 @@ _FULL = Plan(
     GateSettings(steps=150, learning_rate=0.1, map_learning_rate=3e-4, bias_learning_rate=2e-2),
     Mix(real=0.0),
 )
-# Problems of 32 questions, numbers of candidates, random draws of heads, problems for an export's evaluation.
-_ASKED = {"quick": (1, (2, 8, 32), 2, 1), "full": (32, (1, 2, 4, 8, 16, 32), 5, 8)}
+# Problems of 64 questions, numbers of candidates, random draws of heads, problems for an export's evaluation.
+_ASKED = {"quick": (1, (2, 8, 32), 2, 1), "full": (16, (1, 2, 4, 8, 16, 32), 5, 4)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,7 +92,7 @@ class _Measured:
     """Asks variants the same questions, and remembers what `all` and each variant answered."""
 
     def __init__(
-        self, bench: Bench, variants: Variants, asked: Sequence[Prepared], candidates: Sequence[int]
+        self, bench: Bench, variants: Variants, asked: Sequence[Known], candidates: Sequence[int]
     ) -> None:
         self.asked = asked
         self._bench, self._variants, self._candidates = bench, variants, candidates

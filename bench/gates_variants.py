@@ -11,23 +11,23 @@ from typing import Any
 import torch
 
 from bench.common import Bench
-from bench.gates_questions import Prepared, prepare
+from bench.gates_questions import prepare
 from editors.kv.contract import Evidence, FactText
 from editors.kv.evaluate import evaluate
 from editors.kv.gate_training import GateSettings, train_gates
 from editors.kv.gates import GatedEncoder, Heads, pruned
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import load as load_phrases
-from editors.kv.problems import Problem, Scorer
+from editors.kv.problems import Scorer
+from editors.kv.reading import Known
 from editors.kv.storage import load_weights, save_encoder
 from editors.kv.trained import load_encoder
-from editors.kv.world import Mix, World
+from editors.kv.world import Mix, TrainingCourse, World
 from engines.embedder import MiniLMEmbedder
 from engines.models import load_model, model_digest, resolve_model
 from service.evidence import scorer
 
 _OWN = ("format", "digest", "shape")  # what an encoder's manifest says of its weights; the rest is inherited
-_SAME_FACTS = 2  # steps in a row with the same facts: reading their states is much of a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Variants:
         self._bank, self._score = load_phrases(), _remembered(scorer(embedder))
         self._training = World(self._bank, self.tokenizer, mix=plan.mix)
 
-    def questions(self, problems: int) -> list[Prepared]:
+    def questions(self, problems: int) -> list[Known]:
         """To be asked of every variant."""
         world = World(self._bank, self.tokenizer, mix=Mix(real=0.0, context=0.0))
         names = [f"{self._bench.seed}/{number}" for number in range(problems)]
@@ -82,7 +82,7 @@ class Variants:
                 start,
                 self.model,
                 self.tokenizer,
-                self._problem,
+                TrainingCourse(self._training, self._bench.seed),
                 self._score,
                 settings,
                 lambda report: self._bench.log(
@@ -91,11 +91,6 @@ class Variants:
                 ),
             )
         return start, curve
-
-    def _problem(self, step: int) -> Problem:
-        seed = self._bench.seed
-        facts = random.Random(f"gates/f/{seed}/{step // _SAME_FACTS}")
-        return self._training.problem(random.Random(f"gates/{seed}/{step}"), facts_rng=facts)
 
     def export(self, gated: GatedEncoder, folder: Path, problems: int) -> dict[str, Any]:
         """Writes it without its closed heads, evaluated and with a threshold of its own; returns the manifest."""

@@ -34,6 +34,8 @@ _COUNTS = frozenset(
         "rank",
         "of_kind",
         "epochs",
+        "repeats",
+        "remembered",
     }
 )
 

@@ -26,7 +26,7 @@ from editors.kv.rehearsal import RehearsalSettings, read_subjects, rehearse
 from editors.kv.start import StartSettings, closed_form_start
 from editors.kv.storage import save_encoder, write_tensors, write_text
 from editors.kv.train import StepReport, TrainSettings, train
-from editors.kv.world import RealRelation, World
+from editors.kv.world import RealRelation, TrainingCourse, World
 from engines.architectures import spec_for
 from engines.embedder import MiniLMEmbedder
 from engines.models import file_digest, load_model, model_digest, resolve_model
@@ -51,7 +51,7 @@ class Recipe:
     matching: MatchSettings = field(default_factory=MatchSettings)
     start: StartSettings = field(default_factory=StartSettings)
     rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
-    evaluation_problems: int = 8
+    evaluation_problems: int = 4
     evaluation_seed: int = 1
 
 
@@ -104,10 +104,7 @@ def train_encoder(
         encoder,
         model,
         tokenizer,
-        # The facts stay for two steps: reading their features is a fifth of the work.
-        lambda step: world.problem(
-            random.Random(f"{seed}/{step}"), facts_rng=random.Random(f"{seed}/f/{step // 2}")
-        ),
+        TrainingCourse(world, seed),
         score,
         recipe.train,
         folder / "run",

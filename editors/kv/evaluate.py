@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from editors.kv.encoder import KVEncoder
-from editors.kv.features import read_features
-from editors.kv.objective import hidden_states, log_probabilities, pooled_tokens, trunk_of
-from editors.kv.problems import Laid, Problem, Scorer, lay_out
+from editors.kv.objective import first_tokens, log_probabilities, pooled_tokens
+from editors.kv.problems import Problem, Scorer
+from editors.kv.reading import answer_states, read_problem
 from editors.kv.world import Slice, World
 from engines.kv_attention import AttentionRecord, inject
 
@@ -45,28 +45,24 @@ class Judged:
 @torch.inference_mode()
 def judge(encoder: KVEncoder, model: Any, tokenizer: Any, problem: Problem, scorer: Scorer) -> Judged:
     """Runs a problem with facts and without."""
-    config = encoder.config
-    features = read_features(model, tokenizer, problem.facts, config.layers, config.late_layer)
-    laid = lay_out(problem, tokenizer)
-    trunk = trunk_of(model, encoder, laid)
-    record = AttentionRecord(full=True)
-    with inject(model, encoder, pooled_tokens(encoder, features, problem, scorer), record):
-        states = hidden_states(model, laid, trunk)
-    object_at = laid.nth >= 0
-    predicted = torch.full_like(laid.target, -100)
+    known = read_problem(model, tokenizer, encoder.config, encoder.meaning, scorer, problem)
+    answers, record = known.read.answers, AttentionRecord(full=True)
+    with inject(model, encoder, pooled_tokens(encoder, known), record):
+        states = answer_states(model, known.read)
+    object_at = answers.nth >= 0
+    predicted = torch.full_like(answers.target, -100)
     predicted[object_at] = log_probabilities(model, states[object_at]).argmax(-1)
-    right = ((predicted == laid.target) | ~object_at).all(-1)
-    rows = torch.arange(len(laid.ids))
-    first = log_probabilities(model, states[rows, laid.decide]).argmax(-1)
-    plain = log_probabilities(model, hidden_states(model, laid, trunk)[rows, laid.decide]).argmax(-1)
-    starts = _first_tokens(problem, features.owner, features.token_ids)
+    right = ((predicted == answers.target) | ~object_at).all(-1)
+    first = log_probabilities(model, states[:, 0]).argmax(-1)
+    plain = log_probabilities(model, known.read.plain[:, 0]).argmax(-1)
+    starts = known.features.token_ids[first_tokens(known)].tolist()
     intruded = torch.tensor(
         [
             int(first[row]) in {starts[c] for c in question.candidates} and bool(first[row] != plain[row])
             for row, question in enumerate(problem.questions)
         ]
     )
-    return Judged(right, first == plain, intruded, _mass(record, features.owner, laid))
+    return Judged(right, first == plain, intruded, _mass(record, known.features.owner))
 
 
 def evaluate(
@@ -112,18 +108,10 @@ def _mean(judged: list[Judged], name: str) -> float:
     return float(torch.cat([getattr(item, name) for item in judged]).float().mean())
 
 
-def _first_tokens(problem: Problem, owner: Tensor, token_ids: Tensor) -> list[int]:
-    found: dict[int, int] = {}
-    for fact, token in zip(owner.tolist(), token_ids.tolist(), strict=True):
-        found.setdefault(fact, token)
-    return [found[i] for i in range(len(problem.facts))]
-
-
-def _mass(record: AttentionRecord, owner: Tensor, laid: Laid) -> Tensor:
+def _mass(record: AttentionRecord, owner: Tensor) -> Tensor:
     """As engines report it: per fact, mean over heads and layers; here at the position before the answer."""
-    rows = torch.arange(len(laid.ids))
-    per_token = torch.stack([p[rows, :, laid.decide].mean(1) for p in record.probabilities.values()]).mean(0)
-    facts = torch.zeros(len(rows), int(owner.max()) + 1).index_add_(1, owner, per_token)
+    per_token = torch.stack([p[:, :, 0].mean(1) for p in record.probabilities.values()]).mean(0)
+    facts = torch.zeros(len(per_token), int(owner.max()) + 1).index_add_(1, owner, per_token)
     return facts.amax(-1)
 
 

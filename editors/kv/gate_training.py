@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from editors.kv.features import read_features
 from editors.kv.gates import GatedEncoder
+from editors.kv.library import Course, Library
 from editors.kv.objective import REPORTED, Weights, losses
-from editors.kv.problems import Problem, Scorer
+from editors.kv.problems import Scorer
 from editors.kv.train import StepReport
 
 
@@ -22,6 +22,8 @@ class GateSettings:
     """How gates are trained, and whether the encoder goes on learning beside them."""
 
     steps: int = 150
+    repeats: int = 4  # steps for every problem that is read
+    remembered: int = 24  # problems that are kept to be gone through again
     penalty: float = 0.02  # what an open head costs, in nats of the loss
     learning_rate: float = 0.2  # of the gates
     start: float = 0.0  # where they begin: half open; where they are open the price is hardly felt
@@ -36,7 +38,7 @@ def train_gates(
     gated: GatedEncoder,
     model: Any,
     tokenizer: Any,
-    sample: Callable[[int], Problem],
+    course: Course,
     scorer: Scorer,
     settings: GateSettings,
     on_step: Callable[[StepReport], None] = lambda report: None,
@@ -44,8 +46,7 @@ def train_gates(
     """Trains in place; returns the curve: the parts of the loss, and the expected number of open heads.
 
     A learning rate of 0 freezes what it is for; with that of the gates 0 they stay as they are, and the encoder learns
-    to do with the heads that are open. The prior is never trained. Steps that follow each other with the same facts
-    share features.
+    to do with the heads that are open. The prior is never trained.
     """
     groups = _groups(gated, settings)
     if not groups:
@@ -58,20 +59,16 @@ def train_gates(
     gated.train()
     torch.manual_seed(settings.seed)
     curve: list[dict[str, float]] = []
-    facts, features = None, None
+    library = Library(gated, model, tokenizer, course, scorer, size=settings.remembered)
     for step in range(settings.steps):
         started = time.perf_counter()
-        problem = sample(step)
-        if features is None or problem.facts != facts:
-            facts = problem.facts
-            features = read_features(model, tokenizer, facts, gated.config.layers, gated.config.late_layer)
-        halves = problem.halves()
+        lesson = library.lesson(step, repeats=settings.repeats, seed=settings.seed)
         parts = []
-        for half in halves:
+        for known in lesson:
             gated.gates.draw()
-            part = losses(gated, model, tokenizer, half, scorer, settings.weights, features)
+            part = losses(gated, model, known, settings.weights)
             price = settings.penalty * gated.gates.expected_open().sum()
-            ((part.total + price) / len(halves)).backward()  # type: ignore[no-untyped-call]
+            ((part.total + price) / len(lesson)).backward()  # type: ignore[no-untyped-call]
             parts.append(part)
         torch.nn.utils.clip_grad_norm_(trained, settings.clip)
         optimiser.step()

@@ -27,7 +27,7 @@ class Prior(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # The gate; relative: dense, relation cover, meaning; absolute: dense, relation cover, meaning.
-        self.weights = nn.Parameter(torch.tensor([24.0, 8.0, 2.0, 0.6, 2.0, 0.0, 0.4]))
+        self.weights = nn.Parameter(torch.tensor([24.0, 7.0, 1.3, 2.0, 1.0, 0.0, 1.5]))
 
     def forward(
         self, subject: Tensor, relation: Tensor, dense: Tensor, meaning: Tensor, visible: Tensor

@@ -14,6 +14,8 @@ from editors.kv.features import object_ids
 from editors.kv.meaning import Meaning
 from editors.kv.prior import FIGURES
 
+_AFTER = 3  # tokens of a continuation that are gone through
+
 # The retriever's evidence for every fact, per prompt. Given from outside: editors know no store.
 Scorer = Callable[[Sequence[str], Sequence[FactText], Meaning], list[list[Evidence]]]
 
@@ -43,9 +45,9 @@ class Problem:
     questions: tuple[Question, ...]
 
     def halves(self) -> tuple[Problem, ...]:
-        """The short questions and the long ones: less padding when each runs by itself."""
+        """The questions with short answers and those with long ones: less padding when each runs by itself."""
         ordered = sorted(
-            self.questions, key=lambda question: len(question.prompt) + len(question.continuation)
+            self.questions, key=lambda question: len(self.facts[question.asked].object + question.closing)
         )
         middle = len(ordered) // 2
         return tuple(
@@ -54,53 +56,47 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
-    """A problem as tensors, right-padded. Positions are those whose *next* token is meant."""
+class Answers:
+    """Rows that begin with a prompt's last token. Positions are those whose *next* token is meant."""
 
-    ids: Tensor  # [questions, length]
-    mask: Tensor  # [questions, length]
+    ids: Tensor  # [questions, length], right-padded
+    mask: Tensor  # [questions, before + length]: also of what the prompts have before, left-padded
     target: Tensor  # [questions, length]: token to say next, -100 where none is asked for
     nth: Tensor  # [questions, length]: which object token that is, -1 for the closing text
-    keep: Tensor  # [questions, length] bool: go on as the plain model here
-    decide: Tensor  # [questions] : position at which the answer begins
+    after: Tensor  # [questions, length] bool: the object is said; go on as the plain model
+
+    @property
+    def before(self) -> int:
+        """Columns of the prompts, without their last token."""
+        return self.mask.shape[1] - self.ids.shape[1]
 
 
-def lay_out(problem: Problem, tokenizer: Any, *, early: int = 3) -> Laid:
-    """Prompt, object, closing, continuation in one row each.
-
-    `early`: on how many positions inside the prompt the plain model is asked for too, so that facts do not
-    disturb what comes before the answer.
-    """
-    rows: list[list[int]] = []
-    spans: list[tuple[int, int, int]] = []  # end of prompt, end of object, end of closing
+def lay_out(problem: Problem, tokenizer: Any) -> tuple[Tensor, Answers]:
+    """Prompt, object, closing, continuation in one row each [questions, before + length]; and the answers."""
+    prompts: list[list[int]] = []
+    tails: list[list[int]] = []
+    ends: list[tuple[int, int]] = []  # of the object, of the closing
     for question in problem.questions:
         prompt = tokenizer(question.prompt).input_ids
-        if question.absent:
-            rows.append(prompt)
-            spans.append((len(prompt), len(prompt), len(prompt)))
-            continue
         said = object_ids(tokenizer, problem.facts[question.asked].object)
         closing = tokenizer(question.closing, add_special_tokens=False).input_ids if question.closing else []
-        after = tokenizer(question.continuation, add_special_tokens=False).input_ids[:12]
-        rows.append([*prompt, *said, *closing, *(after if not closing else [])])
-        spans.append((len(prompt), len(prompt) + len(said), len(prompt) + len(said) + len(closing)))
-    length = max(map(len, rows))
-    shape = (len(rows), length)
-    ids, mask = torch.full(shape, tokenizer.pad_token_id), torch.zeros(shape, dtype=torch.long)
-    target, nth = torch.full(shape, -100), torch.full(shape, -1)
-    keep = torch.zeros(shape, dtype=torch.bool)
-    for row, (tokens, (prompt_end, object_end, closing_end)) in enumerate(zip(rows, spans, strict=True)):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = 1
-        target[row, prompt_end - 1 : closing_end - 1] = ids[row, prompt_end:closing_end]
-        nth[row, prompt_end - 1 : object_end - 1] = torch.arange(object_end - prompt_end)
-        if problem.questions[row].absent:
-            keep[row, prompt_end - 1] = True
-        else:
-            keep[row, closing_end - 1 : len(tokens) - 1] = True
-        if keep[row].any() and prompt_end > 6:
-            keep[row, torch.randint(1, prompt_end - 4, (early,))] = True
-    return Laid(ids, mask, target, nth, keep, torch.tensor([span[0] - 1 for span in spans]))
+        after = tokenizer(question.continuation, add_special_tokens=False).input_ids[:_AFTER]
+        prompts.append(prompt[:-1])
+        tails.append([prompt[-1], *said, *closing, *(after if not closing else [])])
+        ends.append((len(said), len(said) + len(closing)))
+    before, length = max(map(len, prompts)), max(map(len, tails))
+    ids = torch.full((len(tails), before + length), tokenizer.pad_token_id)
+    mask = torch.zeros_like(ids)
+    target, nth = torch.full((len(tails), length), -100), torch.full((len(tails), length), -1)
+    keep = torch.zeros((len(tails), length), dtype=torch.bool)
+    for row, (prompt, tail, (object_end, closing_end)) in enumerate(zip(prompts, tails, ends, strict=True)):
+        own = slice(before - len(prompt), before + len(tail))
+        ids[row, own] = torch.tensor([*prompt, *tail])
+        mask[row, own] = 1
+        target[row, :closing_end] = torch.tensor(tail[1 : 1 + closing_end])
+        nth[row, :object_end] = torch.arange(object_end)
+        keep[row, closing_end : len(tail)] = True
+    return ids, Answers(ids[:, before:].clone(), mask, target, nth, keep)
 
 
 def evidence_tensors(problem: Problem, scorer: Scorer, meaning: Meaning) -> tuple[Tensor, ...]:
@@ -110,7 +106,12 @@ def evidence_tensors(problem: Problem, scorer: Scorer, meaning: Meaning) -> tupl
         torch.tensor([[getattr(item, name) for item in row] for row in table], dtype=torch.float32)
         for name in FIGURES
     ]
-    visible = torch.zeros(figures[0].shape, dtype=torch.bool)
+    return (*figures, visible_facts(problem))
+
+
+def visible_facts(problem: Problem) -> Tensor:
+    """[questions, facts] bool: each question's candidates."""
+    visible = torch.zeros(len(problem.questions), len(problem.facts), dtype=torch.bool)
     for row, question in enumerate(problem.questions):
         visible[row, list(question.candidates)] = True
-    return (*figures, visible)
+    return visible

@@ -1,4 +1,4 @@
-"""Keys, queries and the prior learn to choose, on states that the frozen model was run for only once.
+"""Keys and queries learn to choose beside the prior, on states that the frozen model was run for only once.
 
 A training step runs the model for a few dozen questions; here thousands are gone through many times in minutes,
 with attention's own arithmetic: a question's query against the keys of all tokens of all facts of its subject,
@@ -25,18 +25,18 @@ from editors.kv.problems import Problem, Scorer, evidence_tensors
 _STATES = ("context", "subject", "embedding", "late")
 _ROWS = 32
 _NOTHING = 5.0  # logit of attending to no fact, before it is learned
+_NOTHING_RATE = 1e-2
 
 
 @dataclass(frozen=True, slots=True)
 class RehearsalSettings:
     """The defaults are the recipe of the shipped encoder."""
 
-    subjects: int = 600
+    subjects: int = 400
     facts: int = 10  # of a subject, at most
     epochs: int = 12
     batch: int = 8  # subjects
     learning_rate: float = 1e-3
-    prior_learning_rate: float = 1e-2
     decay: float = 0.8  # of the learning rates, per epoch
     later: float = 0.4  # of questions: asked in the middle of the object, or behind it
     absent: float = 0.35
@@ -86,9 +86,9 @@ def rehearse(
     nothing = nn.Parameter(torch.full((len(encoder.layers) + 1,), _NOTHING))
     maps = [*encoder.query_map.parameters(), *encoder.key_context.parameters()]
     maps += [*encoder.key_subject.parameters(), *encoder.key_object.parameters()]
-    few = [*encoder.prior.parameters(), nothing]
+    encoder.prior.requires_grad_(False)
     optimiser = torch.optim.Adam(
-        [{"params": maps, "lr": settings.learning_rate}, {"params": few, "lr": settings.prior_learning_rate}]
+        [{"params": maps, "lr": settings.learning_rate}, {"params": [nothing], "lr": _NOTHING_RATE}]
     )
     for epoch in range(settings.epochs):
         order = rng.sample(range(len(known)), len(known))

@@ -34,7 +34,7 @@ class StartSettings:
     batch: int = 50
     written_share: float = 0.35  # norm of what a value writes, relative to the residual stream
     matched_logit: float = 10.0
-    head_bias: float = -2.0
+    head_bias: float = 1.0
 
 
 @torch.no_grad()

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
-from editors.kv.contract import FactText
 from editors.kv.encoder import KVEncoder
-from editors.kv.features import FactFeatures, read_features
+from editors.kv.library import Course, Library
 from editors.kv.objective import REPORTED, Weights, losses
-from editors.kv.problems import Problem, Scorer
+from editors.kv.problems import Scorer
 from editors.kv.storage import write_tensors, write_text
 
 
@@ -24,11 +24,12 @@ from editors.kv.storage import write_tensors, write_text
 class TrainSettings:
     """The defaults are the recipe of the shipped encoder."""
 
-    steps: int = 200
+    steps: int = 700
+    repeats: int = 4  # steps for every problem that is read
+    remembered: int = 48  # problems that are kept to be gone through again, with other candidates
     # Of the maps; low, so that they stay near a start that knows all relations alike (docs/adr/0008).
     learning_rate: float = 3e-4
     bias_learning_rate: float = 2e-2  # of the heads' biases
-    prior_learning_rate: float = 2e-2
     warmup: int = 30
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -50,7 +51,7 @@ def train(
     encoder: KVEncoder,
     model: Any,
     tokenizer: Any,
-    sample: Callable[[int], Problem],
+    course: Course,
     scorer: Scorer,
     settings: TrainSettings,
     folder: Path,
@@ -59,17 +60,16 @@ def train(
 ) -> list[dict[str, float]]:
     """Trains in place; resumes from `folder` when it holds a checkpoint. Returns the loss curve.
 
-    `sample` must depend on the step alone, so that a resumed run sees what an uninterrupted one would have
-    seen. Steps that follow each other with the same facts share their features.
+    The prior stays as it is: on relations that the maps are trained on it would learn that it is not needed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoder.train().requires_grad_(True)
+    encoder.prior.requires_grad_(False)
     optimiser = torch.optim.AdamW(
         _groups(encoder, settings), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
     first, curve = _resume(encoder, optimiser, folder)
-    facts: tuple[FactText, ...] = ()
-    features: FactFeatures | None = None
+    library = Library(encoder, model, tokenizer, course, scorer, size=settings.remembered)
     for step in range(first, settings.steps):
         if cancelled():
             if step > first:
@@ -80,16 +80,11 @@ def train(
         factor = _schedule(step, settings)
         for group in optimiser.param_groups:
             group["lr"] = group["base"] * factor
-        problem = sample(step)
-        if problem.facts != facts or features is None:
-            facts = problem.facts
-            features = read_features(
-                model, tokenizer, facts, encoder.config.layers, encoder.config.late_layer
-            )
         parts = []
-        for half in problem.halves():
-            part = losses(encoder, model, tokenizer, half, scorer, settings.weights, features)
-            (part.total / 2).backward()  # type: ignore[no-untyped-call]
+        lesson = library.lesson(step, repeats=settings.repeats, seed=settings.seed)
+        for known in lesson:
+            part = losses(encoder, model, known, settings.weights)
+            (part.total / len(lesson)).backward()  # type: ignore[no-untyped-call]
             parts.append(part)
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), settings.clip)
         optimiser.step()
@@ -104,15 +99,12 @@ def train(
 
 
 def _groups(encoder: KVEncoder, settings: TrainSettings) -> list[dict[str, Any]]:
-    few = [
-        (list(encoder.prior.parameters()), settings.prior_learning_rate),
-        (list(encoder.bias.parameters()), settings.bias_learning_rate),
-    ]
-    known = {id(parameter) for parameters, _ in few for parameter in parameters}
-    maps = [parameter for parameter in encoder.parameters() if id(parameter) not in known]
+    biases = list(encoder.bias.parameters())
+    others = {id(parameter) for parameter in (*biases, *encoder.prior.parameters())}
+    maps = [parameter for parameter in encoder.parameters() if id(parameter) not in others]
     return [
         {"params": maps, "base": settings.learning_rate, "lr": 0.0},
-        *({"params": part, "base": base, "lr": 0.0, "weight_decay": 0.0} for part, base in few),
+        {"params": biases, "base": settings.bias_learning_rate, "lr": 0.0, "weight_decay": 0.0},
     ]
 
 
@@ -128,11 +120,15 @@ def _checkpoint(
     curve: list[dict[str, float]],
 ) -> None:
     tensors = {f"encoder.{name}": value.detach().contiguous() for name, value in encoder.state_dict().items()}
-    for name, parameter in encoder.named_parameters():
+    for name, parameter in _trained(encoder):
         for key in ("exp_avg", "exp_avg_sq"):
             tensors[f"{key}.{name}"] = optimiser.state[parameter][key].contiguous()
     write_tensors(tensors, folder / "checkpoint.safetensors")
     write_text(folder / "curve.json", json.dumps({"step": step, "curve": curve}))
+
+
+def _trained(encoder: KVEncoder) -> list[tuple[str, nn.Parameter]]:
+    return [(name, part) for name, part in encoder.named_parameters() if part.requires_grad]
 
 
 def _resume(
@@ -145,7 +141,7 @@ def _resume(
     prefix = "encoder."
     encoder.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
     saved = json.loads(curve_path.read_text())
-    for name, parameter in encoder.named_parameters():
+    for name, parameter in _trained(encoder):
         optimiser.state[parameter] = {
             "step": torch.tensor(float(saved["step"])),
             "exp_avg": tensors[f"exp_avg.{name}"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from editors.kv.contract import FactText
@@ -30,7 +30,7 @@ class Mix:
     """Shares of what training shows."""
 
     facts: int = 48
-    questions: int = 32
+    questions: int = 64
     absent: float = 0.4
     chat: float = 0.3  # of steps
     frames: float = 0.25  # of questions: phrasings that name the relation
@@ -124,15 +124,10 @@ class World:
         self.chats = bool(getattr(tokenizer, "chat_template", None))  # a base model has no turns to ask in
         self._turn_end = _turn_end(tokenizer)
 
-    def problem(
-        self, rng: random.Random, view: Slice = TRAINING, facts_rng: random.Random | None = None
-    ) -> Problem:
-        """Facts with many same-subject and same-relation rivals, and questions about them.
-
-        With a generator of their own the facts stay the same while the questions change.
-        """
+    def problem(self, rng: random.Random, view: Slice = TRAINING) -> Problem:
+        """Facts with many same-subject and same-relation rivals, and questions about them."""
         mix = self.mix
-        drawn = self._facts(facts_rng or rng, view)
+        drawn = self._facts(rng, view)
         chat = self.chats and (view.chat if view.chat is not None else rng.random() < mix.chat)
         absent = mix.absent if view.absent is None else view.absent
         facts = tuple(item.fact for item in drawn)
@@ -172,6 +167,17 @@ class World:
             problem = self.problem(rng, Slice(absent=0.0, chat=rng.random() < 0.15))
             found += [(question.prompt, problem.facts[question.asked]) for question in problem.questions]
         return found[:count]
+
+    def again(
+        self, rng: random.Random, questions: Sequence[Question], facts: Sequence[FactText]
+    ) -> list[Question]:
+        """The same questions with other candidates; the fact that is asked for may be missing now."""
+        mix, known = self.mix, tuple(facts)
+        drawn = ((rng.choice(mix.candidates), rng.random() < mix.absent) for _ in questions)
+        return [
+            replace(question, candidates=self._rivals(rng, known, question.asked, size, missing))
+            for question, (size, missing) in zip(questions, drawn, strict=True)
+        ]
 
     def _facts(self, rng: random.Random, view: Slice) -> list[_Drawn]:
         """Subjects with some facts each, until there are enough."""
@@ -248,6 +254,21 @@ class World:
         if rng.random() < 0.5:
             return rng.choice(self._bank.continuations)
         return f". {rng.choice(self._bank.sentences)}"
+
+
+class TrainingCourse:
+    """What training goes through: a problem for every number, and other candidates for every step."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._world, self._seed = world, seed
+
+    def problem(self, number: int) -> Problem:
+        """By the number alone."""
+        return self._world.problem(random.Random(f"{self._seed}/{number}"))
+
+    def again(self, questions: Sequence[Question], facts: Sequence[FactText], step: int) -> list[Question]:
+        """By the step alone."""
+        return self._world.again(random.Random(f"{self._seed}/again/{step}"), questions, facts)
 
 
 def _turn_end(tokenizer: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from lessons import Same
 from torch import Tensor
 
 from editors.kv.contract import Evidence, FactText
@@ -134,7 +135,7 @@ def test_gradient_of_a_closed_gate_is_a_number(encoder: KVEncoder) -> None:
 def test_the_price_closes_heads_and_only_gates_learn(model: Any, tokenizer: Any, encoder: KVEncoder) -> None:
     gated = GatedEncoder(lively(encoder))
     settings = GateSettings(steps=30, penalty=5.0, learning_rate=0.4)
-    curve = train_gates(gated, model, tokenizer, lambda step: PROBLEM, undecided, settings)
+    curve = train_gates(gated, model, tokenizer, Same(PROBLEM), undecided, settings)
     assert curve[-1]["open"] < curve[0]["open"] / 2
     assert len([head for heads in gated.open_heads().values() for head in heads]) < 8
     assert all(torch.equal(gated.state_dict()[name], value) for name, value in encoder.state_dict().items())
@@ -150,7 +151,7 @@ def test_without_a_price_and_with_a_pinned_choice_the_encoder_learns(
     settings = GateSettings(
         steps=30, penalty=0.0, learning_rate=0.0, map_learning_rate=5e-3, bias_learning_rate=2e-2
     )
-    curve = train_gates(gated, model, tokenizer, lambda step: PROBLEM, undecided, settings)
+    curve = train_gates(gated, model, tokenizer, Same(PROBLEM), undecided, settings)
     assert curve[-1]["said"] < curve[0]["said"]
     assert gated.open_heads() == chosen
     learned, given = gated.state_dict(), encoder.state_dict()
@@ -164,7 +165,7 @@ def test_nothing_to_train_is_refused(model: Any, tokenizer: Any, encoder: KVEnco
             GatedEncoder(encoder),
             model,
             tokenizer,
-            lambda step: PROBLEM,
+            Same(PROBLEM),
             undecided,
             GateSettings(learning_rate=0.0),
         )
