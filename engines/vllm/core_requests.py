@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,17 +104,12 @@ def check_rows(rows: Sequence[Row], limit: int) -> None:
 
 
 def salt_of(request: CoreRequest) -> str:
-    """Names what a text is read with: a prefix that was read with other facts is another prefix.
+    """Names whose cached prefixes a request may find: those of its scope.
 
-    Every part with its length before it: no two lists of parts make the same bytes.
+    Which facts it has is no part of it: none of them is seen before the prompt's last token, and what saw facts is
+    found by nobody. Whether it has any is: the keys of requests without facts are not kept a second time.
     """
-    digest = hashlib.sha256()
-    for part in (request.scope, *(fact.row for fact in request.facts)):
-        encoded = part.encode()
-        digest.update(struct.pack(">Q", len(encoded)) + encoded)
-    for fact in request.facts:
-        digest.update(struct.pack(">d", fact.bias))
-    return digest.hexdigest()
+    return hashlib.sha256(f"{bool(request.facts):d}{request.scope}".encode()).hexdigest()
 
 
 def parameters(name: str, request: CoreRequest, rows: Sequence[Row]) -> Any:

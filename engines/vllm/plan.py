@@ -36,11 +36,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Packed:
-    """The fact tokens of a group's requests: [layers, requests, kv heads, tokens, head dim]."""
+    """The facts of requests that come together, as long as they do.
+
+    keys, values: [layers, requests, kv heads, tokens, head dim]. bias, owner: [requests, tokens]: what is added to the
+    logits, -inf where a request has no more tokens; which of the request's facts the token is of.
+    """
 
     names: tuple[str, ...]
     keys: Tensor
     values: Tensor
+    bias: Tensor
+    owner: Tensor
 
 
 @dataclass(frozen=True)
@@ -79,14 +85,16 @@ class Group:
         """What each request's facts drew."""
         if not self.masses:
             return []
+        shares = torch.stack(self.masses, 2).cpu()  # [requests, length, layers, tokens]
+        owner = self.packed.owner[:, None, None].expand_as(shares)
+        most = max(span.facts.count for span in self.spans)
+        by_fact = shares.new_zeros(*shares.shape[:3], most).scatter_add_(3, owner, shares)
+        masses, layers = by_fact.mean(2).tolist(), by_fact[:, -1].transpose(1, 2).tolist()
         found = []
-        shares = torch.stack(self.masses, 1).cpu()  # [requests, layers, length, tokens]
-        for span, own in zip(self.spans, shares, strict=True):
-            facts = span.facts
-            by_fact = torch.zeros(*own.shape[:2], facts.count)
-            by_fact.index_add_(2, facts.owner, own[..., : len(facts.owner)])
+        for span, own, each in zip(self.spans, masses, layers, strict=True):
+            count = span.facts.count
             found.append(
-                Attention(facts.name, span.base, by_fact.mean(0).tolist(), by_fact[:, -1].T.tolist())
+                Attention(span.facts.name, span.base, [mass[:count] for mass in own], each[:count])
             )
         return found
 
@@ -122,18 +130,26 @@ class Planner:
         self._kept.clear()
 
     def _pack(self, names: tuple[str, ...], members: Sequence[Span]) -> Packed:
-        width = max(len(span.facts.slots) for span in members)
-        slots = torch.zeros(len(members), width, dtype=torch.long)
-        for row, span in enumerate(members):
-            slots[row, : len(span.facts.slots)] = span.facts.slots
-        return Packed(names, *self.table.gather(slots.to(self.device)))
+        def padded(parts: Sequence[Tensor], value: float) -> Tensor:
+            return torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True, padding_value=value)
+
+        facts = [span.facts for span in members]
+        slots = padded([own.slots for own in facts], 0)
+        return Packed(
+            names,
+            *self.table.gather(slots.to(self.device)),
+            padded([own.bias for own in facts], float("-inf")).to(self.device),
+            padded([own.owner for own in facts], 0),
+        )
 
     def _group(self, members: Sequence[Span], packed: Packed) -> Group:
-        width, length = packed.keys.shape[3], members[0].length
-        biases = [span.facts.biases(span.base, span.base + length) for span in members]
-        bias = torch.full((len(members), biases[0].shape[0], width), float("-inf"))
-        for row, own in enumerate(biases):
-            bias[row, :, : own.shape[1]] = own
+        length = members[0].length
+        bias = packed.bias[:, None]
+        if any(span.facts.hidden_from for span in members):
+            bias = bias.expand(-1, length, -1).clone()
+            for row, span in enumerate(members):
+                own = span.facts.biases(span.base, span.base + length)
+                bias[row, :, : own.shape[1]] = own.to(self.device)
         step = torch.arange(length)
         tokens = (torch.tensor([span.start for span in members])[:, None] + step).to(self.device)
         return Group(
@@ -143,7 +159,7 @@ class Planner:
             requests=torch.tensor([span.request for span in members], device=self.device),
             tokens=tokens,
             positions=(torch.tensor([span.base for span in members])[:, None] + step).to(self.device),
-            bias=bias.to(self.device),
+            bias=bias,
             rows=tokens.flatten(),
         )
 

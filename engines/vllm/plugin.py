@@ -53,7 +53,7 @@ def keyed_by_facts(original: Any) -> Any:
     """vLLM's cache of prefixes knows texts only. A text that was read with facts is another text.
 
     Blocks with tokens that saw facts, which begin with the prompt's last one, are this request's alone: a later
-    prompt with the same text sees none in their place.
+    prompt with the same text sees none in their place. The blocks before depend on no fact, and are the scope's.
     """
 
     @functools.wraps(original)

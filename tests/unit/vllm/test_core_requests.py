@@ -56,20 +56,18 @@ def test_more_facts_than_there_is_memory_for_are_refused() -> None:
         check_rows(rows, 10)
 
 
-def test_every_part_of_what_is_read_is_in_the_salt() -> None:
+def test_prefixes_are_shared_within_a_scope_whatever_the_facts() -> None:
     a, b = _GOOD.facts
-    others = [
-        replace(_GOOD, scope="theirs"),
-        replace(_GOOD, facts=[]),
+    alike = [
         replace(_GOOD, facts=[a]),
         replace(_GOOD, facts=[b, a]),
         replace(_GOOD, facts=[replace(a, bias=0.25), b]),
-        replace(_GOOD, facts=[UsedFact("ab", 0.5), UsedFact("", 0.0)]),
-        replace(_GOOD, scope="minea", facts=[UsedFact("", 0.5), b]),
+        replace(_GOOD, prompt=[4], max_tokens=9),  # vLLM's part
     ]
+    assert {salt_of(request) for request in alike} == {salt_of(_GOOD)}
+    # Requests without facts leave nothing from which a sum over their keys could be made.
+    others = [replace(_GOOD, scope="theirs"), replace(_GOOD, scope=""), replace(_GOOD, facts=[])]
     assert len({salt_of(_GOOD), *map(salt_of, others)}) == 1 + len(others)
-    # Not the text, and not how it is gone on with: that is vLLM's part.
-    assert salt_of(replace(_GOOD, prompt=[4], max_tokens=9)) == salt_of(_GOOD)
 
 
 def _keys(request: Any, start: int, end: int) -> Any:
@@ -85,7 +83,7 @@ def _request(own: Any = None) -> Any:
     return SimpleNamespace(sampling_params=parameters, num_prompt_tokens=40, own=own)
 
 
-def test_the_first_block_is_keyed_by_the_facts_and_those_that_see_them_by_their_request() -> None:
+def test_the_first_block_is_keyed_by_the_salt_and_those_that_see_facts_by_their_request() -> None:
     request = _request()
     assert _keys(request, 0, 16) == (("interleaf", "salt"),)
     assert _keys(request, 16, 32) is None  # it follows the first one
