@@ -33,6 +33,14 @@ class HeadMap:
     conditioned: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """How the model answers with heads silent. right: share of answers of which every token is the first choice."""
+
+    loss: float
+    right: float
+
+
 def locating_cost(lab: Lab, cases: int, layers: int | None = None) -> Passes:
     """Of `locate_heads`."""
     chosen = lab.layers if layers is None else layers
@@ -82,6 +90,21 @@ def silenced(lab: Lab, heads: Located) -> Iterator[None]:
     """Within, these heads are silent: what the located heads are judged by."""
     with replaced(lab.spec, [_silent(lab, layer, _mask(lab, each)) for layer, each in heads.items()]):
         yield
+
+
+def judge_silenced(lab: Lab, cases: Sequence[Case], heads: Located) -> Silenced:
+    """On cases that the heads were not found with, if it is to mean anything."""
+    losses, right = [], 0
+    for start in range(0, len(cases), lab.rows):
+        part = cases[start : start + lab.rows]
+        with silenced(lab, heads):
+            logits = lab.run([case.row for case in part])
+        for at, case in enumerate(part):
+            first = len(case.prompt)
+            losses.append(-float(scored(logits[at], case.row, first).mean()))
+            said = logits[at, first - 1 : len(case.row) - 1].argmax(-1).tolist()
+            right += said == list(case.answer)
+    return Silenced(sum(losses) / len(losses), right / len(cases))
 
 
 def _losses(

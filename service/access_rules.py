@@ -108,10 +108,19 @@ RULES: Mapping[str, Rule] = {
         "interleaf.v1.Circuits",
         {
             "CheckHallucination": Rule(Scope.OPS, _PARENT),
-            "ExplainFacts": Rule(Scope.OPS, _PARENT),
+            **{
+                name: Rule(Scope.OPS, _PARENT) for name in ("ExplainFacts", "StudyEmergence", "StudyGrafting")
+            },
             **{
                 name: Rule(Scope.OPS)
-                for name in ("TraceAnswers", "StudyHeads", "StudyKnockout", "StudyRecall")
+                for name in (
+                    "TraceAnswers",
+                    "StudyHeads",
+                    "StudyKnockout",
+                    "StudyRecall",
+                    "DiscoverCircuit",
+                    "LocateHeads",
+                )
             },
         },
     ),

@@ -52,7 +52,13 @@ KINDS: Mapping[str, str] = {
     **{_MONITOR + name: READ for name in ("ListInjections", "GetStatus")},
     _MONITOR + "WatchInjections": TRANSFER,
     **{_CIRCUITS + name: GENERATE for name in ("CheckHallucination", "TraceAnswers")},
-    **{_CIRCUITS + name: WRITE for name in ("StudyHeads", "StudyKnockout", "StudyRecall", "ExplainFacts")},
+    **{
+        _CIRCUITS + name: WRITE
+        for name in (
+            *("StudyHeads", "StudyKnockout", "StudyRecall", "ExplainFacts"),
+            *("DiscoverCircuit", "LocateHeads", "StudyEmergence", "StudyGrafting"),
+        )
+    },
     **{_NAMESPACES + name: READ for name in ("GetNamespace", "ListNamespaces")},
     **{
         _NAMESPACES + name: WRITE

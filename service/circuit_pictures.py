@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from circuits.emergence import Emergence, Told
+from circuits.headmap import HeadMap
 from circuits.heads import HeadReport, Role
 from circuits.knockout import Curve
 from circuits.lens import Trajectory
@@ -74,6 +76,38 @@ def reading_map(reading: FactReading, heads: int) -> str:
         [f"H{head}" for head in range(heads)],
         values,
         what="change of log-probability",
+    )
+
+
+def located_map(found: HeadMap) -> str:
+    """What the answers lose when a head is silent too."""
+    heads = found.losses.shape[1]
+    cost = (found.losses - found.plain).T.tolist()
+    return heat_map(
+        "What the answers lose when a head is silent too"
+        if found.conditioned
+        else "What the answers lose when a head is silent",
+        "layer",
+        [f"H{head}" for head in range(heads)],
+        cost,
+        marks={(head, layer): "X" for layer, chosen in found.heads.items() for head in chosen},
+        legend="X: located",
+        what="nats a token",
+    )
+
+
+def emergence_map(found: Emergence, told: Told) -> str:
+    """What each head is worth where the fact is told, less what it is worth where it is not."""
+    change = found.worth[told] - found.worth[Told.NOWHERE]
+    where = "stands in the prompt" if told is Told.PROMPT else "is injected"
+    return heat_map(
+        f"Heads that come in when the fact {where}",
+        "layer",
+        [f"H{head}" for head in range(change.shape[1])],
+        change.T.tolist(),
+        marks={(head.head, head.layer): "E" for head in found.entering(told)},
+        legend="E: comes in",
+        what="more log-probability lost without it",
     )
 
 

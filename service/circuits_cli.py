@@ -1,4 +1,5 @@
-"""`interleaf circuits`: check, trace, heads, knockout, recall, facts on a server; probes, calibrate on this machine."""
+"""`interleaf circuits`: check, trace, heads, knockout, recall, facts on a server; probes, calibrate on this machine.
+More commands of the same group are in `circuits_cli_many`."""
 
 from __future__ import annotations
 
@@ -6,39 +7,36 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from google.longrunning import operations_pb2
 
 from interleaf._calls import new_request_id
 from interleaf.cli._connection import Shell, connected
 from interleaf.v1 import circuits_pb2 as pb
-from interleaf.v1 import inference_pb2
 from service import circuits_show as shown
-from service.edits_calls import CIRCUITS, ask, finished
+from service.circuits_cli_common import (
+    ChatOption,
+    ObjectOption,
+    OtherOption,
+    OutOption,
+    PromptArgument,
+    RelationOption,
+    SubjectOption,
+    input_of,
+    parent_of,
+    show,
+    studied,
+)
+from service.circuits_cli_many import many_app
+from service.edits_calls import CIRCUITS, ask
 
 app = typer.Typer(no_args_is_help=True)
 circuits_app = typer.Typer(
     no_args_is_help=True, help="Why did the model say that? Diagnostics of the served model, with pictures."
 )
+circuits_app.add_typer(many_app)
 app.add_typer(circuits_app, name="circuits")
-
-PromptArgument = Annotated[str, typer.Argument(help="What the model is asked; the answer follows it.")]
-SubjectOption = Annotated[str, typer.Option("--subject", "-s", help="As it stands in the prompt.")]
-ObjectOption = Annotated[str, typer.Option("--object", "-o", help="The answer that is studied.")]
-RelationOption = Annotated[
-    str,
-    typer.Option(help="Words of the prompt that say the relation.", show_default="all but the subject"),
-]
-OtherOption = Annotated[
-    list[str] | None, typer.Option("--other", help="Another object of the relation; may be repeated.")
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FOLDER", help="Also write the data as JSON and the pictures there."),
-]
-ChatOption = Annotated[bool, typer.Option("--chat", help="Ask it in the model's chat template.")]
 
 
 @circuits_app.command()
@@ -54,10 +52,10 @@ def check(
 ) -> None:
     """Was this answer made up, how, and what would a right one have needed? A few passes."""
     request = pb.CheckHallucinationRequest(
-        parent=_parent(shell), answer=answer, truth=truth, subject=subject, **_input(prompt, chat)
+        parent=parent_of(shell), answer=answer, truth=truth, subject=subject, **input_of(prompt, chat)
     )
     report = ask(shell, "CheckHallucination", request, pb.HallucinationReport, CIRCUITS)
-    _show(shell, report, "check", out, lambda: shown.report(report))
+    show(shell, report, "check", out, lambda: shown.report(report))
 
 
 @circuits_app.command()
@@ -71,9 +69,9 @@ def trace(
     out: OutOption = None,
 ) -> None:
     """What the model would answer at every depth: the logit lens."""
-    request = pb.TraceAnswersRequest(subject=subject, answers=answers, **_input(prompt, chat))
+    request = pb.TraceAnswersRequest(subject=subject, answers=answers, **input_of(prompt, chat))
     found = ask(shell, "TraceAnswers", request, pb.AnswerTrace, CIRCUITS)
-    _show(shell, found, "trace", out, lambda: shown.trace(found))
+    show(shell, found, "trace", out, lambda: shown.trace(found))
 
 
 @circuits_app.command()
@@ -95,8 +93,8 @@ def heads(
         direct_only=direct_only,
         request_id=new_request_id(None),
     )
-    study = _studied(shell, "StudyHeads", request, pb.HeadStudy)
-    _show(shell, study, "heads", out, lambda: shown.heads(study))
+    study = studied(shell, "StudyHeads", request, pb.HeadStudy)
+    show(shell, study, "heads", out, lambda: shown.heads(study))
 
 
 @circuits_app.command()
@@ -117,8 +115,8 @@ def knockout(
         window=window,
         request_id=new_request_id(None),
     )
-    study = _studied(shell, "StudyKnockout", request, pb.KnockoutStudy)
-    _show(shell, study, "knockout", out, lambda: shown.knockout(study))
+    study = studied(shell, "StudyKnockout", request, pb.KnockoutStudy)
+    show(shell, study, "knockout", out, lambda: shown.knockout(study))
 
 
 @circuits_app.command()
@@ -141,8 +139,8 @@ def recall(
         attributes=attribute or (),
         request_id=new_request_id(None),
     )
-    study = _studied(shell, "StudyRecall", request, pb.RecallStudy)
-    _show(shell, study, "recall", out, lambda: shown.recall(study))
+    study = studied(shell, "StudyRecall", request, pb.RecallStudy)
+    show(shell, study, "recall", out, lambda: shown.recall(study))
 
 
 @circuits_app.command()
@@ -157,14 +155,14 @@ def facts(
 ) -> None:
     """Which layers, heads and tokens read the facts that this prompt retrieves, and what is without them."""
     request = pb.ExplainFactsRequest(
-        parent=_parent(shell),
+        parent=parent_of(shell),
         answer=answer,
         subject=subject,
         request_id=new_request_id(None),
-        **_input(prompt, chat),
+        **input_of(prompt, chat),
     )
-    found = _studied(shell, "ExplainFacts", request, pb.FactExplanation)
-    _show(shell, found, "facts", out, lambda: shown.facts(found))
+    found = studied(shell, "ExplainFacts", request, pb.FactExplanation)
+    show(shell, found, "facts", out, lambda: shown.facts(found))
 
 
 @circuits_app.command()
@@ -221,27 +219,5 @@ def _probe(
     prompt: str, subject: str, said: str, relation: str, others: list[str] | None, chat: bool
 ) -> pb.Probe:
     return pb.Probe(
-        subject=subject, object=said, relation=relation, alternatives=others or (), **_input(prompt, chat)
+        subject=subject, object=said, relation=relation, alternatives=others or (), **input_of(prompt, chat)
     )
-
-
-def _input(prompt: str, chat: bool) -> dict[str, Any]:
-    if not chat:
-        return {"prompt": prompt}
-    return {"chat": inference_pb2.Chat(messages=[inference_pb2.ChatMessage(role="user", content=prompt)])}
-
-
-def _parent(shell: Shell) -> str:
-    return f"namespaces/{shell.client.namespace}"
-
-
-def _studied(shell: Shell, rpc: str, request: Any, response: Any) -> Any:
-    started = ask(shell, rpc, request, operations_pb2.Operation, CIRCUITS)
-    return finished(shell, started, response, pb.CircuitWorkMetadata)
-
-
-def _show(shell: Shell, message: Any, name: str, out: Path | None, lines: Any) -> None:
-    written = shown.write(message, name, out) if out else ()
-    shell.show(shown.without_pictures(message), lines)
-    for path in written:
-        shell.err.print(str(path), markup=False, highlight=False)

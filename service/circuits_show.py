@@ -147,6 +147,81 @@ def facts(found: Any) -> RenderableType:
     return Group(cell(title), rows, layers, readers)
 
 
+def circuit(found: Any) -> RenderableType:
+    """Its size, how it does alone, its strongest edges."""
+    size = (
+        f"{found.nodes} of {found.all_nodes} nodes ({found.nodes / found.all_nodes:.1%}), "
+        f"{found.edges} of {found.all_edges} edges ({found.edges / found.all_edges:.2%})"
+    )
+    rows = Table("", "log-probability", "among the ten best", "every token", box=None, pad_edge=False)
+    for name in ("model", "circuit", "rest", "random", "nothing"):
+        each = getattr(found, name)
+        rows.add_row(name, f"{each.log_probability:.2f}", f"{each.hit10:.0%}", f"{each.whole_hit10:.0%}")
+    edges = Table("from", "to", "worth", box=None, pad_edge=False)
+    for edge in found.kept_edges[:_MOST]:
+        edges.add_row(edge.source, edge.port, f"{edge.score:+.3f}")
+    whose = "held out" if found.held_out else "that it was found with"
+    note = f"judged with {found.judged} questions {whose}; "
+    if found.HasField("faithfulness"):
+        note += f"faithfulness {found.faithfulness:.2f}, completeness {found.completeness:.2f}; "
+    return Group(cell(size), rows, edges, cell(f"{note}{_cost(found)}", "dim"))
+
+
+def located(found: Any) -> RenderableType:
+    """What silence costs, and the heads."""
+    rows = Table("silent", "loss", "answered rightly", box=None, pad_edge=False)
+    for name in ("none", "located", "random"):
+        each = getattr(found, name)
+        rows.add_row(name, f"{each.loss:.2f}", f"{each.right:.0%}")
+    chosen = [f"L{each.head.layer}H{each.head.head}" for each in found.heads if each.chosen]
+    whose = "held out" if found.held_out else "that they were found with"
+    note = f"judged with {found.judged} questions {whose}; {_cost(found)}"
+    return Group(rows, cell(" ".join(chosen)), cell(note, "dim"))
+
+
+def emergence(found: Any) -> RenderableType:
+    """Heads that belong to the answer, by where the fact stands."""
+    title = (
+        f"“{found.answer}”: {found.nowhere:.2f} with the fact told nowhere, {found.in_prompt:.2f} in the "
+        f"prompt, {found.injected:.2f} injected"
+    )
+    rows = Table("head", "told nowhere", "in the prompt", "injected", "comes in", box=None, pad_edge=False)
+    for each in found.heads[:_MOST]:
+        ways = [
+            name
+            for name, enters in (("prompt", each.enters_in_prompt), ("injected", each.enters_injected))
+            if enters
+        ]
+        values = (f"{value:+.2f}" for value in (each.nowhere, each.in_prompt, each.injected))
+        rows.add_row(f"L{each.head.layer}H{each.head.head}", *values, " ".join(ways))
+    return Group(cell(title), rows, cell(_cost(found), "dim"))
+
+
+def grafting(found: Any) -> RenderableType:
+    """Each scheme's answers."""
+    rows = Table(
+        "new weights at", "among five", "probability", "rank", "margin", "whole", box=None, pad_edge=False
+    )
+    for each in (*found.outcomes, *found.components):
+        rows.add_row(
+            each.scheme,
+            f"{each.top5:.0%}",
+            f"{each.probability:.3f}",
+            f"{each.rank:.0f}",
+            f"{each.margin:+.2f}",
+            f"{each.log_probability:.2f}",
+        )
+    left = f", {found.left_out} facts left out" if found.left_out else ""
+    losses = f"loss {found.losses[0]:.2f} to {found.losses[-1]:.2f}"
+    note = f"{found.facts} facts, {found.cases} sentences{left}; {losses}; {_cost(found)}"
+    return Group(rows, cell(note, "dim"))
+
+
+def _cost(found: Any) -> str:
+    back = f", {found.passes.backward} back" if found.passes.backward else ""
+    return f"{found.passes.forward} passes{back}"
+
+
 def _numbers(values: Sequence[float]) -> str:
     return " ".join(f"{value:+.2f}" for value in values)
 

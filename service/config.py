@@ -263,6 +263,12 @@ class CircuitSettings(Section):
     waiting: int = Field(
         default=16, ge=0, le=1024, description="Checks and studies that wait for the one that runs."
     )
+    tuned_parameters: int = Field(
+        default=500_000_000,
+        ge=0,
+        description="The largest model of which StudyGrafting makes a fine-tuned copy: that takes sixteen bytes of "
+        "memory for each parameter.",
+    )
 
 
 class CompileSettings(Section):

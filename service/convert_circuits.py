@@ -18,12 +18,30 @@ from circuits.probe import Placed
 from circuits.reading import FactReading
 from interleaf.v1 import circuits_pb2
 from service import circuit_pictures as pictures
+from service.circuit_messages import (
+    circuit_message,
+    emergence_message,
+    grafting_message,
+    head_name,
+    located_message,
+    passes_message,
+)
 from service.circuit_words import explained
 from service.commands.checking import Checked, Traced
 from service.commands.studying import CircuitWork, StudyPacking
 from service.convert import fact_name, pack, stamp
 from service.knowledge import Known
-from service.study_kinds import Analysis, HeadsFound, KnockoutAnalysis, KnockoutFound, RecallFound
+from service.study_circuits import CircuitAnalysis, EmergenceAnalysis, GraftingAnalysis, LocatingAnalysis
+from service.study_kinds import (
+    Analysis,
+    FactsAnalysis,
+    HeadsAnalysis,
+    HeadsFound,
+    KnockoutAnalysis,
+    KnockoutFound,
+    RecallAnalysis,
+    RecallFound,
+)
 
 VERDICTS: Mapping[Verdict, circuits_pb2.Verdict] = {
     Verdict.OK: circuits_pb2.VERDICT_OK,
@@ -74,7 +92,7 @@ def report_message(checked: Checked) -> Any:
         needed=_needed(found),
         repair=_repair(found),
         features=found.features,
-        passes=_passes(found.passes),
+        passes=passes_message(found.passes),
         explanation=explained(checked),
         svg=pictures.trajectories(drawn, found.overtaken),
     )
@@ -86,7 +104,7 @@ def trace_message(traced: Traced) -> Any:
         answers=map(_trajectory, traced.result.answers),
         top=traced.result.top,
         tokens=_tokens(traced.placed),
-        passes=_passes(traced.passes),
+        passes=passes_message(traced.passes),
         svg=pictures.trajectories(traced.result.answers),
     )
 
@@ -111,7 +129,7 @@ def _repair(found: Check) -> Any:
         repaired=repair.repaired,
         says_truth=repair.says_truth,
         readers=[
-            circuits_pb2.FactReader(head=_head(head), attention=share, direct=direct)
+            circuits_pb2.FactReader(head=head_name(head), attention=share, direct=direct)
             for head, share, direct in repair.readers
         ],
     )
@@ -135,18 +153,10 @@ def _tokens(placed: Placed) -> list[Any]:
     ]
 
 
-def _head(head: Head) -> Any:
-    return circuits_pb2.HeadName(layer=head.layer, head=head.head)
-
-
 def _node(node: Node) -> Any:
     if isinstance(node, Head):
         return circuits_pb2.NodeName(layer=node.layer, head=node.head)
     return circuits_pb2.NodeName(layer=node.layer, mlp=True)
-
-
-def _passes(passes: Passes) -> Any:
-    return circuits_pb2.Passes(forward=passes.forward, backward=passes.backward)
 
 
 def _curves(curves: Sequence[Curve]) -> list[Any]:
@@ -162,7 +172,7 @@ def _heads_message(found: HeadsFound, passes: Passes) -> Any:
     return circuits_pb2.HeadStudy(
         heads=[
             circuits_pb2.HeadReport(
-                head=_head(report.head),
+                head=head_name(report.head),
                 role=_ROLES[report.role],
                 attention_subject=report.attention_subject,
                 attention_relation=report.attention_relation,
@@ -181,7 +191,7 @@ def _heads_message(found: HeadsFound, passes: Passes) -> Any:
         if math.isnan(found.thresholds.false_positives)
         else found.thresholds.false_positives,
         tokens=_tokens(found.placed),
-        passes=_passes(passes),
+        passes=passes_message(passes),
         svg=pictures.head_map(found.reports, layers, heads),
     )
 
@@ -192,7 +202,7 @@ def _knockout_message(found: KnockoutFound, window: int, passes: Passes) -> Any:
         edges=_curves(found.edges),
         sublayers=_curves(found.sublayers),
         tokens=_tokens(found.placed),
-        passes=_passes(passes),
+        passes=passes_message(passes),
         edges_svg=pictures.knockout_curves(
             f"Attention edges into the answer, blocked in {window} layers",
             "layer in the middle",
@@ -212,12 +222,12 @@ def _recall_message(found: RecallFound, passes: Passes) -> Any:
         attention_extracts=found.extraction.attention,
         mlp_extracts=found.extraction.mlp,
         mappings=[
-            circuits_pb2.HeadMapping(head=_head(each.head), tokens=each.tokens, logits=each.logits)
+            circuits_pb2.HeadMapping(head=head_name(each.head), tokens=each.tokens, logits=each.logits)
             for each in found.mappings
         ],
         gradient_input=[circuits_pb2.PositionScores(scores=layer) for layer in scores],
         tokens=_tokens(found.placed),
-        passes=_passes(passes),
+        passes=passes_message(passes),
         svg=pictures.recall_chart(found.attributes.rate, found.attributes.held),
         gradient_svg=pictures.gradient_map(found.placed.pieces, scores),
     )
@@ -243,23 +253,36 @@ def _facts_message(found: FactReading, answer: str, passes: Passes, known: Seque
         layers=[circuits_pb2.ReadingLayer(layer=layer, delta=delta) for layer, delta in found.layers],
         heads=[
             circuits_pb2.ReadingHead(
-                head=_head(each.head), attention=each.shares, direct=each.direct, delta=each.delta
+                head=head_name(each.head), attention=each.shares, direct=each.direct, delta=each.delta
             )
             for each in found.heads
         ],
-        passes=_passes(passes),
+        passes=passes_message(passes),
         svg=pictures.reading_map(found, heads),
     )
 
 
 def _result(analysis: Analysis, result: Any, passes: Passes, known: tuple[Known, ...]) -> bytes:
-    if isinstance(result, HeadsFound):
-        return pack(_heads_message(result, passes))
-    if isinstance(result, KnockoutFound) and isinstance(analysis, KnockoutAnalysis):
-        return pack(_knockout_message(result, analysis.window, passes))
-    if isinstance(result, RecallFound):
-        return pack(_recall_message(result, passes))
-    return pack(_facts_message(result, getattr(analysis, "answer", ""), passes, known))
+    match analysis:
+        case HeadsAnalysis():
+            message = _heads_message(result, passes)
+        case KnockoutAnalysis():
+            message = _knockout_message(result, analysis.window, passes)
+        case RecallAnalysis():
+            message = _recall_message(result, passes)
+        case CircuitAnalysis():
+            message = circuit_message(analysis, result, passes)
+        case LocatingAnalysis():
+            message = located_message(analysis, result, passes)
+        case EmergenceAnalysis():
+            message = emergence_message(analysis, result, passes, known)
+        case GraftingAnalysis():
+            message = grafting_message(analysis, result, passes)
+        case FactsAnalysis():
+            message = _facts_message(result, analysis.answer, passes, known)
+        case _:
+            raise TypeError(f"no message for {analysis.kind}")
+    return pack(message)
 
 
 def _work(work: CircuitWork) -> bytes:
@@ -268,7 +291,7 @@ def _work(work: CircuitWork) -> bytes:
             kind=work.kind,
             stage=work.stage,
             share=work.share,
-            planned=_passes(work.planned),
+            planned=passes_message(work.planned),
             start_time=stamp(work.start_time),
         )
     )

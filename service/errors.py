@@ -18,6 +18,7 @@ ServiceError
 ├── StudyDisturbed       an edit was applied or taken back during a study
 ├── NoFactFits           no stored fact fits the prompt
 ├── TooLargeToTune       a copy of the model is more than the server fine-tunes
+├── TooLargeToTune       a copy of the model is more than the server fine-tunes
 ├── NotWithoutKey        nothing that says who calls, or nobody who is known
 ├── NotAllowed           the caller's grants do not cover the call
 ├── RateExceeded         a namespace is called more often than its quota
@@ -198,10 +199,7 @@ class StudiesOff(ServiceError):
     reason = "STUDIES_OFF"
 
     def __init__(self) -> None:
-        super().__init__(
-            "this server checks answers and runs no long diagnostics (circuits.work = false): "
-            "set it, or use `interleaf circuits` on the server's machine"
-        )
+        super().__init__("this server checks answers and runs no long diagnostics: set circuits.work = true")
 
 
 class StudyDisturbed(ServiceError):
@@ -220,6 +218,15 @@ class NoFactFits(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("no stored fact fits this prompt: there is nothing injected to be explained")
+
+
+class TooLargeToTune(ServiceError):
+    """A copy of the model is more than the server fine-tunes."""
+
+    reason = "TOO_LARGE_TO_TUNE"
+
+    def __init__(self) -> None:
+        super().__init__("too large a model to tune a copy of on this server: set circuits.tuned_parameters")
 
 
 class NotWithoutKey(ServiceError):
@@ -347,6 +354,7 @@ TABLE: dict[type[Exception], Row] = {
     StudiesOff: Row(Code.FAILED_PRECONDITION),
     StudyDisturbed: Row(Code.ABORTED, _retry),
     NoFactFits: Row(Code.FAILED_PRECONDITION),
+    TooLargeToTune: Row(Code.FAILED_PRECONDITION),
     NotWithoutKey: Row(Code.UNAUTHENTICATED),
     NotAllowed: Row(Code.PERMISSION_DENIED),
     RateExceeded: Row(Code.RESOURCE_EXHAUSTED, _retry),

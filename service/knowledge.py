@@ -85,6 +85,11 @@ class KnowledgeSource:
         self._store, self._retriever, self._evidence = store, retriever, EvidenceReader(embedder)
         self._revisions, self._compiled, self._workers = revisions, compiled, workers
 
+    async def oldest(self, namespace: str, count: int) -> tuple[Fact, ...]:
+        """The namespace's facts in the order in which they were made, at most so many."""
+        page = await self._workers.reads.run(lambda: self._store.list_facts(namespace, limit=count))
+        return page.facts
+
     async def gather(self, namespace: str, queries: Sequence[str], spec: RetrievalSpec) -> Knowledge:
         """The facts for the first of the queries that finds any (later ones look further back in a chat)."""
         if spec.disabled:

@@ -41,8 +41,9 @@ def tuning_cost(cases: int, tuning: Tuning = Tuning()) -> Passes:
 
 def fine_tuned(lab: Lab, cases: Sequence[GraftCase], tuning: Tuning = Tuning()) -> Tuned:
     """A copy of the lab's model that was trained to say these rows, prompts and answers both. The lab's model stays
-    as it is; Cancelled ends it between two steps."""
-    model = copy.deepcopy(lab.model).requires_grad_(True)
+    as it is; Cancelled ends it between two steps. Trained in full precision whatever the model's is: small steps
+    would be rounded away."""
+    model = copy.deepcopy(lab.model).float().requires_grad_(True)
     # The lab counts and pads; it only has to run the copy.
     school = Lab(model, lab.tokenizer, rows=tuning.batch)
     optimiser = torch.optim.AdamW(
@@ -64,7 +65,7 @@ def fine_tuned(lab: Lab, cases: Sequence[GraftCase], tuning: Tuning = Tuning()) 
             losses.append(sum(each) / len(each))
     for parameter in model.parameters():
         parameter.grad = None
-    return Tuned(model.requires_grad_(False), tuple(losses))
+    return Tuned(model.requires_grad_(False).to(lab.model.dtype), tuple(losses))
 
 
 def _loss(school: Lab, rows: Sequence[list[int]]) -> torch.Tensor:

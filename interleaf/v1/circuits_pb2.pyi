@@ -35,6 +35,20 @@ class HeadRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HEAD_ROLE_MOVER: _ClassVar[HeadRole]
     HEAD_ROLE_RELATION: _ClassVar[HeadRole]
     HEAD_ROLE_MIXTURE: _ClassVar[HeadRole]
+
+class Ablation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ABLATION_UNSPECIFIED: _ClassVar[Ablation]
+    ABLATION_ZERO: _ClassVar[Ablation]
+    ABLATION_MEAN: _ClassVar[Ablation]
+    ABLATION_RESAMPLE: _ClassVar[Ablation]
+
+class EdgeScore(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EDGE_SCORE_UNSPECIFIED: _ClassVar[EdgeScore]
+    EDGE_SCORE_EAP: _ClassVar[EdgeScore]
+    EDGE_SCORE_EAP_IG: _ClassVar[EdgeScore]
+    EDGE_SCORE_EAP_IG_EDGES: _ClassVar[EdgeScore]
 VERDICT_UNSPECIFIED: Verdict
 VERDICT_OK: Verdict
 VERDICT_NO_MOVER: Verdict
@@ -50,6 +64,14 @@ HEAD_ROLE_NONE: HeadRole
 HEAD_ROLE_MOVER: HeadRole
 HEAD_ROLE_RELATION: HeadRole
 HEAD_ROLE_MIXTURE: HeadRole
+ABLATION_UNSPECIFIED: Ablation
+ABLATION_ZERO: Ablation
+ABLATION_MEAN: Ablation
+ABLATION_RESAMPLE: Ablation
+EDGE_SCORE_UNSPECIFIED: EdgeScore
+EDGE_SCORE_EAP: EdgeScore
+EDGE_SCORE_EAP_IG: EdgeScore
+EDGE_SCORE_EAP_IG_EDGES: EdgeScore
 
 class Probe(_message.Message):
     __slots__ = ("prompt", "chat", "subject", "object", "relation", "alternatives")
@@ -483,6 +505,276 @@ class FactExplanation(_message.Message):
     passes: Passes
     svg: str
     def __init__(self, answer: _Optional[str] = ..., with_facts: _Optional[float] = ..., plain: _Optional[float] = ..., facts: _Optional[_Iterable[_Union[ReadFact, _Mapping]]] = ..., layers: _Optional[_Iterable[_Union[ReadingLayer, _Mapping]]] = ..., heads: _Optional[_Iterable[_Union[ReadingHead, _Mapping]]] = ..., passes: _Optional[_Union[Passes, _Mapping]] = ..., svg: _Optional[str] = ...) -> None: ...
+
+class DiscoverCircuitRequest(_message.Message):
+    __slots__ = ("probes", "held_out", "nodes", "edges", "ablation", "score", "others", "randoms", "request_id", "validate_only")
+    PROBES_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    ABLATION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    RANDOMS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    probes: _containers.RepeatedCompositeFieldContainer[Probe]
+    held_out: _containers.RepeatedCompositeFieldContainer[Probe]
+    nodes: float
+    edges: float
+    ablation: Ablation
+    score: EdgeScore
+    others: _containers.RepeatedScalarFieldContainer[str]
+    randoms: int
+    request_id: str
+    validate_only: bool
+    def __init__(self, probes: _Optional[_Iterable[_Union[Probe, _Mapping]]] = ..., held_out: _Optional[_Iterable[_Union[Probe, _Mapping]]] = ..., nodes: _Optional[float] = ..., edges: _Optional[float] = ..., ablation: _Optional[_Union[Ablation, str]] = ..., score: _Optional[_Union[EdgeScore, str]] = ..., others: _Optional[_Iterable[str]] = ..., randoms: _Optional[int] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+
+class CircuitNode(_message.Message):
+    __slots__ = ("name", "worth")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WORTH_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    worth: float
+    def __init__(self, name: _Optional[str] = ..., worth: _Optional[float] = ...) -> None: ...
+
+class CircuitEdge(_message.Message):
+    __slots__ = ("source", "port", "score")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    port: str
+    score: float
+    def __init__(self, source: _Optional[str] = ..., port: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
+
+class Behaviour(_message.Message):
+    __slots__ = ("log_probability", "hit10", "whole_hit10")
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    HIT10_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_HIT10_FIELD_NUMBER: _ClassVar[int]
+    log_probability: float
+    hit10: float
+    whole_hit10: float
+    def __init__(self, log_probability: _Optional[float] = ..., hit10: _Optional[float] = ..., whole_hit10: _Optional[float] = ...) -> None: ...
+
+class CircuitStudy(_message.Message):
+    __slots__ = ("nodes", "all_nodes", "edges", "all_edges", "kept_nodes", "kept_edges", "ablation", "score", "model", "circuit", "rest", "nothing", "random", "faithfulness", "completeness", "judged", "held_out", "passes", "svg", "dot")
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    ALL_NODES_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    ALL_EDGES_FIELD_NUMBER: _ClassVar[int]
+    KEPT_NODES_FIELD_NUMBER: _ClassVar[int]
+    KEPT_EDGES_FIELD_NUMBER: _ClassVar[int]
+    ABLATION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_FIELD_NUMBER: _ClassVar[int]
+    REST_FIELD_NUMBER: _ClassVar[int]
+    NOTHING_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_FIELD_NUMBER: _ClassVar[int]
+    FAITHFULNESS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETENESS_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
+    SVG_FIELD_NUMBER: _ClassVar[int]
+    DOT_FIELD_NUMBER: _ClassVar[int]
+    nodes: int
+    all_nodes: int
+    edges: int
+    all_edges: int
+    kept_nodes: _containers.RepeatedCompositeFieldContainer[CircuitNode]
+    kept_edges: _containers.RepeatedCompositeFieldContainer[CircuitEdge]
+    ablation: Ablation
+    score: EdgeScore
+    model: Behaviour
+    circuit: Behaviour
+    rest: Behaviour
+    nothing: Behaviour
+    random: Behaviour
+    faithfulness: float
+    completeness: float
+    judged: int
+    held_out: bool
+    passes: Passes
+    svg: str
+    dot: str
+    def __init__(self, nodes: _Optional[int] = ..., all_nodes: _Optional[int] = ..., edges: _Optional[int] = ..., all_edges: _Optional[int] = ..., kept_nodes: _Optional[_Iterable[_Union[CircuitNode, _Mapping]]] = ..., kept_edges: _Optional[_Iterable[_Union[CircuitEdge, _Mapping]]] = ..., ablation: _Optional[_Union[Ablation, str]] = ..., score: _Optional[_Union[EdgeScore, str]] = ..., model: _Optional[_Union[Behaviour, _Mapping]] = ..., circuit: _Optional[_Union[Behaviour, _Mapping]] = ..., rest: _Optional[_Union[Behaviour, _Mapping]] = ..., nothing: _Optional[_Union[Behaviour, _Mapping]] = ..., random: _Optional[_Union[Behaviour, _Mapping]] = ..., faithfulness: _Optional[float] = ..., completeness: _Optional[float] = ..., judged: _Optional[int] = ..., held_out: _Optional[bool] = ..., passes: _Optional[_Union[Passes, _Mapping]] = ..., svg: _Optional[str] = ..., dot: _Optional[str] = ...) -> None: ...
+
+class LocateHeadsRequest(_message.Message):
+    __slots__ = ("probes", "held_out", "per_layer", "unconditioned", "request_id", "validate_only")
+    PROBES_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    PER_LAYER_FIELD_NUMBER: _ClassVar[int]
+    UNCONDITIONED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    probes: _containers.RepeatedCompositeFieldContainer[Probe]
+    held_out: _containers.RepeatedCompositeFieldContainer[Probe]
+    per_layer: int
+    unconditioned: bool
+    request_id: str
+    validate_only: bool
+    def __init__(self, probes: _Optional[_Iterable[_Union[Probe, _Mapping]]] = ..., held_out: _Optional[_Iterable[_Union[Probe, _Mapping]]] = ..., per_layer: _Optional[int] = ..., unconditioned: _Optional[bool] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+
+class LocatedHead(_message.Message):
+    __slots__ = ("head", "loss", "chosen")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    head: HeadName
+    loss: float
+    chosen: bool
+    def __init__(self, head: _Optional[_Union[HeadName, _Mapping]] = ..., loss: _Optional[float] = ..., chosen: _Optional[bool] = ...) -> None: ...
+
+class Silenced(_message.Message):
+    __slots__ = ("loss", "right")
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    loss: float
+    right: float
+    def __init__(self, loss: _Optional[float] = ..., right: _Optional[float] = ...) -> None: ...
+
+class LocatedHeads(_message.Message):
+    __slots__ = ("heads", "per_layer", "none", "located", "random", "judged", "held_out", "passes", "svg")
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    PER_LAYER_FIELD_NUMBER: _ClassVar[int]
+    NONE_FIELD_NUMBER: _ClassVar[int]
+    LOCATED_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
+    SVG_FIELD_NUMBER: _ClassVar[int]
+    heads: _containers.RepeatedCompositeFieldContainer[LocatedHead]
+    per_layer: int
+    none: Silenced
+    located: Silenced
+    random: Silenced
+    judged: int
+    held_out: bool
+    passes: Passes
+    svg: str
+    def __init__(self, heads: _Optional[_Iterable[_Union[LocatedHead, _Mapping]]] = ..., per_layer: _Optional[int] = ..., none: _Optional[_Union[Silenced, _Mapping]] = ..., located: _Optional[_Union[Silenced, _Mapping]] = ..., random: _Optional[_Union[Silenced, _Mapping]] = ..., judged: _Optional[int] = ..., held_out: _Optional[bool] = ..., passes: _Optional[_Union[Passes, _Mapping]] = ..., svg: _Optional[str] = ...) -> None: ...
+
+class StudyEmergenceRequest(_message.Message):
+    __slots__ = ("parent", "prompt", "chat", "answer", "retrieval", "threshold", "request_id", "validate_only")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    CHAT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    prompt: str
+    chat: _inference_pb2.Chat
+    answer: str
+    retrieval: _inference_pb2.Retrieval
+    threshold: float
+    request_id: str
+    validate_only: bool
+    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[_inference_pb2.Chat, _Mapping]] = ..., answer: _Optional[str] = ..., retrieval: _Optional[_Union[_inference_pb2.Retrieval, _Mapping]] = ..., threshold: _Optional[float] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+
+class EmergingHead(_message.Message):
+    __slots__ = ("head", "nowhere", "in_prompt", "injected", "enters_in_prompt", "enters_injected")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    NOWHERE_FIELD_NUMBER: _ClassVar[int]
+    IN_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    INJECTED_FIELD_NUMBER: _ClassVar[int]
+    ENTERS_IN_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    ENTERS_INJECTED_FIELD_NUMBER: _ClassVar[int]
+    head: HeadName
+    nowhere: float
+    in_prompt: float
+    injected: float
+    enters_in_prompt: bool
+    enters_injected: bool
+    def __init__(self, head: _Optional[_Union[HeadName, _Mapping]] = ..., nowhere: _Optional[float] = ..., in_prompt: _Optional[float] = ..., injected: _Optional[float] = ..., enters_in_prompt: _Optional[bool] = ..., enters_injected: _Optional[bool] = ...) -> None: ...
+
+class EmergenceStudy(_message.Message):
+    __slots__ = ("answer", "fact", "nowhere", "in_prompt", "injected", "threshold", "heads", "passes", "prompt_svg", "injected_svg")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    FACT_FIELD_NUMBER: _ClassVar[int]
+    NOWHERE_FIELD_NUMBER: _ClassVar[int]
+    IN_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    INJECTED_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_SVG_FIELD_NUMBER: _ClassVar[int]
+    INJECTED_SVG_FIELD_NUMBER: _ClassVar[int]
+    answer: str
+    fact: str
+    nowhere: float
+    in_prompt: float
+    injected: float
+    threshold: float
+    heads: _containers.RepeatedCompositeFieldContainer[EmergingHead]
+    passes: Passes
+    prompt_svg: str
+    injected_svg: str
+    def __init__(self, answer: _Optional[str] = ..., fact: _Optional[str] = ..., nowhere: _Optional[float] = ..., in_prompt: _Optional[float] = ..., injected: _Optional[float] = ..., threshold: _Optional[float] = ..., heads: _Optional[_Iterable[_Union[EmergingHead, _Mapping]]] = ..., passes: _Optional[_Union[Passes, _Mapping]] = ..., prompt_svg: _Optional[str] = ..., injected_svg: _Optional[str] = ...) -> None: ...
+
+class StudyGraftingRequest(_message.Message):
+    __slots__ = ("parent", "facts", "templates", "epochs", "learning_rate", "components", "request_id", "validate_only")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    facts: int
+    templates: _containers.RepeatedScalarFieldContainer[str]
+    epochs: int
+    learning_rate: float
+    components: bool
+    request_id: str
+    validate_only: bool
+    def __init__(self, parent: _Optional[str] = ..., facts: _Optional[int] = ..., templates: _Optional[_Iterable[str]] = ..., epochs: _Optional[int] = ..., learning_rate: _Optional[float] = ..., components: _Optional[bool] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+
+class GraftOutcome(_message.Message):
+    __slots__ = ("scheme", "top5", "probability", "rank", "margin", "log_probability")
+    SCHEME_FIELD_NUMBER: _ClassVar[int]
+    TOP5_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    scheme: str
+    top5: float
+    probability: float
+    rank: float
+    margin: float
+    log_probability: float
+    def __init__(self, scheme: _Optional[str] = ..., top5: _Optional[float] = ..., probability: _Optional[float] = ..., rank: _Optional[float] = ..., margin: _Optional[float] = ..., log_probability: _Optional[float] = ...) -> None: ...
+
+class GraftingStudy(_message.Message):
+    __slots__ = ("outcomes", "components", "facts", "cases", "left_out", "losses", "passes", "svg", "components_svg")
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    CASES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
+    SVG_FIELD_NUMBER: _ClassVar[int]
+    COMPONENTS_SVG_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[GraftOutcome]
+    components: _containers.RepeatedCompositeFieldContainer[GraftOutcome]
+    facts: int
+    cases: int
+    left_out: int
+    losses: _containers.RepeatedScalarFieldContainer[float]
+    passes: Passes
+    svg: str
+    components_svg: str
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[GraftOutcome, _Mapping]]] = ..., components: _Optional[_Iterable[_Union[GraftOutcome, _Mapping]]] = ..., facts: _Optional[int] = ..., cases: _Optional[int] = ..., left_out: _Optional[int] = ..., losses: _Optional[_Iterable[float]] = ..., passes: _Optional[_Union[Passes, _Mapping]] = ..., svg: _Optional[str] = ..., components_svg: _Optional[str] = ...) -> None: ...
 
 class CircuitWorkMetadata(_message.Message):
     __slots__ = ("kind", "stage", "share", "planned", "start_time")

@@ -74,6 +74,26 @@ class CircuitsStub:
                 request_serializer=interleaf_dot_v1_dot_circuits__pb2.ExplainFactsRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.DiscoverCircuit = channel.unary_unary(
+                '/interleaf.v1.Circuits/DiscoverCircuit',
+                request_serializer=interleaf_dot_v1_dot_circuits__pb2.DiscoverCircuitRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.LocateHeads = channel.unary_unary(
+                '/interleaf.v1.Circuits/LocateHeads',
+                request_serializer=interleaf_dot_v1_dot_circuits__pb2.LocateHeadsRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.StudyEmergence = channel.unary_unary(
+                '/interleaf.v1.Circuits/StudyEmergence',
+                request_serializer=interleaf_dot_v1_dot_circuits__pb2.StudyEmergenceRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.StudyGrafting = channel.unary_unary(
+                '/interleaf.v1.Circuits/StudyGrafting',
+                request_serializer=interleaf_dot_v1_dot_circuits__pb2.StudyGraftingRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class CircuitsServicer:
@@ -131,6 +151,36 @@ class CircuitsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DiscoverCircuit(self, request, context):
+        """Which nodes and edges are enough for answers of a kind, judged alone, without them, and beside random ones.
+        Response: CircuitStudy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LocateHeads(self, request, context):
+        """Whose silence costs the answers most: HeadMap's search, layer by layer, beside random heads. Response: LocatedHeads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StudyEmergence(self, request, context):
+        """Which heads come in when a fact stands in the prompt, or is injected. Response: EmergenceStudy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StudyGrafting(self, request, context):
+        """Where a fine-tuned model keeps facts: a copy is tuned on facts of a namespace, in the lab, and its weights stand in
+        for the model's at some positions, or some components, only. Nothing of it is kept. Response: GraftingStudy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CircuitsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -162,6 +212,26 @@ def add_CircuitsServicer_to_server(servicer, server):
             'ExplainFacts': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainFacts,
                     request_deserializer=interleaf_dot_v1_dot_circuits__pb2.ExplainFactsRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'DiscoverCircuit': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscoverCircuit,
+                    request_deserializer=interleaf_dot_v1_dot_circuits__pb2.DiscoverCircuitRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'LocateHeads': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateHeads,
+                    request_deserializer=interleaf_dot_v1_dot_circuits__pb2.LocateHeadsRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'StudyEmergence': grpc.unary_unary_rpc_method_handler(
+                    servicer.StudyEmergence,
+                    request_deserializer=interleaf_dot_v1_dot_circuits__pb2.StudyEmergenceRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'StudyGrafting': grpc.unary_unary_rpc_method_handler(
+                    servicer.StudyGrafting,
+                    request_deserializer=interleaf_dot_v1_dot_circuits__pb2.StudyGraftingRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
@@ -335,6 +405,114 @@ class Circuits:
             target,
             '/interleaf.v1.Circuits/ExplainFacts',
             interleaf_dot_v1_dot_circuits__pb2.ExplainFactsRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscoverCircuit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interleaf.v1.Circuits/DiscoverCircuit',
+            interleaf_dot_v1_dot_circuits__pb2.DiscoverCircuitRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateHeads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interleaf.v1.Circuits/LocateHeads',
+            interleaf_dot_v1_dot_circuits__pb2.LocateHeadsRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StudyEmergence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interleaf.v1.Circuits/StudyEmergence',
+            interleaf_dot_v1_dot_circuits__pb2.StudyEmergenceRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StudyGrafting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interleaf.v1.Circuits/StudyGrafting',
+            interleaf_dot_v1_dot_circuits__pb2.StudyGraftingRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,

@@ -20,6 +20,7 @@ from service.errors import NoFactFits, StudiesOff
 from service.knowledge import KnowledgeSource, Known, RetrievalSpec
 from service.operations import Operations
 from service.study import Study
+from service.study_circuits import EmergenceAnalysis, GraftingAnalysis
 from service.study_kinds import Analysis, FactsAnalysis
 
 
@@ -111,6 +112,41 @@ class Studying:
             facts=knowledge.injected,
         )
         return await self.start(chosen, asked, knowledge.known)
+
+    async def study_emergence(
+        self, namespace: str, analysis: EmergenceAnalysis, retrieval: RetrievalSpec, asked: Asked
+    ) -> OperationRecord:
+        """Of the fact that fits a prompt best. NoFactFits when none does."""
+        self._allowed()
+        queries = queries_of(analysis.prompt, self._longest_query)
+        knowledge = await self._knowledge.gather(namespace, queries, retrieval)
+        best = fitting(knowledge, analysis.prompt)
+        if best is None:
+            raise NoFactFits
+        content = best.fact.content
+        chosen = replace(
+            analysis,
+            answer=analysis.answer or content.object,
+            telling=f"The {content.relation} of {content.subject} is {content.object}.",
+            fact=best.injected,
+        )
+        return await self.start(chosen, asked, (best,))
+
+    async def study_grafting(
+        self, namespace: str, analysis: GraftingAnalysis, count: int, asked: Asked
+    ) -> OperationRecord:
+        """Of a namespace's oldest facts, so many. NoFactFits when it has none."""
+        self._allowed()
+        facts = await self._knowledge.oldest(namespace, count)
+        if not facts:
+            raise NoFactFits
+        contents = [fact.content for fact in facts]
+        chosen = replace(
+            analysis,
+            facts=[(each.subject, each.relation, each.object) for each in contents],
+            most_parameters=self._settings.tuned_parameters,
+        )
+        return await self.start(chosen, asked)
 
     def _allowed(self) -> Study:
         if not self._settings.work:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from circuits.discovery.choosing import Budget
+from circuits.grafting.tuning import Tuning
 from circuits.interventions import Head
 from circuits.knockout import WINDOW
 from circuits.probe import Probe
 from engines.contract import Message
 from interleaf.v1 import circuits_pb2_grpc, inference_pb2
 from kb_store.errors import InvalidInput
+from service.circuit_messages import ABLATIONS, EDGE_SCORES
 from service.commands.checking import CheckAsk, Checking
 from service.commands.encoding import Asked
 from service.commands.studying import Studying
@@ -18,11 +21,23 @@ from service.convert_circuits import report_message, trace_message
 from service.convert_encoders import validated_message
 from service.limits import LimitSettings
 from service.study import Study
+from service.study_circuits import (
+    TEMPLATES,
+    CircuitAnalysis,
+    EmergenceAnalysis,
+    GraftingAnalysis,
+    LocatingAnalysis,
+)
 from service.study_kinds import FactsAnalysis, HeadsAnalysis, KnockoutAnalysis, RecallAnalysis
-from service.validation import count, free_text, namespace_of, not_negative, request_id
+from service.validation import count, free_text, known_enum, namespace_of, not_negative, request_id, within
 
 _ANY = "namespaces/any"  # where only the prompt is read
 _WIDEST = 1000
+_RANDOM, _MOST_RANDOM = 3, 20
+_THRESHOLD, _MOST_WORTH = 0.1, 1000.0
+_FACTS, _MOST_FACTS = 100, 1000
+_MOST_TEMPLATES, _MOST_EPOCHS = 8, 100
+_BATCH, _LEARNING_RATE = 8, 5e-5
 
 
 class CircuitsServicer(circuits_pb2_grpc.CircuitsServicer):  # type: ignore[misc]
@@ -69,9 +84,8 @@ class CircuitsServicer(circuits_pb2_grpc.CircuitsServicer):  # type: ignore[misc
 
     async def StudyKnockout(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Begins to knock out."""
-        if not_negative("window", request.window) > _WIDEST:
-            raise InvalidInput("window", f"must be at most {_WIDEST}")
-        analysis = KnockoutAnalysis(self._probe(request.probe), request.window or WINDOW)
+        window = _at_most("window", request.window, _WIDEST) or WINDOW
+        analysis = KnockoutAnalysis(self._probe(request.probe), window)
         return validated_message(await self._studying.start(analysis, _asked(request)))
 
     async def StudyRecall(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -98,18 +112,87 @@ class CircuitsServicer(circuits_pb2_grpc.CircuitsServicer):  # type: ignore[misc
         record = await self._studying.explain_facts(namespace, analysis, ask.retrieval, _asked(request))
         return validated_message(record)
 
-    def _probe(self, probe: Any) -> Probe:
-        count("probe.alternatives", probe.alternatives, "max_continuations", self._limits.max_continuations)
+    async def DiscoverCircuit(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Begins to look for a circuit."""
+        budget = Budget(
+            nodes=within("nodes", request.nodes, "nodes", 1.0) or Budget().nodes,
+            edges=within("edges", request.edges, "edges", 1.0) or Budget().edges,
+            method=known_enum("score", request.score, EDGE_SCORES),
+        )
+        count("others", request.others, "max_continuations", self._limits.max_continuations)
+        analysis = CircuitAnalysis(
+            self._probes("probes", request.probes, minimum=1),
+            self._probes("held_out", request.held_out),
+            budget,
+            known_enum("ablation", request.ablation, ABLATIONS),
+            tuple(self._text(f"others[{at}]", text, True) for at, text in enumerate(request.others)),
+            _at_most("randoms", request.randoms, _MOST_RANDOM) or _RANDOM,
+        )
+        return validated_message(await self._studying.start(analysis, _asked(request)))
+
+    async def LocateHeads(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Begins HeadMap's search."""
+        analysis = LocatingAnalysis(
+            self._probes("probes", request.probes, minimum=1),
+            self._probes("held_out", request.held_out),
+            not_negative("per_layer", request.per_layer),
+            not request.unconditioned,
+        )
+        return validated_message(await self._studying.start(analysis, _asked(request)))
+
+    async def StudyEmergence(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Begins to compare where a fact is told."""
+        namespace = namespace_of("parent", request.parent)
+        ask = self._asks.ask(_as_generate(request, request.parent))
+        analysis = EmergenceAnalysis(
+            ask.prompt,
+            self._text("answer", request.answer),
+            within("threshold", request.threshold, "threshold", _MOST_WORTH) or _THRESHOLD,
+        )
+        record = await self._studying.study_emergence(namespace, analysis, ask.retrieval, _asked(request))
+        return validated_message(record)
+
+    async def StudyGrafting(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Begins to tune a copy and to graft from it."""
+        namespace = namespace_of("parent", request.parent)
+        count("templates", request.templates, "templates", _MOST_TEMPLATES)
+        templates = [self._template(f"templates[{at}]", text) for at, text in enumerate(request.templates)]
+        tuning = Tuning(
+            epochs=_at_most("epochs", request.epochs, _MOST_EPOCHS) or Tuning().epochs,
+            batch=_BATCH,
+            learning_rate=within("learning_rate", request.learning_rate, "learning_rate", 1.0)
+            or _LEARNING_RATE,
+        )
+        analysis = GraftingAnalysis((), tuple(templates) or TEMPLATES, tuning, request.components, 0)
+        facts = _at_most("facts", request.facts, _MOST_FACTS) or _FACTS
+        record = await self._studying.study_grafting(namespace, analysis, facts, _asked(request))
+        return validated_message(record)
+
+    def _probe(self, probe: Any, field: str = "probe", *, spans: bool = True) -> Probe:
+        """`spans`: its subject must be named."""
+        most = self._limits.max_continuations
+        count(f"{field}.alternatives", probe.alternatives, "max_continuations", most)
         return Probe(
             self._prompt(probe),
-            self._text("probe.subject", probe.subject, True),
-            self._text("probe.object", probe.object, True),
-            self._text("probe.relation", probe.relation),
+            self._text(f"{field}.subject", probe.subject, spans),
+            self._text(f"{field}.object", probe.object, True),
+            self._text(f"{field}.relation", probe.relation),
             tuple(
-                self._text(f"probe.alternatives[{at}]", text, True)
+                self._text(f"{field}.alternatives[{at}]", text, True)
                 for at, text in enumerate(probe.alternatives)
             ),
         )
+
+    def _probes(self, field: str, probes: Any, *, minimum: int = 0) -> tuple[Probe, ...]:
+        count(field, probes, "max_continuations", self._limits.max_continuations, minimum=minimum)
+        return tuple(self._probe(probe, f"{field}[{at}]", spans=False) for at, probe in enumerate(probes))
+
+    def _template(self, field: str, text: str) -> str:
+        longest = self._limits.max_query_length
+        found = free_text(field, text, "max_query_length", longest)
+        if "{subject}" not in found:
+            raise InvalidInput(field, "must have {subject} in it")
+        return found
 
     def _prompt(self, message: Any) -> str | tuple[Message, ...]:
         return self._asks.ask(_as_generate(message, _ANY)).prompt
@@ -125,6 +208,12 @@ def _as_generate(message: Any, parent: str) -> Any:
     if "retrieval" in message.DESCRIPTOR.fields_by_name:
         chosen["retrieval"] = message.retrieval
     return inference_pb2.GenerateRequest(parent=parent, **chosen)
+
+
+def _at_most(field: str, value: int, most: int) -> int:
+    if not_negative(field, value) > most:
+        raise InvalidInput(field, f"must be at most {most}")
+    return value
 
 
 def _asked(request: Any) -> Asked:

@@ -12,7 +12,7 @@ import pytest
 from google.longrunning import operations_pb2
 
 from interleaf.v1 import circuits_pb2 as pb
-from interleaf.v1 import inference_pb2
+from interleaf.v1 import facts_pb2, inference_pb2
 from tests.e2e.test_inference_service import ANNA, QUESTION, save_tiny
 from tests.serving import PARENT, Running, refusal, running
 
@@ -190,6 +190,108 @@ def test_injected_facts_are_explained_by_layer_head_and_token(server: Running, p
     assert is_picture(found.svg)
 
 
+def probes() -> list[Any]:
+    return [probe(), probe(prompt="Eva Holm works for", subject="", object="Hafen", alternatives=[])]
+
+
+def test_a_circuit_is_found_judged_and_drawn(server: Running) -> None:
+    request = pb.DiscoverCircuitRequest(
+        probes=probes(), held_out=probes()[:1], nodes=0.4, ablation=pb.ABLATION_RESAMPLE, others=["Who?"]
+    )
+    metadata, study = ended(server, server.circuits.DiscoverCircuit(request), pb.CircuitStudy())
+    assert (metadata.kind, study.passes) == ("circuit", metadata.planned)
+    assert study.all_nodes == 2 + LAYERS * (HEADS + 1)
+    assert 0 < study.nodes <= 0.4 * study.all_nodes + 1
+    assert len(study.kept_nodes) == study.nodes
+    assert len(study.kept_edges) == study.edges <= study.all_edges
+    assert {edge.source for edge in study.kept_edges} < {node.name for node in study.kept_nodes}
+    strengths = [abs(edge.score) for edge in study.kept_edges]
+    assert strengths == sorted(strengths, reverse=True)
+    assert (study.ablation, study.judged, study.held_out) == (pb.ABLATION_RESAMPLE, 1, True)
+    for behaviour in (study.model, study.circuit, study.rest, study.nothing, study.random):
+        assert behaviour.log_probability < 0
+        assert 0 <= behaviour.whole_hit10 <= behaviour.hit10 <= 1
+    assert is_picture(study.svg)
+    assert study.dot.startswith("digraph")
+    assert "input" in study.dot
+    simplest = pb.DiscoverCircuitRequest(probes=probes(), validate_only=True)
+    assert metadata_of(server.circuits.DiscoverCircuit(simplest)).planned.backward > 0
+
+
+def test_heads_are_located_beside_random_ones(server: Running) -> None:
+    request = pb.LocateHeadsRequest(probes=probes(), per_layer=2)
+    metadata, found = ended(server, server.circuits.LocateHeads(request), pb.LocatedHeads())
+    assert (metadata.kind, found.passes) == ("located", metadata.planned)
+    assert len(found.heads) == LAYERS * HEADS
+    for layer in range(LAYERS):
+        chosen = [head.loss for head in found.heads if head.head.layer == layer and head.chosen]
+        rest = [head.loss for head in found.heads if head.head.layer == layer and not head.chosen]
+        assert len(chosen) == found.per_layer == 2
+        assert min(chosen) >= max(rest)
+    assert found.located.loss > found.none.loss
+    assert (found.judged, found.held_out) == (2, False)
+    assert is_picture(found.svg)
+    too_many = pb.LocateHeadsRequest(probes=probes(), per_layer=9, validate_only=True)
+    assert refusal(lambda: server.circuits.LocateHeads(too_many)).fields == ("per_layer",)
+
+
+def test_heads_come_in_with_a_fact(server: Running, parent: str) -> None:
+    nothing = pb.StudyEmergenceRequest(parent=parent, prompt=QUESTION)
+    assert refusal(lambda: server.circuits.StudyEmergence(nothing)).reason == "NO_FACT_FITS"
+    made = server.add(*ANNA, parent=parent)
+    for question in ({"prompt": QUESTION}, {"chat": CHAT}):
+        request = pb.StudyEmergenceRequest(
+            parent=parent,
+            threshold=0.001,
+            retrieval={"min_revision": made.namespace_revision},
+            **question,
+        )
+        metadata, found = ended(server, server.circuits.StudyEmergence(request), pb.EmergenceStudy())
+        assert (metadata.kind, found.passes) == ("emergence", metadata.planned)
+        assert (found.answer, found.fact, found.threshold) == ("Werft", made.name, 0.001)
+        assert len({found.nowhere, found.in_prompt, found.injected}) == 3
+        assert found.heads
+        for head in found.heads:
+            assert max(head.nowhere, head.in_prompt, head.injected) >= found.threshold
+            assert head.enters_in_prompt == (head.in_prompt >= 0.001 > head.nowhere)
+            assert head.enters_injected == (head.injected >= 0.001 > head.nowhere)
+        assert is_picture(found.prompt_svg)
+        assert is_picture(found.injected_svg)
+
+
+def test_facts_are_tuned_into_a_copy_and_grafted_while_answers_stay(server: Running, parent: str) -> None:
+    before = said(server)
+    made = server.add(*ANNA, parent=parent)
+    server.facts.DeleteFact(facts_pb2.DeleteFactRequest(name=made.name))
+    empty = pb.StudyGraftingRequest(parent=parent)
+    assert refusal(lambda: server.circuits.StudyGrafting(empty)).reason == "NO_FACT_FITS"
+    server.add("Eva Holm", "employer", "Werft", parent=parent)
+    server.add("Tom {relation} Berg", "employer", "Hafen", parent=parent)
+    request = pb.StudyGraftingRequest(
+        parent=parent,
+        templates=["{subject} has the {relation}", "of {relation}: {subject} has"],
+        epochs=3,
+        learning_rate=0.01,
+        components=True,
+    )
+    metadata, found = ended(server, server.circuits.StudyGrafting(request), pb.GraftingStudy())
+    assert (metadata.kind, found.passes) == ("grafting", metadata.planned)
+    assert (found.facts, found.cases, found.left_out) == (2, 4, 0)
+    assert len(found.losses) == 3
+    assert found.losses[-1] < found.losses[0]
+    by_scheme = {outcome.scheme: outcome for outcome in found.outcomes}
+    assert set(by_scheme) == {"pre", "sft", "fe", "lt", "fe_lt", "not_fe", "not_lt", "complement"}
+    assert by_scheme["sft"].log_probability > by_scheme["pre"].log_probability
+    assert len(found.components) == 13
+    assert is_picture(found.svg)
+    assert is_picture(found.components_svg)
+    assert said(server) == before
+    bare = pb.StudyGraftingRequest(parent=parent, templates=["the {relation}"])
+    assert refusal(lambda: server.circuits.StudyGrafting(bare)).fields == ("templates[0]",)
+    ending = pb.StudyGraftingRequest(parent=parent, templates=["{subject}"], validate_only=True)
+    assert refusal(lambda: server.circuits.StudyGrafting(ending)).fields == ("templates",)
+
+
 def test_a_cancelled_study_ends_and_the_next_one_runs(server: Running) -> None:
     operation = server.circuits.StudyKnockout(pb.StudyKnockoutRequest(probe=probe()))
     server.operations.CancelOperation(operations_pb2.CancelOperationRequest(name=operation.name))
@@ -228,6 +330,10 @@ def test_without_work_nothing_is_studied_and_without_a_model_nothing_checked(tmp
         "StudyKnockout": pb.StudyKnockoutRequest(probe=probe()),
         "StudyRecall": pb.StudyRecallRequest(probe=probe()),
         "ExplainFacts": pb.ExplainFactsRequest(parent=PARENT, prompt=QUESTION),
+        "DiscoverCircuit": pb.DiscoverCircuitRequest(probes=[probe()]),
+        "LocateHeads": pb.LocateHeadsRequest(probes=[probe()]),
+        "StudyEmergence": pb.StudyEmergenceRequest(parent=PARENT, prompt=QUESTION),
+        "StudyGrafting": pb.StudyGraftingRequest(parent=PARENT),
     }
     with running(tmp_path) as plain:
         for method, request in calls.items():

@@ -52,10 +52,17 @@ EXPECTED: dict[str, tuple[Scope | None, bool]] = {
     "Edits/DeleteEdit": (Scope.EDIT, False),
     "Edits/CompareEdits": (Scope.EDIT, False),
     "Circuits/CheckHallucination": (Scope.OPS, True),
-    "Circuits/ExplainFacts": (Scope.OPS, True),
+    **{f"Circuits/{name}": (Scope.OPS, True) for name in ("ExplainFacts", "StudyEmergence", "StudyGrafting")},
     **{
         f"Circuits/{name}": (Scope.OPS, False)
-        for name in ("TraceAnswers", "StudyHeads", "StudyKnockout", "StudyRecall")
+        for name in (
+            "TraceAnswers",
+            "StudyHeads",
+            "StudyKnockout",
+            "StudyRecall",
+            "DiscoverCircuit",
+            "LocateHeads",
+        )
     },
     "Monitor/ListInjections": (Scope.OPS, True),
     "Monitor/WatchInjections": (Scope.OPS, True),
