@@ -9,7 +9,9 @@ VLLM_STAMP := .venv-vllm/.ready
 export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_NO_ADVISORY_WARNINGS := 1
 
-.PHONY: help setup setup-vllm demo serve test test-vllm check protos clean
+SUPPLY_STAMP := .venv-supply/.ready
+
+.PHONY: help setup setup-vllm demo serve test test-vllm check protos clean locks audit sbom licences image image-gpu
 
 help:  ## This list.
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -27,6 +29,11 @@ $(VLLM_STAMP): requirements/vllm.txt
 	@test -x .venv-vllm/bin/python || $(PY) -m venv .venv-vllm
 	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm.txt
 	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SUPPLY_STAMP): requirements/supply.txt
+	@test -x .venv-supply/bin/python || $(PY) -m venv .venv-supply
+	@.venv-supply/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/supply.txt
 	@touch $@
 
 setup: $(STAMP)  ## Environment and default model.
@@ -75,5 +82,23 @@ small-model: $(STAMP)  ## Trains a small GPT-NeoX from scratch into ./small-mode
 bench-%: setup  ## One published figure: make -s bench-store SIZE=quick|full SEED=n; last line JSON.
 	@$(BIN)/python -m bench.$* --size $(SIZE) --seed $(SEED)
 
+locks: $(SUPPLY_STAMP)  ## Makes requirements/locks anew, with hashes (needs a registry).
+	@.venv-supply/bin/python -m scripts.supply.locks
+
+audit: $(SUPPLY_STAMP)  ## Known weaknesses of everything locked; says so where nobody could be asked. STRICT=1 fails then.
+	@.venv-supply/bin/python -m scripts.supply.audit $(if $(STRICT),--strict)
+
+sbom: $(SUPPLY_STAMP)  ## What is inside, as CycloneDX documents in build/sbom.
+	@.venv-supply/bin/python -m scripts.supply.sbom
+
+licences: $(STAMP)  ## Makes docs/licences.md anew; fails where a licence needs a look.
+	@$(BIN)/python -m scripts.supply.licences
+
+image:  ## The image for CPUs, interleaf:local.
+	docker build --tag interleaf:local .
+
+image-gpu:  ## The image for NVIDIA GPUs with vLLM, interleaf:gpu.
+	docker build --tag interleaf:gpu --build-arg LOCK=gpu --build-arg "RUNTIME_PACKAGES=gcc libc6-dev" .
+
 clean:  ## Removes the environment.
-	rm -rf .venv .venv-vllm
+	rm -rf .venv .venv-vllm .venv-supply
