@@ -1,113 +1,184 @@
-"""Editors on CounterFact records: each record edited alone, scored, and taken back; and many on top of each other.
+"""Editors on CounterFact records: each record edited alone by every method, and many edits in one model.
 
-    python -m bench.editors --data FILE --size quick|full --seed N [--edits N] [--sequence N] [--methods rrome,ftm,kv]
+    python -m bench.editors --data FILE --size quick|full --seed N [--edits N] [--minutes M] [--methods rrome,ftm,kv]
 
-The file is as for bench.counterfact (INTERLEAF_COUNTERFACT names it too). es, ps, ns, s: as in ROME's evaluation,
-teacher-forced, by mean token log-likelihood. free_M: the share of edited prompts behind which the model freely says
-the new object; fluency_M: entropy of what it goes on to say. seconds_M: mean of computing one edit. seqN_M: S over the
-same N records after all were edited one on top of the other, ppl_seqN_M: perplexity of ordinary text then over that
-of the unedited model; the same for mass edits at once, massN_memit. undo_exact: after everything all tensors have
-their first digests. A method whose layer was not measured on the model is null.
+The file is as for bench.counterfact (INTERLEAF_COUNTERFACT names it too). All methods edit the first record, then the
+second: what has been measured so far is always the same records for all (n; edits_M where a method has fewer). Rows are
+kept as they come (bench/kept.py): a run that was ended, or had its minutes, is carried on by the same command.
+
+es, ps, ns, s: as in ROME's evaluation, teacher-forced, by mean token log-likelihood; es_none ...: the unedited model.
+reliability, generality, locality: teacher-forced, by tokens. free_M, free_paraphrase_M: the share of prompts behind
+which the model freely says the new object; unchanged_M: of neighbours whose text is that of the unedited model;
+fluency_M: entropy of what it goes on to say. seconds_M, peak_mb_M: means of computing one edit. facts_per_s_1, _16:
+values found alone and sixteen together. seqN_M: S over the same N records after all were edited one on top of the
+other, ppl_seqN_M: perplexity of ordinary text then over that of the unedited model; massN_memit, massN_kv: N at once.
+undo_exact: after undo_tries tries, every second with an exception thrown inside the computation, every tensor had its
+first digest. layer*: see bench/editors_layers.py. What nobody has measured yet is null.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 import torch
 
-from bench.common import Bench, sample_keys, share_keys
+from bench import editors_data, editors_many, editors_single
+from bench.common import Bench
 from bench.counterfact import ENVIRONMENT
-from bench.counterfact_records import read_records, score_keys
-from bench.editors_data import edit_cases
-from bench.editors_many import in_sequence, mass_edit, outcome
-from editors.comparison.contenders import Contender, WeightEdit
-from editors.metrics.accuracy import says
-from editors.metrics.counterfact import CaseScore, EditCase, score_cases
-from editors.metrics.fluency import fluency
+from bench.counterfact_records import read_records
+from bench.editors_cost import batched_values, cost_keys
+from bench.editors_keys import many_keys, single_keys
+from bench.editors_kv import POINTS as KV_POINTS
+from bench.editors_kv import mass_facts
+from bench.editors_layers import by_layer, layer_keys
+from bench.editors_many import MASS_POINTS, SEQUENCE_POINTS, in_sequence, mass_edit
+from bench.editors_ring import KV, RIVALS, Ring, facts_beside, settings_of
+from bench.editors_single import PLAIN, single_rows
+from bench.editors_undo import undo_keys, undo_tries
+from bench.kept import Kept, kept_arguments
+from editors.metrics.counterfact import EditCase
+from editors.weights import finetune, memit, optimise, rome
 from editors.weights.contract import Means
-from editors.weights.delta import tensor_digest
-from editors.weights.errors import Unmeasured
 from editors.weights.model import EditableModel
 from editors.weights.session import user_specs
-from editors.weights.specs import spec_of
 from editors.weights.statistics import KeyStatistics
-from engines.models import cache_dir, load_model, resolve_model
+from engines.models import cache_dir, file_digest, load_model, resolve_model
 from service.edit_tuning import key_text
 
-# What keys are called, and the method's own name.
-RIVALS = {"rome": "rome", "rrome": "rrome", "ftl": "ft_l", "ftm": "ft_m", "memit": "memit", "kv": "kv"}
-_METHOD = {"rome": "rome", "rrome": "rome", "ftl": "ft_l", "ftm": "ft_m", "memit": "memit"}
 _SEQUENCES = ("rome", "rrome", "ftm")
-_QUICK, _FULL = 2, 300
-_TOKENS = 30  # that are generated behind each edited prompt
+# What a kept row depends on besides its settings: older code makes older rows.
+_MADE_BY = (editors_single, editors_many, editors_data, finetune, memit, optimise, rome)
 
 
-@dataclass
-class _Seen:
-    """Of one method: by case."""
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """All parts up to here, before any goes further: a run that is ended has something of everything."""
 
-    scores: list[CaseScore] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    edits: int
+    sequence: int = 0
+    mass: int = 0
+    facts: int = 0
+    layers: int = 0
+    undo: int = 0
+    repeats: int = 0
+
+
+_QUICK = (_Round(edits=2, sequence=1, mass=1, layers=1, undo=4),)
+_FULL = (
+    _Round(edits=10),
+    _Round(edits=30, sequence=10, mass=10, facts=10, layers=5, undo=20, repeats=1),
+    _Round(edits=100, sequence=10, mass=100, facts=1000, layers=20, undo=100, repeats=2),
+    _Round(edits=300, sequence=100, mass=1000, facts=10_000, layers=50, undo=100, repeats=3),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark; ends with 2 where there are no data."""
     bench = Bench("editors", description=__doc__ or "", argv=argv, add_arguments=_arguments)
-    drawn = _cases(bench)
-    cases = drawn[: bench.args.edits]
+    cases = _cases(bench)
     path = resolve_model(bench.args.model)
-    model, tokenizer = load_model(path, dtype=torch.float32)
-    editable = EditableModel(model, tokenizer)
+    editable = EditableModel(*load_model(path, dtype=torch.float32))
     means = Means(KeyStatistics(key_text(), bench.args.key_tokens, cache_dir() / "keys"))
-    before = _digests(editable)
-    keys: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
-    for name in RIVALS:
-        keys |= dict.fromkeys((f"{kind}_{name}" for kind in ("es", "ps", "ns", "s", "seconds")), None)
-    keys |= {f"seq100_{name}": None for name in _SEQUENCES}
-    for name in bench.args.methods:
-        contender = _contender(bench, editable, name, means)
-        if contender is None:
-            continue
-        with bench.stage(f"{name}: {len(cases)} single edits"):
-            seen = _singly(contender, cases)
-        keys |= _single_keys(name, cases, seen)
-        rows += [_row(name, *each) for each in zip(cases, seen.scores, seen.seconds, strict=True)]
-        if bench.args.sequence and name in _SEQUENCES:
-            with bench.stage(f"{name}: {bench.args.sequence} edits one after the other"):
-                settings = _settings(bench, editable, name)
-                keys |= in_sequence(
-                    editable, RIVALS[name], settings, cases[: bench.args.sequence], means, name
-                )
-        if name == "memit":
-            for count in bench.args.mass:
-                with bench.stage(f"memit: {count} edits at once"):
-                    keys |= mass_edit(editable, _settings(bench, editable, name), drawn[:count], means)
-    keys["undo_exact"] = _digests(editable) == before
-    keys["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    bench.finish(keys, n=len(cases), model=path.name, rows=rows, configuration={"data": bench.args.data.name})
+    settings = settings_of(bench, editable.digest, bench.args.methods, bench.args.specs)
+    facts = facts_beside(bench, editable, path.name) if KV in bench.args.methods else (None, "")
+    ring = Ring(editable, means, settings, *facts)
+    kept = Kept(
+        bench,
+        _MADE_BY,
+        model=editable.digest,
+        data=file_digest(bench.args.data),
+        key_tokens=bench.args.key_tokens,
+    )
+    rounds = _QUICK if not bench.full else _FULL
+    if bench.args.edits:
+        rounds = (_Round(edits=bench.args.edits),)
+    for number, size in enumerate(rounds, 1):
+        if not kept.time_is_up:
+            with bench.stage(f"round {number} of {len(rounds)}: {size}"):
+                _measure(bench, ring, kept, cases, size)
+    _finish(bench, ring, kept, cases, rounds[-1], path.name)
+
+
+def _measure(bench: Bench, ring: Ring, kept: Kept, cases: Sequence[EditCase], size: _Round) -> None:
+    for number, case in enumerate(cases[: size.edits], 1):
+        names = [name for name in ring.names if _single(ring, name, case) not in kept]
+        if kept.time_is_up:
+            return
+        if names or _single(ring, PLAIN, case) not in kept:
+            for name, row in single_rows(ring, case, names).items():
+                kept.keep(_single(ring, name, case), row)
+            bench.log(f"record {number} of {size.edits}: {', '.join(names)}")
+    for name in _SEQUENCES:
+        if name in ring.settings and size.sequence:
+            points = [point for point in SEQUENCE_POINTS if point <= size.sequence]
+            with bench.stage(f"{name}: {points} edits one after the other"):
+                in_sequence(ring, kept, name, cases, points)
+    if "memit" in ring.settings and size.mass:
+        with bench.stage(f"memit: up to {size.mass} edits at once"):
+            mass_edit(ring, kept, cases, [point for point in MASS_POINTS if point <= size.mass])
+    with bench.stage(f"rome against ft_m by layer: {size.layers} facts"):
+        by_layer(ring, kept, cases[: size.layers])
+    with bench.stage(f"undo: {size.undo} tries"):
+        undo_tries(ring, kept, cases, size.undo)
+    with bench.stage(f"values together: {size.repeats} repeats"):
+        batched_values(ring, kept, cases, size.repeats)
+    if ring.facts and size.facts:
+        with bench.stage(f"facts: up to {size.facts} in a service"):
+            points = [point for point in KV_POINTS if point <= size.facts]
+            mass_facts(kept, bench.args.model, ring.facts_digest, cases, points)
+
+
+def _finish(
+    bench: Bench, ring: Ring, kept: Kept, cases: Sequence[EditCase], size: _Round, model: str
+) -> None:
+    """From what was kept, of this run and of earlier ones."""
+    chosen = cases[: size.edits]
+    rows = {
+        name: [row for case in chosen if (row := kept.get(_single(ring, name, case)))]
+        for name in (*RIVALS, PLAIN)
+    }
+    layers, studied = layer_keys(ring, kept, cases[: size.layers])
+    keys = {
+        **single_keys(rows),
+        **many_keys(ring, kept, _SEQUENCES),
+        **cost_keys(ring, kept, size.repeats),
+        **undo_keys(kept, size.undo),
+        **layers,
+    }
+    counts = {len(rows[name]) for name in ring.names}
+    keys["records_wanted"] = size.edits
+    keys |= {f"edits_{name}": len(rows[name]) for name in ring.names}
+    bench.finish(
+        keys,
+        n=min(counts, default=0),
+        model=model,
+        rows=[{"method": name, **row} for name, mine in rows.items() for row in mine] + studied,
+        configuration={
+            "data": bench.args.data.name,
+            "settings": {name: dict(ring.settings[name]) for name in ring.settings},
+            "encoder": ring.facts_digest,
+        },
+    )
+
+
+def _single(ring: Ring, name: str, case: EditCase) -> str:
+    return f"{ring.row('single', name)}/{case.request.prompt}|{case.request.target}"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     given = os.environ.get(ENVIRONMENT)
     parser.add_argument("--model", default="default", help="`default`, or a folder")
     parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="the records")
-    parser.add_argument("--edits", type=int, help="edits instead of the usual number")
-    parser.add_argument("--sequence", type=int, help="edits one after the other; 0: none")
-    parser.add_argument("--mass", type=_counts, help="edits at once by memit, with commas")
+    parser.add_argument("--edits", type=int, help="so many single edits, and nothing else")
     parser.add_argument("--methods", type=_methods, default=list(RIVALS), help="some of them, with commas")
     parser.add_argument("--specs", type=Path, default=user_specs(), help="folder of measured settings")
     parser.add_argument("--key-tokens", type=int, default=50_000, help="of text, for key statistics")
+    kept_arguments(parser)
 
 
 def _methods(text: str) -> list[str]:
@@ -117,88 +188,14 @@ def _methods(text: str) -> list[str]:
     return names
 
 
-def _counts(text: str) -> list[int]:
-    return [int(count) for count in text.split(",") if count]
-
-
 def _cases(bench: Bench) -> list[EditCase]:
+    """All records, in an order that the seed alone decides: more of them begin with the same."""
     path: Path | None = bench.args.data
     if path is None or not path.is_file():
         print(f"bench.editors: give the CounterFact records with --data or {ENVIRONMENT}", file=sys.stderr)
         raise SystemExit(2)
-    if bench.args.sequence is None:
-        bench.args.sequence = 100 if bench.full else 0
-    if bench.args.mass is None:
-        bench.args.mass = [100, 1000] if bench.full else []
-    bench.args.edits = bench.args.edits or (_FULL if bench.full else _QUICK)
-    return edit_cases(bench.random.sample(read_records(path), max(bench.args.edits, *bench.args.mass, 0)))
-
-
-def _contender(bench: Bench, editable: EditableModel, name: str, means: Means) -> Contender | None:
-    if name == "kv":
-        return _facts(bench, editable)
-    settings = _settings(bench, editable, name)
-    return None if settings is None else WeightEdit(editable, RIVALS[name], settings, means)
-
-
-def _facts(bench: Bench, editable: EditableModel) -> Contender | None:
-    """Facts as served, but one at a time; null for a model without a shipped encoder."""
-    from editors.kv.trained import load_encoder
-    from engines.embedder import MiniLMEmbedder
-    from service.fact_contender import FactContender
-
-    try:
-        encoder = load_encoder("default", resolve_model(bench.args.model).name)
-    except FileNotFoundError as error:
-        bench.log(f"kv: {error}")
-        return None
-    return FactContender(editable, encoder, MiniLMEmbedder.load())
-
-
-def _settings(bench: Bench, editable: EditableModel, name: str) -> Mapping[str, Any] | None:
-    try:
-        return spec_of(editable.digest, bench.args.specs).settings(_METHOD[name])
-    except Unmeasured as error:
-        bench.log(f"{name}: {error}")
-        return None
-
-
-def _singly(contender: Contender, cases: Sequence[EditCase]) -> _Seen:
-    seen = _Seen()
-    for case in cases:
-        with contender.edited(case) as state:
-            seen.seconds.append(state.seconds)
-            seen.scores += score_cases(state.speaker, [case])
-            seen.texts += state.speaker.generate([case.request.prompt], _TOKENS)
-    return seen
-
-
-def _single_keys(name: str, cases: Sequence[EditCase], seen: _Seen) -> dict[str, Any]:
-    free = [says(text, case.request.target) for text, case in zip(seen.texts, cases, strict=True)]
-    return {
-        **score_keys(f"_{name}", [outcome(score) for score in seen.scores]),
-        **sample_keys(f"seconds_{name}", seen.seconds),
-        **share_keys(f"free_{name}", free),
-        f"fluency_{name}": fmean(fluency([text]) for text in seen.texts),
-    }
-
-
-def _digests(editable: EditableModel) -> dict[str, str]:
-    return {name: tensor_digest(tensor) for name, tensor in editable.model.state_dict().items()}
-
-
-def _row(name: str, case: EditCase, score: CaseScore, seconds: float) -> dict[str, Any]:
-    (paraphrase,), (neighbour,) = score.paraphrases, score.neighbours
-    return {
-        "method": name,
-        "prompt": case.request.prompt,
-        "new": case.request.target,
-        "true": case.true,
-        "edited": [score.edited.new, score.edited.true],
-        "paraphrase": [paraphrase.new, paraphrase.true],
-        "neighbour": [neighbour.new, neighbour.true],
-        "seconds": round(seconds, 2),
-    }
+    records = read_records(path)
+    return editors_data.edit_cases(bench.random.sample(records, len(records)))
 
 
 if __name__ == "__main__":

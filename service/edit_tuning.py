@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -13,7 +14,15 @@ from editors.weights.corpus import Corpus, builtin_corpus
 from editors.weights.methods import named_method
 from editors.weights.model import EditableModel
 from editors.weights.statistics import KeyStatistics
-from editors.weights.tune import KnownRelation, TuneResult, known_cases, those_known, tune
+from editors.weights.tune import (
+    Keep,
+    KnownRelation,
+    TuneResult,
+    keep_nothing,
+    known_cases,
+    those_known,
+    tune,
+)
 from engines.models import cache_dir, load_model, resolve_model
 from kb_store.factbank import load_facts_with_relation, relations
 
@@ -33,6 +42,7 @@ def known_relations() -> list[KnownRelation]:
     ]
 
 
+@cache
 def key_text() -> Corpus:
     """Built-in text with the built-in facts as sentences."""
     return builtin_corpus(_sentences())
@@ -49,16 +59,23 @@ def tune_layers(
     spec: Path,
     key_tokens: int,
     progress: Callable[[str, float], None],
+    keep: Keep = keep_nothing,
 ) -> TuneResult:
     """Sweeps layers with facts that the model knows, and writes the choice to `spec`. Blocks for minutes.
 
-    The facts are Interleaf's own: the choice is not made on what the editors are judged by.
+    The facts are Interleaf's own: the choice is not made on what the editors are judged by. What `keep` keeps must be
+    of this model, seed and number of key tokens.
     """
     path = resolve_model(model)
     progress("loading", 0.0)
     editable = EditableModel(*load_model(path, dtype=torch.float32))
     speaker = ModelSpeaker(editable.model, editable.tokenizer)
-    known = those_known(speaker, known_cases(known_relations(), cases * _DRAWN, seed), cases)
+    drawn = known_cases(known_relations(), cases * _DRAWN, seed)
+    found = keep(
+        f"{cases} known cases",
+        lambda: {"known": [drawn.index(each) for each in those_known(speaker, drawn, cases)]},
+    )
+    known = [drawn[at] for at in found["known"]] if found else []
     method, _ = named_method(name)  # ROME's two forms share the choice
     statistics = KeyStatistics(key_text(), key_tokens, cache_dir() / "keys", progress)
     return tune(
@@ -70,6 +87,7 @@ def tune_layers(
         settings=settings,
         spec=spec,
         model_name=path.name,
+        keep=keep,
     )
 
 

@@ -167,7 +167,7 @@ def _figures(contender: Contender, seen: Observed, original: Observed) -> dict[s
 
 def _where(contender: Contender, seen: Observed, original: Observed) -> dict[str, float | None]:
     """Where the new object comes up: its peak layer, the fall of its rank at the edited layer, who says it."""
-    peaks = [_peak(each) for each in seen.inside]
+    peaks = [peak(each) for each in seen.inside]
     heads = [
         float((now.heads - then.heads).clamp_min(0).sum())
         for now, then in zip(seen.inside, original.inside, strict=True)
@@ -179,21 +179,21 @@ def _where(contender: Contender, seen: Observed, original: Observed) -> dict[str
     mlps = [_over(contender.layers, each.mlps) for each in seen.inside]
     plain = [_over(contender.layers, each.mlps) for each in original.inside]
     return found | {
-        "peak_after_edit": fmean(peak - last for peak in peaks),
-        "jump_at_edit": fmean(_jump(each.ranks[:, 0], last) for each in seen.inside),
+        "peak_after_edit": fmean(peaks) - last,
+        "jump_at_edit": fmean(jump(each, last) for each in seen.inside),
         "mlp_contribution": fmean(now - then for now, then in zip(mlps, plain, strict=True)),
     }
 
 
-def _peak(seen: Inside) -> int:
+def peak(seen: Inside) -> int:
     """The layer after which the new object's rank at the last token falls most, in octaves."""
     octaves = seen.ranks[:, 0].double().log2()
     return int((octaves[:-1] - octaves[1:]).argmax()) + 1
 
 
-def _jump(ranks: torch.Tensor, layer: int) -> float:
-    """By how many octaves the rank at the last token falls in this layer."""
-    octaves = ranks.double().log2()
+def jump(seen: Inside, layer: int) -> float:
+    """By how many octaves the new object's rank at the last token falls in this layer; 0 in the first one."""
+    octaves = seen.ranks[:, 0].double().log2()
     return float(octaves[layer - 1] - octaves[layer]) if layer else 0.0
 
 

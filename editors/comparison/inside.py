@@ -38,6 +38,13 @@ class Inside:
         logits = self.parts[layer, head] @ editable.spec.weight_of(editable.spec.lm_head).float().T
         return editable.prompts.pieces(logits.topk(_TOP).indices.tolist())
 
+    def says_most(self, editable: EditableModel, token: int) -> Tensor:
+        """[layers, heads]: whether the token is among those that a head's output says most."""
+        unembedding = editable.spec.weight_of(editable.spec.lm_head).float().T
+        return torch.stack(
+            [((heads @ unembedding).topk(_TOP).indices == token).any(-1) for heads in self.parts]
+        )
+
 
 @torch.no_grad()
 def look_inside(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from editors.metrics.speaking import Pair, Speaker
+from editors.metrics.speaking import Forced, Pair, Speaker
 from editors.weights.request import EditRequest
 
 
@@ -60,11 +60,21 @@ class CaseScore:
 
 def score_cases(speaker: Speaker, cases: Sequence[EditCase]) -> list[CaseScore]:
     """All cases under one state of the model."""
+    return scores_of(cases, speaker.forced(compared_pairs(cases)))
+
+
+def compared_pairs(cases: Sequence[EditCase]) -> list[Pair]:
+    """What is to be read for `scores_of`."""
     pairs: list[Pair] = []
     for case in cases:
         for prompt in (case.request.prompt, *case.paraphrases, *case.neighbours):
             pairs += [(prompt, case.request.target), (prompt, case.true)]
-    means = [result.mean for result in speaker.forced(pairs)]
+    return pairs
+
+
+def scores_of(cases: Sequence[EditCase], forced: Sequence[Forced]) -> list[CaseScore]:
+    """From what was read for `compared_pairs(cases)`."""
+    means = [result.mean for result in forced]
     compared = [Compared(*both) for both in zip(means[::2], means[1::2], strict=True)]
     scores = []
     at = 0

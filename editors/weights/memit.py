@@ -14,7 +14,7 @@ from editors.weights.delta import Delta, LowRank
 from editors.weights.errors import InvalidEdit
 from editors.weights.hooks import Passed, forward_until, reweighted
 from editors.weights.model import EditableModel
-from editors.weights.optimise import Search, ValueSettings
+from editors.weights.optimise import Search, Shifts, ValueSettings
 from editors.weights.prefixes import DEFAULT_PREFIXES, own_prefixes
 from editors.weights.request import EditRequest
 from editors.weights.texts import Located, asked, batch
@@ -41,15 +41,27 @@ class Memit:
 
     def compute(self, editable: EditableModel, requests: Sequence[EditRequest], means: Means) -> Delta:
         """See `contract.Editor`."""
+        return self.spread(editable, requests, self.values(editable, requests, means), means)
+
+    def values(self, editable: EditableModel, requests: Sequence[EditRequest], means: Means) -> Shifts:
+        """What the last layer should write at each subject. A fact's value does not depend on the other facts, so
+        that values found for some can be put together with others found earlier."""
+        config = self.config
+        self._check(editable, requests)
+        prefixes = own_prefixes(editable, config.prefixes)
+        last = editable.spec.layers[config.layers[-1]]
+        with torch.inference_mode(False), torch.enable_grad():
+            return Search(editable, last, config.layers[-1], prefixes, config, means.progress).run(requests)
+
+    def spread(
+        self, editable: EditableModel, requests: Sequence[EditRequest], found: Shifts, means: Means
+    ) -> Delta:
+        """One delta that brings all values about: `found` has a row for each request, in their order."""
         config, spec = self.config, editable.spec
-        check_edit(editable, requests, config.layers)
-        if list(config.layers) != sorted(set(config.layers)):
-            raise InvalidEdit("layers", "must ascend")
+        self._check(editable, requests)
         prefixes = own_prefixes(editable, config.prefixes)
         moments = means.required_statistics().moments(editable, config.layers)
         last = spec.layers[config.layers[-1]]
-        with torch.inference_mode(False), torch.enable_grad():
-            found = Search(editable, last, config.layers[-1], prefixes, config, means.progress).run(requests)
         wanted = (found.initial + found.shift).double()
         plain = [asked(editable, request) for request in requests]
         behind = [asked(editable, request, prefix) for request in requests for prefix in prefixes]
@@ -69,6 +81,11 @@ class Memit:
             weights[module] = spec.weight_of(module).detach().double() + missing.T @ adjusted
         stored = [editable.change_at(module, change) for module, change in changes.items()]
         return delta_of(self, editable, requests, stored, losses=list(found.losses))
+
+    def _check(self, editable: EditableModel, requests: Sequence[EditRequest]) -> None:
+        check_edit(editable, requests, self.config.layers)
+        if list(self.config.layers) != sorted(set(self.config.layers)):
+            raise InvalidEdit("layers", "must ascend")
 
 
 def _at_subjects(editable: EditableModel, module: nn.Module, texts: Sequence[Located], side: str) -> Tensor:

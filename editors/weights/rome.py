@@ -7,7 +7,7 @@ mean key with the bare prompt's; their product, by which it divides, can be smal
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -57,14 +57,32 @@ class Rome:
                 torch.enable_grad(),
                 reweighted({module: changed} if at else {}),
             ):
-                left, right, loss = self._rank_one(editable, module, request, prefixes, moment_factor, means)
+                value = self._value(editable, module, request, prefixes, moment_factor, means)
+            left, right = value.rank_one(self.config.corrected)
             factors.append((left, right))
-            losses.append(loss)
+            losses.append(value.loss)
             changed = changed + torch.outer(left, right)
         change = LowRank(
             torch.stack([left for left, _ in factors], dim=1), torch.stack([right for _, right in factors])
         )
         return delta_of(self, editable, requests, [editable.change_at(module, change)], losses=losses)
+
+    def both_forms(self, editable: EditableModel, request: EditRequest, means: Means) -> tuple[Delta, Delta]:
+        """What `compute` gives corrected, and what it gives in the original form, from one search for the value."""
+        check_edit(editable, [request], [self.config.layer])
+        module = editable.spec.mlp_down(self.config.layer)
+        prefixes = own_prefixes(editable, self.config.prefixes)
+        moment_factor = self._moment_factor(editable, means)
+        with torch.inference_mode(False), torch.enable_grad():
+            value = self._value(editable, module, request, prefixes, moment_factor, means)
+
+        def delta(corrected: bool) -> Delta:
+            left, right = value.rank_one(corrected)
+            change = editable.change_at(module, LowRank(left[:, None], right[None]))
+            editor = replace(self, config=replace(self.config, corrected=corrected))
+            return delta_of(editor, editable, [request], [change], losses=[value.loss])
+
+        return delta(True), delta(False)
 
     def _moment_factor(self, editable: EditableModel, means: Means) -> Tensor | None:
         """The keys' second moment as a Cholesky factor: directions are what its inverse makes of a key."""
@@ -75,7 +93,7 @@ class Rome:
         factor: Tensor = torch.linalg.cholesky(with_ridge(moment, self.config.ridge))
         return factor
 
-    def _rank_one(
+    def _value(
         self,
         editable: EditableModel,
         module: nn.Module,
@@ -83,8 +101,8 @@ class Rome:
         prefixes: Sequence[str],
         moment_factor: Tensor | None,
         means: Means,
-    ) -> tuple[Tensor, Tensor, float]:
-        """The two vectors of the change [out] x [in], and the loss that the value reached."""
+    ) -> _Value:
+        """Where the map reads the subject, and what it should write there."""
         found = Search(editable, module, self.config.layer, prefixes, self.config, means.progress).run(
             [request]
         )
@@ -98,11 +116,26 @@ class Rome:
             if moment_factor is None
             else torch.cholesky_solve(mean_key[:, None], moment_factor)[:, 0]
         )
-        direction = direction / direction.norm()
-        # Behind the empty prefix, which comes first, stands the bare prompt.
-        key, output = (mean_key, outputs.mean(0)) if self.config.corrected else (keys[0], outputs[0])
         wanted = (found.initial + found.shift)[0].double()
-        return (wanted - output) / (key @ direction), direction, found.losses[0]
+        return _Value(wanted, keys, outputs, direction / direction.norm(), found.losses[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Value:
+    """Keys and outputs behind each prefix; the empty one, which stands for the bare prompt, comes first."""
+
+    wanted: Tensor  # [out]
+    keys: Tensor  # [prefixes, in]
+    outputs: Tensor  # [prefixes, out]
+    direction: Tensor  # [in], of length 1
+    loss: float
+
+    def rank_one(self, corrected: bool) -> tuple[Tensor, Tensor]:
+        """The two vectors of the change: [out] and [in]."""
+        key, output = (
+            (self.keys.mean(0), self.outputs.mean(0)) if corrected else (self.keys[0], self.outputs[0])
+        )
+        return (self.wanted - output) / (key @ self.direction), self.direction
 
 
 def with_ridge(moment: Tensor, ridge: float) -> Tensor:

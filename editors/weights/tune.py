@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
-from editors.metrics.counterfact import CaseScore, EditCase, score_cases, summary
+from editors.metrics.counterfact import CaseScore, Compared, EditCase, score_cases, summary
 from editors.metrics.speaking import ModelSpeaker, Speaker
 from editors.weights.contract import Means
 from editors.weights.errors import InvalidEdit
@@ -36,6 +39,19 @@ class TuneResult:
     best: dict[str, Any]
 
 
+class Keep(Protocol):
+    """Rows that outlast the run. Gives what was kept under the name, or what `make` makes now; None: stop here."""
+
+    def __call__(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        """See the class."""
+        ...
+
+
+def keep_nothing(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """Everything is measured anew."""
+    return make()
+
+
 def tune(
     editable: EditableModel,
     method: str,
@@ -46,52 +62,93 @@ def tune(
     settings: Mapping[str, Any] | None = None,
     spec: Path | None = None,
     model_name: str = "model",
+    keep: Keep = keep_nothing,
 ) -> TuneResult:
     """Edits each case alone, with each layer (MEMIT: tuple of layers); writes the choice to `spec` if given.
 
-    The cases must not be among those that the editors are later judged by.
+    All layers edit the first case, then the second: a sweep that `keep` ends early compares the layers on the cases
+    that all of them have edited. The cases must not be among those that the editors are later judged by.
     """
     if not layers or not cases:
         raise InvalidEdit("layers" if not layers else "cases", "there are none")
+    seen: list[list[_Edited]] = []
+    for at, case in enumerate(cases):
+        turn: list[_Edited] = []
+        for place, layer in enumerate(layers):
+            means.progress(f"{method}, layer {layer}", (at + place / len(layers)) / len(cases))
+            chosen = {**(settings or {}), _layer_name(layer): layer}
+            row = keep(
+                _row_name(method, chosen, case), partial(_edited, editable, method, chosen, case, means)
+            )
+            if row is None:
+                return _chosen(editable, method, layers, seen, settings, spec, model_name)
+            turn.append(_Edited.of(row))
+        seen.append(turn)
+    return _chosen(editable, method, layers, seen, settings, spec, model_name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Edited:
+    """One case edited by one layer."""
+
+    score: CaseScore
+    seconds: float
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> _Edited:
+        score = row["score"]
+        score = CaseScore(
+            Compared(**score["edited"]),
+            tuple(Compared(**each) for each in score["paraphrases"]),
+            tuple(Compared(**each) for each in score["neighbours"]),
+        )
+        return cls(score, row["seconds"])
+
+
+def _edited(
+    editable: EditableModel, method: str, settings: Mapping[str, Any], case: EditCase, means: Means
+) -> dict[str, Any]:
+    """An `_Edited` in plain types."""
+    began = time.perf_counter()
+    delta = make_editor(method, settings).compute(editable, [case.request], means)
+    seconds = time.perf_counter() - began
+    with editable.applied(delta):
+        (score,) = score_cases(ModelSpeaker(editable.model, editable.tokenizer), [case])
+    return asdict(_Edited(score, seconds))
+
+
+def _chosen(
+    editable: EditableModel,
+    method: str,
+    layers: Sequence[int | tuple[int, ...]],
+    seen: Sequence[Sequence[_Edited]],
+    settings: Mapping[str, Any] | None,
+    spec: Path | None,
+    model_name: str,
+) -> TuneResult:
+    """From the cases that every layer has edited."""
+    if not seen:
+        raise InvalidEdit("cases", "none was edited by every layer before the sweep was ended")
     rows: list[dict[str, Any]] = []
-    for at, layer in enumerate(layers):
-        means.progress(f"{method}, layer {layer}", at / len(layers))
-        chosen = {**(settings or {}), "layers" if isinstance(layer, tuple) else "layer": layer}
-        scores, seconds = single_edits(editable, method, chosen, cases, means)
-        rows.append({"layer": layer, **summary(scores), "seconds": fmean(seconds), "n": len(cases)})
+    for layer, mine in zip(layers, zip(*seen, strict=True), strict=True):
+        figures = summary([each.score for each in mine])
+        seconds = fmean(each.seconds for each in mine)
+        rows.append({"layer": layer, **figures, "seconds": seconds, "n": len(seen)})
     best = max(rows, key=lambda row: row["s"])
     if spec is not None:
-        name = "layers" if isinstance(best["layer"], tuple) else "layer"
         figures = {key: value for key, value in best.items() if key != "layer"}
-        write_chosen(
-            spec,
-            model_name,
-            editable.digest,
-            method,
-            Chosen({**(settings or {}), name: best["layer"]}, figures, rows),
-        )
+        chosen = {**(settings or {}), _layer_name(best["layer"]): best["layer"]}
+        write_chosen(spec, model_name, editable.digest, method, Chosen(chosen, figures, rows))
     return TuneResult(tuple(rows), best)
 
 
-def single_edits(
-    editable: EditableModel,
-    method: str,
-    settings: Mapping[str, Any],
-    cases: Sequence[EditCase],
-    means: Means,
-) -> tuple[list[CaseScore], list[float]]:
-    """Each case edited alone and taken back; by case the score, and the seconds of computing the edit."""
-    editor = make_editor(method, settings)
-    speaker = ModelSpeaker(editable.model, editable.tokenizer)
-    scores: list[CaseScore] = []
-    seconds: list[float] = []
-    for case in cases:
-        began = time.perf_counter()
-        delta = editor.compute(editable, [case.request], means)
-        seconds.append(time.perf_counter() - began)
-        with editable.applied(delta):
-            scores += score_cases(speaker, [case])
-    return scores, seconds
+def _layer_name(layer: int | tuple[int, ...]) -> str:
+    return "layers" if isinstance(layer, tuple) else "layer"
+
+
+def _row_name(method: str, settings: Mapping[str, Any], case: EditCase) -> str:
+    described = json.dumps([method, dict(settings), asdict(case)], sort_keys=True, default=list)
+    return hashlib.sha256(described.encode()).hexdigest()[:24]
 
 
 def known_cases(

@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from bench import editors, editors_data, editors_tune
+from bench import editors, editors_data, editors_many, editors_tune
+from bench.common import Bench
 from bench.counterfact_records import read_records
+from bench.editors_memory import peak
+from bench.editors_ring import Ring
+from bench.editors_undo import digests
+from bench.kept import Kept, kept_arguments
 from editors.metrics.counterfact import EditCase
+from editors.weights.contract import Means
+from editors.weights.corpus import builtin_corpus
+from editors.weights.model import EditableModel
 from editors.weights.specs import Chosen, spec_of, write_chosen
+from editors.weights.statistics import KeyStatistics
 from engines.models import load_model, model_digest
 from service import edit_tuning
 from tests.unit.engines.tiny_models import byte_tokenizer, tiny_model
@@ -45,30 +55,89 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return found
 
 
-def test_every_key_is_there_and_null_where_nothing_was_measured(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def ready(model: Path, tmp_path: Path) -> list[str]:
+    """Arguments of a run on records, with settings for ROME, FT-M and MEMIT."""
     data, specs = tmp_path / "records.json", tmp_path / "specs"
     data.write_text(json.dumps(RECORDS))
     digest = model_digest(load_model(model)[0])
-    write_chosen(specs / "t.json", "tiny", digest, "ft_m", Chosen({"layer": 3, "rate": 0.02}))
-    rome = {"layer": 1, "steps": 3, "prefixes": [[2, 1]]}
-    write_chosen(specs / "t.json", "tiny", digest, "rome", Chosen(rome))
-    arguments = ["--model", str(model), "--data", str(data), "--specs", str(specs), "--sequence", "2"]
-    editors.main([*arguments, "--results", str(tmp_path), "--key-tokens", "300"])
+    few: dict[str, Any] = {"steps": 3, "prefixes": [[2, 1]]}
+    for method, settings in {
+        "ft_m": {"layer": 3, "rate": 0.02},
+        "rome": {"layer": 1, **few},
+        "memit": {"layers": [1, 2], "covariance": 0.1, **few},
+    }.items():
+        write_chosen(specs / "t.json", "tiny", digest, method, Chosen(settings))
+    given = ["--model", str(model), "--data", str(data), "--specs", str(specs), "--results", str(tmp_path)]
+    return [*given, "--key-tokens", "300"]
+
+
+def test_every_key_is_there_and_null_where_nothing_was_measured(
+    ready: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    editors.main(ready)
     found = last_line(capsys)
     for name in ("rome", "rrome", "ftl", "ftm", "memit", "kv"):
-        measured = name in ("rome", "rrome", "ftm")
         for kind in ("es", "ps", "ns", "s", "seconds"):
-            assert (found[f"{kind}_{name}"] is not None) == measured
-    assert {"seq100_rome", "seq100_rrome", "seq100_ftm"} <= set(found)
-    assert all(0 <= found[f"seq2_{name}"] <= 1 for name in ("rome", "rrome", "ftm"))
+            assert (found[f"{kind}_{name}"] is None) == (name in ("ftl", "kv"))
     assert found["es_ftm"] == 1.0
-    assert found["undo_exact"] is True
-    assert (found["n"], found["model"]) == (2, "tiny")
+    assert {"seq100_rome", "seq100_rrome", "seq100_ftm", "mass1000_memit", "mass10000_kv"} <= set(found)
+    assert found["seq100_rrome"] is None
+    assert all(0 <= found[f"seq1_{name}"] <= 1 for name in ("rome", "rrome", "ftm"))
+    assert found["ppl_mass1_memit"] > 0
+    assert (found["undo_exact"], found["undo_tries"]) == (True, 4)
+    assert found["layer_facts"] == 1
+    assert found["layers_jump_ftm"] > 0
+    assert (found["n"], found["edits_ftm"], found["model"]) == (2, 2, "tiny")
     rows = json.loads((tmp_path / "editors-quick.json").read_text())["rows"]
-    assert [row["method"] for row in rows] == ["rome"] * 2 + ["rrome"] * 2 + ["ftm"] * 2
-    assert all(row["edited"][0] > row["edited"][1] for row in rows if row["method"] == "ftm")
+    assert [row["method"] for row in rows if "method" in row] == [
+        name for name in ("rome", "rrome", "ftm", "memit", "none") for _ in range(2)
+    ]
+    likelihoods = [row["likelihoods"] for row in rows if row.get("method") == "ftm"]
+    assert all(edited[0] > edited[1] for edited, _, _ in likelihoods)
+
+
+def test_a_run_that_was_ended_is_carried_on_with_the_same_rows(ready: list[str], tmp_path: Path) -> None:
+    editors.main([*ready, "--edits", "1", "--methods", "rrome,ftm"])
+    first = json.loads((tmp_path / "editors-quick.json").read_text())["rows"]
+    editors.main([*ready, "--edits", "2", "--methods", "rrome,ftm", "--minutes", "0"])
+    nothing_new = json.loads((tmp_path / "editors-quick.json").read_text())
+    assert (nothing_new["rows"], nothing_new["n"], nothing_new["records_wanted"]) == (first, 1, 2)
+    editors.main([*ready, "--edits", "2", "--methods", "rrome,ftm"])
+    both = json.loads((tmp_path / "editors-quick.json").read_text())["rows"]
+    assert len(both) == 2 * len(first)
+    assert all(row in both for row in first)  # seconds too: they were not measured again
+
+
+def test_sequences_go_on_from_their_deltas(ready: list[str], tmp_path: Path) -> None:
+    """The point that a run reached from deltas on disk is what a run in one go reaches."""
+    editable = EditableModel(*load_model(Path(ready[1])))
+    means = Means(KeyStatistics(builtin_corpus(), 300))
+    settings = spec_of(editable.digest, Path(ready[5])).settings("ft_m")
+    ring = Ring(editable, means, {"ftm": settings})
+    cases = editors_data.edit_cases(read_records(Path(ready[3])))
+    before = digests(editable)
+    kept, other = (_kept(ready, name) for name in ("once", "twice"))
+    editors_many.in_sequence(ring, kept, "ftm", cases, [1, 3])
+    editors_many.in_sequence(ring, other, "ftm", cases, [1])
+    assert len(list(other.path.parent.glob(f"{other.path.stem}*/1/manifest.json"))) == 1
+    editors_many.in_sequence(ring, other, "ftm", cases, [1, 3])
+    row = ring.row("sequence", "ftm")
+    assert kept.get(f"{row}/3") == other.get(f"{row}/3")
+    assert kept.get(f"{row}/3") != kept.get(f"{row}/1")
+    assert digests(editable) == before
+
+
+def _kept(ready: list[str], name: str) -> Kept:
+    bench = Bench("editors", argv=[], add_arguments=kept_arguments)
+    return Kept(bench, (), data=name)
+
+
+def test_memory_is_counted_from_where_it_began() -> None:
+    with peak() as took:
+        block = torch.ones(30 * 2**18)  # 30 MiB
+    assert block.sum() > 0
+    assert took.megabytes is None or 25 < took.megabytes < 200
 
 
 def test_without_data_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

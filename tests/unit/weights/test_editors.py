@@ -18,10 +18,13 @@ from editors.weights.delta import tensor_digest
 from editors.weights.delta_files import load_delta, save_delta
 from editors.weights.errors import InvalidEdit
 from editors.weights.hooks import forward_until, shifted
+from editors.weights.memit import Memit
 from editors.weights.methods import METHODS, make_editor
 from editors.weights.model import EditableModel
+from editors.weights.optimise import Shifts
 from editors.weights.prefixes import own_prefixes
 from editors.weights.request import EditRequest
+from editors.weights.rome import Rome
 from editors.weights.texts import asked, batch, targets, taught
 from engines.architectures import ARCHITECTURES
 from tests.unit.weights.conftest import REQUESTS, TINY
@@ -143,6 +146,31 @@ def test_facts_found_together_have_the_values_of_facts_found_alone(tiny: Make, m
         for size in (2, 1)
     )
     assert together.figures["losses"] == pytest.approx(alone.figures["losses"], rel=1e-3)
+
+
+def test_both_forms_of_rome_are_what_each_would_be_alone(tiny: Make, means: Means) -> None:
+    editable = tiny()
+    rome = make_editor("rome", TINY["rome"])
+    assert isinstance(rome, Rome)
+    for corrected, delta in zip((True, False), rome.both_forms(editable, LAST, means), strict=True):
+        alone = make_editor("rome", {**TINY["rome"], "corrected": corrected})
+        assert delta.digest == alone.compute(editable, [LAST], means).digest
+
+
+def test_memits_values_can_be_found_in_parts(tiny: Make, means: Means) -> None:
+    """Found fact by fact and put together they spread to the delta of all facts at once."""
+    editable = tiny()
+    memit = make_editor("memit", {**TINY["memit"], "steps": 6, "facts_at_once": 1})
+    assert isinstance(memit, Memit)
+    parts = [memit.values(editable, [request], means) for request in REQUESTS]
+    joined = Shifts(
+        torch.cat([part.shift for part in parts]),
+        torch.cat([part.initial for part in parts]),
+        tuple(loss for part in parts for loss in part.losses),
+        tuple(steps for part in parts for steps in part.steps),
+    )
+    delta = memit.spread(editable, REQUESTS, joined, means)
+    assert delta.digest == memit.compute(editable, REQUESTS, means).digest
 
 
 class Stopped(Exception):

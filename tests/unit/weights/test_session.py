@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -171,6 +172,39 @@ def test_the_sweep_picks_the_best_layer_and_writes_it_down(
     assert written.figures["s"] == result.best["s"]
     assert written.figures["n"] == 2
     assert [row["layer"] for row in written.sweep] == [0, 3]
+
+
+def test_a_sweep_that_is_ended_early_compares_the_layers_on_the_same_cases(tiny: Make, means: Means) -> None:
+    editable = tiny()
+    cases = known_cases([CITIES], 3)
+    rows: dict[str, Any] = {}
+    room = [5]
+
+    def keep(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        if name not in rows and len(rows) < room[0]:
+            rows[name] = json.loads(json.dumps(make()))
+        return rows.get(name)
+
+    def sweep(**more: Any) -> Any:
+        return tune(editable, "ft_m", [0, 3], cases, means, settings={"steps": 5, "rate": 0.02}, **more)
+
+    ended = sweep(keep=keep)
+    assert [row["n"] for row in ended.rows] == [
+        2,
+        2,
+    ]  # two of three cases, by both layers; the fifth edit is kept
+    room[0] = 6
+    whole, alone = sweep(keep=keep), sweep()
+    assert len(rows) == 6
+    figures = [
+        {key: row[key] for key in ("layer", "es", "ps", "ns", "s", "n") if key in row} for row in whole.rows
+    ]
+    assert figures == [
+        {key: row[key] for key in figure} for figure, row in zip(figures, alone.rows, strict=True)
+    ]
+    room[0], rows = 0, {}
+    with pytest.raises(InvalidEdit, match="cases"):
+        sweep(keep=keep)
 
 
 def test_the_sweep_of_memit_is_over_groups_of_layers(tiny: Make, means: Means, tmp_path: Path) -> None:
