@@ -98,7 +98,8 @@ def emergence(lab: Lab, cases: Sequence[TellingCase], threshold: float = 0.1) ->
 
 def _worth(lab: Lab, case: Case, facts: Sequence[InjectedFact]) -> tuple[Tensor, float]:
     heads = [(layer, head) for layer in range(lab.layers) for head in range(lab.spec.heads)]
-    with lab.injected(1, facts):
+    since = len(case.prompt) - 1
+    with lab.injected(1, facts, since=since):
         whole = float(scored(lab.run([case.row])[0], case.row, len(case.prompt)).sum())
     found = torch.zeros(lab.layers, lab.spec.heads)
     for start in range(0, len(heads), lab.rows):
@@ -108,7 +109,7 @@ def _worth(lab: Lab, case: Case, facts: Sequence[InjectedFact]) -> tuple[Tensor,
             masks[layer][at, 0, head] = True
         nothing = torch.zeros((), device=lab.device)
         changes = [Change(Site(Part.HEADS, layer), nothing, mask) for layer, mask in masks.items()]
-        with lab.injected(len(part), facts), replaced(lab.spec, changes):
+        with lab.injected(len(part), facts, since=since), replaced(lab.spec, changes):
             logits = lab.run([case.row] * len(part))
         for at, (layer, head) in enumerate(part):
             found[layer, head] = whole - float(scored(logits[at], case.row, len(case.prompt)).sum())

@@ -126,19 +126,21 @@ class Lab:
         rows: int,
         facts: Sequence[InjectedFact],
         *,
+        since: int,
         adapter: KVAdapter | None = None,
         record: AttentionRecord | None = None,
     ) -> AbstractContextManager[None]:
         """Within, passes with so many rows see the facts. Interventions on attention are entered inside of it.
 
-        `adapter` in place of the lab's own, such as a muted one.
+        `since`: the position from which they are seen; when something is served, the prompt's last one. `adapter` in
+        place of the lab's own, such as a muted one.
         """
         chosen = adapter or self.adapter
         if not facts:
             return nullcontext()
         if chosen is None:
             raise InvalidProbe("facts", "this model has no encoder that facts could be injected with")
-        batch = KVBatch.pack([facts] * rows, chosen.layers, self.device)
+        batch = KVBatch.pack([facts] * rows, chosen.layers, self.device).seen_from([since] * rows)
         return inject(self.model, chosen, batch, record)
 
 

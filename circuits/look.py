@@ -120,7 +120,7 @@ class Look:
 
 
 def look(lab: Lab, ids: Sequence[int], positions: Sequence[int], facts: Sequence[InjectedFact] = ()) -> Look:
-    """One pass."""
+    """One pass. Facts are seen from the first of `positions` on."""
     spec, layers, chosen = lab.spec, range(lab.layers), list(positions)
     sites = [
         *(Site(Part.RESIDUAL, layer) for layer in range(lab.layers + 1)),
@@ -128,7 +128,7 @@ def look(lab: Lab, ids: Sequence[int], positions: Sequence[int], facts: Sequence
     ]
     record = AttentionRecord(full=True)
     with (
-        lab.injected(1, facts, record=record),
+        lab.injected(1, facts, since=chosen[0], record=record),
         captured(spec, sites) as seen,
         attended(spec, queries=chosen) as patterns,
     ):

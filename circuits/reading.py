@@ -61,7 +61,7 @@ def read_facts(lab: Lab, placed: Placed, tokens: Sequence[int], facts: Sequence[
     whole = float(sum(seen.logits[at].log_softmax(-1)[token] for at, token in enumerate(tokens)))
 
     def change(chosen: Sequence[InjectedFact], through: KVAdapter) -> float:
-        with lab.injected(1, chosen, adapter=through):
+        with lab.injected(1, chosen, since=placed.last, adapter=through):
             logits = lab.run([row])
         return float(scored(logits[0], row, len(placed.ids)).sum()) - whole
 

@@ -251,7 +251,7 @@ def _repair(
     seen = look_at_answer(lab, placed, right, facts)
     truth = float(sum(seen.logits[at].log_softmax(-1)[token] for at, token in enumerate(right)))
     row = [*placed.ids, *said]
-    with lab.injected(1, facts):
+    with lab.injected(1, facts, since=placed.last):
         answer = float(scored(lab.run([row])[0], row, len(placed.ids)).sum())
     says = [int(logits.argmax()) for logits in seen.logits] == list(right)
     readers_of_truth = tuple(readers(seen, right[0], _DRIVERS))

@@ -95,7 +95,7 @@ def test_a_wrong_answer_is_taken_apart_where_it_leaves_the_truth(kind: str) -> N
     ):
         for value, told in ((before, ()), (after, facts)):
             with torch.no_grad():
-                logits = reference_logits(lab.model, [*placed.ids, *tokens], adapter, told)
+                logits = reference_logits(lab.model, [*placed.ids, *tokens], adapter, told, since=placed.last)
             lines = logits[placed.last : -1].log_softmax(-1)
             assert value == pytest.approx(float(lines[range(len(tokens)), tokens].sum()), abs=2e-3), text
     assert repair.repaired == (repair.truth_after > repair.answer_after)

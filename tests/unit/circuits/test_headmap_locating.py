@@ -82,11 +82,11 @@ def test_heads_that_come_in_are_those_whose_loss_costs_the_told_answer() -> None
     ):
         row = [*prompt, *case.answer]
         with torch.no_grad():
-            logits = reference_logits(lab.model, row, adapter, list(given))
+            logits = reference_logits(lab.model, row, adapter, list(given), since=len(prompt) - 1)
         whole = scored(logits, row, len(prompt)).sum()
         assert found.log_probability[told] == pytest.approx(float(whole), abs=2e-3)
         for head in (Head(0, 1), Head(3, 2)):
-            with lab.injected(1, given), ablated(lab.spec, [head]):
+            with lab.injected(1, given, since=len(prompt) - 1), ablated(lab.spec, [head]):
                 without = scored(lab.run([row])[0], row, len(prompt)).sum()
             assert float(found.worth[told][head.layer, head.head]) == pytest.approx(
                 float(whole - without), abs=2e-3

@@ -59,7 +59,7 @@ def test_the_parts_of_a_look_add_up_to_the_logits(kind: str, told: bool) -> None
     with stays_as_it_is(model):
         seen = look(lab, IDS, [8, 9], facts)
     with torch.no_grad():
-        expected = reference_logits(model, IDS, lab.adapter, facts)
+        expected = reference_logits(model, IDS, lab.adapter, facts, since=8)
     assert torch.allclose(seen.logits, expected[[8, 9]], **CLOSE)
     tokens = list(range(0, 260, 7))
     for position, at in enumerate(seen.positions):
@@ -126,7 +126,7 @@ def test_facts_are_read_by_layers_heads_and_tokens() -> None:
 
     def said(seen: list[Any]) -> float:
         with torch.no_grad():
-            logits = reference_logits(lab.model, [*placed.ids, *tokens], adapter, seen)
+            logits = reference_logits(lab.model, [*placed.ids, *tokens], adapter, seen, since=placed.last)
         return float(logits[placed.last : -1].log_softmax(-1)[range(len(tokens)), tokens].sum())
 
     with stays_as_it_is(lab.model), lab.metered(Meter()) as meter:
