@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kb_store.audit import AuditEntry, AuditHead, AuditVerdict
 from kb_store.model import (
     Condition,
     ConflictPolicy,
@@ -202,7 +203,25 @@ class OperationStore(Protocol):
         ...
 
 
-class Store(FactReader, FactWriter, NamespaceStore, Outbox, LexicalSearch, OperationStore, Protocol):
+class AuditLog(Protocol):
+    """Who changed what: an entry for each mutation, written in its transaction, chained to the entry before."""
+
+    def read_audit(
+        self, *, limit: int, before: int = 0, namespace: str = "", principal: str = ""
+    ) -> tuple[AuditEntry, ...]:
+        """Must return newest first, starting below entry `before` (0: at the newest), of all namespaces and
+        principals or of those named. Entries are numbered from 1 without gaps."""
+        ...
+
+    def verify_audit(self, expected: AuditHead | None = None) -> AuditVerdict:
+        """Must find every entry that was changed, removed (at the end, too) or slipped in, and say whether the log
+        holds the entry that `expected` was the head of."""
+        ...
+
+
+class Store(
+    FactReader, FactWriter, NamespaceStore, Outbox, LexicalSearch, OperationStore, AuditLog, Protocol
+):
     """A whole backend."""
 
     def close(self) -> None:

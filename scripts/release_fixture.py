@@ -1,6 +1,6 @@
 """Makes a tiny data directory of the schema that this program writes, for the test that every release opens.
 
-    python scripts/release_fixture.py tests/releases
+    python -m scripts.release_fixture tests/releases
 
 Run once for each new schema version, before the release: the files are never made again, because they are what
 that version wrote. `schema-NNNN.db.gz` is the database, `schema-NNNN.json` what it says.

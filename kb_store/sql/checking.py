@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
+from kb_store.sql.audit_chain import verify
 from kb_store.sql.backend import Backend
 from kb_store.sql.tables import counters, fact_names, fact_revisions, facts, namespaces, outbox
 
@@ -116,6 +117,7 @@ def _agreement(connection: Connection) -> Iterator[str]:
             yield f"{title}: rows {', '.join(map(str, rows[:_SHOWN]))}{more}"
     yield from _numbers_ahead(connection)
     yield from _namespace_figures(connection)
+    yield from (f"audit log: {problem}" for problem in verify(connection).problems)
 
 
 class Checking(Backend):

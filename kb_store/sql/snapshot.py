@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from kb_store.audit import AuditHead
 from kb_store.errors import StoreError
 
 _BUSY_SECONDS = 30.0
@@ -29,11 +30,13 @@ class SpaceFigures:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a database says. `first_waiting`: its oldest outbox entry (0: none)."""
+    """What a database says. `first_waiting`: its oldest outbox entry (0: none); `audit_head`: the end of its audit log
+    (empty before schema 0002)."""
 
     schema: str
     last_sequence: int
     first_waiting: int
+    audit_head: str
     namespaces: Mapping[str, SpaceFigures]
 
     def continues(self, sequence: int) -> bool:
@@ -84,7 +87,15 @@ def describe(database: Path) -> Described:
         spaces = {name: SpaceFigures(revision, facts) for name, revision, facts in rows}
         if schema is None or last is None:
             raise StoreError(f"{database} is not a database of facts", path=str(database))
-        return Described(schema[0], last[0], first[0] or 0, spaces)
+        return Described(schema[0], last[0], first[0] or 0, _audit_head(connection), spaces)
+
+
+def _audit_head(connection: sqlite3.Connection) -> str:
+    known = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'audit_head'"
+    if connection.execute(known).fetchone() is None:
+        return ""
+    number, digest = connection.execute("SELECT last_id, digest FROM audit_head").fetchone()
+    return str(AuditHead(number, digest))
 
 
 def problems_of(database: Path) -> list[str]:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from kb_store.errors import InvalidInput, StoreError
 from kb_store.model import Limits
+from kb_store.sql.auditing import AuditKeeping
 from kb_store.sql.backend import DEFAULT_RETENTION, Clock, utc_now
 from kb_store.sql.checking import Checking
 from kb_store.sql.lexical import LexicalSearching
@@ -27,6 +28,7 @@ class SqlStore(
     OutboxKeeping,
     OperationKeeping,
     LexicalSearching,
+    AuditKeeping,
     Checking,
 ):
     """Implements `kb_store.contract.Store` on a SQL database."""

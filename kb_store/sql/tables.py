@@ -144,10 +144,11 @@ outbox = Table(
     _integer("namespace_revision"),
 )
 
+# Append-only; each entry's digest covers it and the digest before (kb_store.audit).
 audit = Table(
     "audit",
     metadata,
-    Column("id", INTEGER, primary_key=True),
+    Column("id", INTEGER, primary_key=True, autoincrement=False),
     _integer("recorded_at"),
     _text("principal"),
     _text("action"),
@@ -155,6 +156,16 @@ audit = Table(
     _text("target"),
     _integer("namespace_revision"),
     _text("request_id"),
+    _text("digest"),
+)
+
+# One row: the log's last entry, so that none can be cut off its end unseen.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", INTEGER, CheckConstraint("id = 1", name="one_head"), primary_key=True, autoincrement=False),
+    _integer("last_id"),
+    _text("digest"),
 )
 
 requests = Table(

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from kb_store.errors import NotFound
 from kb_store.model import Action, Content, Context, Fact
+from kb_store.sql.audit_chain import append
 from kb_store.sql.dialect import Dialect, TextRow
 from kb_store.sql.prepared import Prepared
 from kb_store.sql.rows import (
@@ -27,7 +28,7 @@ from kb_store.sql.rows import (
     optional_micros,
     to_micros,
 )
-from kb_store.sql.tables import audit, counters, fact_names, fact_revisions, facts, namespaces, outbox
+from kb_store.sql.tables import counters, fact_names, fact_revisions, facts, namespaces, outbox
 from kb_store.text import fold_names
 
 _FACT_KEYS = [column.name for column in facts.c]
@@ -64,7 +65,6 @@ _DELETE_NAME = Prepared(
     )
 )
 _INSERT_OUTBOX = Prepared(insert(outbox), [column.name for column in outbox.c])
-_INSERT_AUDIT = Prepared(insert(audit), [column.name for column in audit.c if column.name != "id"])
 _FINISH_NAMESPACE = Prepared(
     update(namespaces)
     .where(namespaces.c.id == bindparam("namespace"))
@@ -94,7 +94,7 @@ def write_audit(
         "namespace_revision": namespace_revision,
         "request_id": context.request_id,
     }
-    _INSERT_AUDIT.run(connection, row)
+    append(connection, [row])
 
 
 def _text_row(stored: Stored) -> TextRow:
@@ -131,6 +131,7 @@ class Unit:
         self._live_count: int = found[1]
         self._last_row: int = found[3]
         self._last_sequence: int = found[4]
+        self._audit: list[dict[str, Any]] = []
         self._reset()
 
     def _reset(self) -> None:
@@ -143,7 +144,6 @@ class Unit:
         self._names_out: list[dict[str, Any]] = []
         self._names_in: list[dict[str, Any]] = []
         self._outbox: list[dict[str, Any]] = []
-        self._audit: list[dict[str, Any]] = []
 
     def create(self, content: Content, fact_id: str) -> Stored:
         """Adds a fact; the caller has made sure that the id is free."""
@@ -294,12 +294,13 @@ class Unit:
         if self._text_in:
             self.dialect.add_text(connection, self._text_in)
         _INSERT_OUTBOX.run_many(connection, self._outbox)
-        _INSERT_AUDIT.run_many(connection, self._audit)
         self._reset()
 
     def finish(self) -> int:
         """Writes the rest and returns the namespace's revision, which is unchanged when nothing changed."""
         self.flush()
+        append(self.connection, self._audit)
+        self._audit = []
         if self.revision != self._first_revision:
             _FINISH_NAMESPACE.run(
                 self.connection,

@@ -83,6 +83,7 @@ def _fill(partial: Path, name: str, data_dir: Path, database: Path) -> BackupMan
         schema=described.schema,
         last_sequence=described.last_sequence,
         index_sequence=index_sequence,
+        audit_head=described.audit_head,
         namespaces=described.namespaces,
         files=dict(sorted(found.items())),
     )

@@ -35,7 +35,8 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class BackupManifest:
-    """`index_sequence`: how much of the outbox the copied index has seen; None: it was left out and is made again."""
+    """`index_sequence`: how much of the outbox the copied index has seen; None: it was left out and is made again.
+    `audit_head`: the end of the audit log, for `interleaf audit verify --head`."""
 
     backup_id: str
     created: str  # ISO, UTC
@@ -43,6 +44,7 @@ class BackupManifest:
     schema: str
     last_sequence: int
     index_sequence: int | None
+    audit_head: str
     namespaces: Mapping[str, SpaceFigures]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
 

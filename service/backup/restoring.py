@@ -44,8 +44,8 @@ def _contents(database: Path, manifest: BackupManifest) -> Iterator[str]:
     except StoreError as error:
         yield error.message
         return
-    said = (manifest.schema, manifest.last_sequence, dict(manifest.namespaces))
-    if (found.schema, found.last_sequence, dict(found.namespaces)) != said:
+    said = (manifest.schema, manifest.last_sequence, manifest.audit_head, dict(manifest.namespaces))
+    if (found.schema, found.last_sequence, found.audit_head, dict(found.namespaces)) != said:
         yield f"{DATABASE} does not say what the manifest says of it"
 
 

@@ -7,4 +7,5 @@ pytest.register_assert_rewrite(
     "tests.contract.import_rules",
     "tests.contract.namespace_rules",
     "tests.contract.queue_rules",
+    "tests.contract.audit_rules",
 )

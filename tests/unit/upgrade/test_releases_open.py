@@ -25,7 +25,7 @@ def unpack(version: str, folder: Path) -> Path:
 
 
 def test_every_schema_has_a_directory() -> None:
-    """A new migration comes with one: python scripts/release_fixture.py tests/releases."""
+    """A new migration comes with one: python -m scripts.release_fixture tests/releases."""
     first_to_last = [f"schema-{number:04d}" for number in range(1, int(HEAD) + 1)]
     assert first_to_last == VERSIONS
 
