@@ -113,11 +113,14 @@ def counted(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join([*lines, f"{'all':24} {right.total():4} of {total.total()} right"])
 
 
-def calibrate_model(model: str, per_relation: int, seed: int, out: Path, note: Note) -> list[str]:
-    """Fits the check and the heads' thresholds; writes both files and says what they hold."""
+def calibrate_model(
+    model: str, per_relation: int, seed: int, out: Path, note: Note, most: int | None = None
+) -> list[str]:
+    """Fits the check and the heads' thresholds on at most so many answers; writes both files and says what they
+    hold."""
     lab, digest = _lab(model)
     part = cache_dir() / "probes" / f"{digest}-{per_relation}-{seed}-seen.jsonl"
-    known = _seen(lab, builtin_probes(per_relation, random.Random(seed)), part, note)
+    known = _seen(lab, builtin_probes(per_relation, random.Random(seed))[:most], part, note)[:most]
     calibration = fit(
         digest,
         [item["features"] for item in known],
@@ -141,7 +144,8 @@ def calibrate_model(model: str, per_relation: int, seed: int, out: Path, note: N
         "probes": thresholds.probes,
     }
     heads.write_text(json.dumps({**before, digest: values}, indent=1) + "\n", encoding="utf-8")
-    part.unlink()
+    if most is None:
+        part.unlink()
     return [
         f"{check}: {len(known)} answers, {len(right)} right, {len(calibration.relations)} relations",
         f"{heads}: movers from {thresholds.mover:.2f} logits, relation heads from {thresholds.relation:.2f}, "

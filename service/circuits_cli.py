@@ -190,6 +190,7 @@ def calibrate(
     per_relation: Annotated[int, typer.Option(min=1, help="Facts asked for, of each relation.")] = 24,
     model: Annotated[str, typer.Option(metavar="MODEL", help="`default`, or a folder.")] = "default",
     seed: int = 0,
+    answers: Annotated[int | None, typer.Option(min=2, help="At most so many of them.")] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the calibration is written.")] = Path(),
 ) -> None:
     """Fit what the check's chance of being wrong, and heads' roles, are judged by; on built-in facts."""
@@ -197,7 +198,7 @@ def calibrate(
     from service.encoder_show import working
 
     with _explained(), working() as (note, _):
-        lines = calibrate_model(model, per_relation, seed, out, note)
+        lines = calibrate_model(model, per_relation, seed, out, note, answers)
     for line in lines:
         typer.echo(line)
 

@@ -21,7 +21,7 @@ from circuits.lab import Lab, Passes, scored
 
 
 class Method(enum.Enum):
-    """How edges are scored. m: steps, at the middle of m equal parts of the path."""
+    """How edges are scored. m: steps, at the middle of m parts of the path (`path`)."""
 
     EAP = "eap"  # the gradient at the model itself, times the difference
     IG_INPUTS = "eap_ig"  # its mean while the embedding goes from its stand-in to itself, as published
@@ -142,20 +142,32 @@ def score_edges(
     if method is Method.EAP:
         return _gradients(lab, graph, cases, instead, carries)
     whole = graph.possible.float() if carries is None else carries
-    points = [(step + 0.5) / steps for step in range(steps)]
+    points = path(steps, instead.how)
     if method is Method.IG_EDGES:
-        for share in points:
-            found += _gradients(lab, graph, cases, instead, whole * share) / steps
+        for share, weight in points:
+            found += weight * _gradients(lab, graph, cases, instead, whole * share)
         return found
     with running(lab, graph, cases, instead, carries) as (_, wiring):
         differences = wiring.differences()
-    for share in points:
+    for share, weight in points:
 
         def start(passing: Tensor, share: float = share) -> Tensor:
             return passing - (1 - share) * differences[:, :, 0].to(passing)
 
-        found += _gradients(lab, graph, cases, instead, carries, differences, start) / steps
+        found += weight * _gradients(lab, graph, cases, instead, carries, differences, start)
     return found
+
+
+def path(steps: int, how: Ablation) -> list[tuple[float, float]]:
+    """Points of the way from the stand-ins (0) to what is there (1), and the weight of each: middles of equal parts.
+
+    From nothing at all (zero ablation) they lie denser at the beginning, as a cube does: a norm makes of a little as
+    much as of a lot, so that nearly all that happens there happens at once.
+    """
+    middles = [(step + 0.5) / steps for step in range(steps)]
+    if how is not Ablation.ZERO:
+        return [(middle, 1 / steps) for middle in middles]
+    return [(middle**3, 3 * middle**2 / steps) for middle in middles]
 
 
 def exact_edges(

@@ -77,7 +77,9 @@ class Wiring:
         raw = wrote.sum(2) if bias is None else wrote.sum(2) + bias
         gain = own + spec.architecture.norm_offset
         whole, out = raw * gain, self._seen[Site(Part.ATTENTION, layer)]
-        scale = (out * whole).sum(-1, keepdim=True) / (whole * whole).sum(-1, keepdim=True)
+        # Nothing is scaled to nothing.
+        size = (whole * whole).sum(-1, keepdim=True).clamp(min=torch.finfo(whole.dtype).tiny)
+        scale = (out * whole).sum(-1, keepdim=True) / size
         return wrote * gain * scale[:, :, None]
 
 
