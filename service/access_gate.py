@@ -6,7 +6,9 @@ cannot be served unguarded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
 import grpc
@@ -18,6 +20,7 @@ from service.calls import KINDS, current
 from service.errors import NotAllowed
 from service.interceptors.wrapping import Behaviour, behaviour_of, with_behaviour
 from service.rates import Rates
+from service.turns import Turns
 
 
 class Registry(Protocol):
@@ -35,8 +38,10 @@ class Registry(Protocol):
 class Gate:
     """A registry before another one."""
 
-    def __init__(self, server: Registry, rates: Rates, rules: Mapping[str, Rule] = RULES) -> None:
-        self._server, self._rates, self._rules = server, rates, rules
+    def __init__(
+        self, server: Registry, rates: Rates, turns: Mapping[str, Turns], rules: Mapping[str, Rule] = RULES
+    ) -> None:
+        self._server, self._rates, self._turns, self._rules = server, rates, turns, rules
 
     def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
         """Adds services with their methods guarded."""
@@ -65,20 +70,24 @@ class Gate:
         inner = behaviour_of(handler)
 
         async def unary(request: Any, context: Any) -> Any:
-            self._admit(method, rule, request)
-            return await inner(request, context)
+            async with self._turn(method, self._admit(method, rule, request)):
+                return await inner(request, context)
 
         async def streamed(requests: AsyncIterator[Any], context: Any) -> Any:
             first = await anext(requests, None)
             # Only the first message says where to: without one there is nothing to be written.
-            if first is not None:
-                self._admit(method, rule, first)
-            return await inner(_with_first(first, requests), context)
+            namespace = EVERYWHERE if first is None else self._admit(method, rule, first)
+            async with self._turn(method, namespace):
+                return await inner(_with_first(first, requests), context)
 
         return streamed if handler.request_streaming else unary
 
-    def _admit(self, method: str, rule: Rule, request: Any) -> None:
-        """NotAllowed, or RateExceeded."""
+    def _turn(self, method: str, namespace: str) -> AbstractAsyncContextManager[None]:
+        turns = self._turns.get(KINDS[method])
+        return nullcontext() if turns is None else turns.turn(namespace, current().remaining(math.inf))
+
+    def _admit(self, method: str, rule: Rule, request: Any) -> str:
+        """NotAllowed, or RateExceeded; otherwise the namespace whose turn the call will need."""
         namespaces, grants = rule.namespaces(request), current().grants
         if grants is not None and rule.scope is not None:
             for namespace in sorted(namespaces):
@@ -86,6 +95,7 @@ class Gate:
                     raise NotAllowed(rule.scope, namespace)
         for namespace in sorted(namespaces - {EVERYWHERE}):
             self._rates.take(KINDS[method], namespace)
+        return min(namespaces, default=EVERYWHERE)
 
 
 class _Asked:

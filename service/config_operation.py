@@ -75,15 +75,29 @@ class DeadlineSettings(Section):
 
 
 class AdmissionSettings(Section):
-    """Calls of a kind at the same time; one more is RESOURCE_EXHAUSTED and told when to come back."""
+    """Calls of a kind at the same time; one more is RESOURCE_EXHAUSTED and told when to come back. Of those that are
+    let in, `*_running` are worked on; the others wait for their turn, which goes round the namespaces."""
 
     read: int = Field(default=256, ge=1, description="Reads and searches.")
     write: int = Field(default=512, ge=1, description="Writes.")
     generate: int = Field(default=128, ge=1, le=1024, description="Calls that need the model.")
-    transfer: int = Field(default=16, ge=1, description="Imports and exports.")
-    operation: int = Field(default=64, ge=1, description="Calls about long-running operations.")
+    transfer: int = Field(default=16, ge=1, description="Imports and exports; none of them waits.")
+    operation: int = Field(default=64, ge=1, description="Calls about long-running operations; none waits.")
+    read_running: int = Field(default=64, ge=1, description="Reads and searches that are worked on.")
+    write_running: int = Field(default=128, ge=1, description="Writes that are worked on, and share commits.")
+    generate_running: int | None = Field(
+        default=None,
+        ge=1,
+        description="Calls that are worked on, of those that need the model. Unset: engine.max_batch and half as many.",
+    )
+    wait_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="How long a call may wait for its turn; who would wait longer is refused at once.",
+    )
     retry_seconds: float = Field(
-        default=0.5, gt=0, le=3600, description="When a refused call should come back."
+        default=0.5, gt=0, le=3600, description="When a refused call should come back, at the soonest."
     )
 
 

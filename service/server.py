@@ -148,7 +148,9 @@ class Server:
             ],
         )
         handlers = Handlers(server)
-        _add_services(Gate(handlers, Rates(self._settings.quotas)), parts, interceptors)
+        _add_services(
+            Gate(handlers, Rates(self._settings.quotas), _admission(interceptors).turns), parts, interceptors
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for name in SERVICES:
             serving = parts.has_model or name != INFERENCE

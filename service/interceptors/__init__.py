@@ -31,7 +31,7 @@ def chain(
         *tracing,
         Failures(),
         Authentication(callers),
-        Admission(settings.admission),
+        Admission(settings.admission, settings.engine.max_batch),
         Deadlines(settings.deadlines),
         Decode(),
     ]

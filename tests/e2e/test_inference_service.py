@@ -61,7 +61,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any]) -> Iterator[Running]:
     with running(
-        tmp_path_factory.mktemp("data"), engine=tiny, retrieval={"revision_wait_seconds": 5}
+        tmp_path_factory.mktemp("data"),
+        engine=tiny,
+        retrieval={"revision_wait_seconds": 5},
+        admission={"generate_running": 32},  # so that the engine's own queue is seen
     ) as made:
         yield made
 

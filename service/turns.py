@@ -1,0 +1,159 @@
+"""Who is next: places for calls of one kind, shared fairly between namespaces.
+
+So many calls run at once, so many more wait. Two rules keep one namespace from taking everything, without anybody
+having a quota: it may run in at most seven times the places that are free, and wait in at most as many as are free; so
+there is room for another one, which finds it at once. And whenever a call ends, the next to run is of the namespace
+that runs least (of several, the one that was served longest ago).
+
+A queue must not promise what it cannot keep: who could not be served in time, by what calls have taken lately, is
+refused on arrival, and told when to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from service.errors import TooBusy
+
+_RUNNING_SHARE = 7  # times the free places
+_WAITING_SHARE = 1
+_SMOOTHING = 0.1
+_LONGEST_RETRY = 30.0
+
+
+class Turns:
+    """Belongs to the event loop. `name` is the configuration's, for those who are refused."""
+
+    def __init__(
+        self,
+        name: str,
+        running: int,
+        waiting: int,
+        *,
+        wait_seconds: float,
+        retry_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._places, self._room = name, running, waiting
+        self._wait_seconds, self._retry_seconds, self._clock = wait_seconds, retry_seconds, clock
+        self._running: Counter[str] = Counter()
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+        # Of namespaces that run or wait: the number of the last turn that they had.
+        self._last: dict[str, int] = {}
+        self._turn_numbers = itertools.count()
+        self._waiting = 0
+        self._usual: float | None = None  # seconds that a call runs
+        self.refused = 0
+
+    @property
+    def running(self) -> int:
+        """Calls that have their turn."""
+        return self._running.total()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for it."""
+        return self._waiting
+
+    @asynccontextmanager
+    async def turn(self, namespace: str, remaining: float) -> AsyncIterator[None]:
+        """Waits for a place and holds it. TooBusy when there is none to be had within `remaining` seconds."""
+        # Of those who wait nobody may run, or it would: a newcomer who may passes nobody by.
+        if self._may_run(namespace):
+            self._give(namespace)
+        else:
+            await self._wait(namespace, remaining)
+        began = self._clock()
+        try:
+            yield
+        finally:
+            took = self._clock() - began
+            usual = self._usual
+            self._usual = took if usual is None else usual + _SMOOTHING * (took - usual)
+            self._leave(namespace)
+
+    def expected(self, namespace: str) -> float:
+        """Seconds until a call that came now would have its turn, by what calls have taken lately."""
+        if self._usual is None or not self.running:
+            return 0.0
+        queue = self._queues.get(namespace, ())
+        others = sum(
+            min(len(other), len(queue) + 1) for name, other in self._queues.items() if name != namespace
+        )
+        return (len(queue) + 1 + others) * self._usual / self.running
+
+    def _may_run(self, namespace: str) -> bool:
+        free = self._places - self.running
+        return free > 0 and self._running[namespace] < _RUNNING_SHARE * free
+
+    async def _wait(self, namespace: str, remaining: float) -> None:
+        queue = self._queues.get(namespace, ())
+        free = self._room - self._waiting
+        if len(queue) >= _WAITING_SHARE * free:
+            raise self._refusal(self._room)
+        patience = min(self._wait_seconds, remaining - (self._usual or 0.0))
+        if self.expected(namespace) > patience:
+            raise self._refusal(self._waiting)
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(namespace, deque()).append(mine)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(patience):
+                await mine
+        except BaseException as error:
+            self._give_up(namespace, mine)
+            if isinstance(error, TimeoutError):
+                raise self._refusal(self._waiting) from None
+            raise
+
+    def _give_up(self, namespace: str, mine: asyncio.Future[None]) -> None:
+        if mine.done() and not mine.cancelled():  # its turn came at the same moment
+            self._leave(namespace)
+        elif mine in self._queues.get(namespace, ()):
+            self._queues[namespace].remove(mine)
+            self._shorter(namespace)
+
+    def _give(self, namespace: str) -> None:
+        self._running[namespace] += 1
+        self._last[namespace] = next(self._turn_numbers)
+
+    def _leave(self, namespace: str) -> None:
+        self._running[namespace] -= 1
+        self._forget(namespace)
+        self._serve()
+
+    def _shorter(self, namespace: str) -> None:
+        """A call waits no more."""
+        self._waiting -= 1
+        if not self._queues[namespace]:
+            del self._queues[namespace]
+            self._forget(namespace)
+
+    def _forget(self, namespace: str) -> None:
+        if not self._running[namespace]:
+            del self._running[namespace]
+            if namespace not in self._queues:
+                self._last.pop(namespace, None)
+
+    def _serve(self) -> None:
+        while self._waiting:
+            able = [name for name in self._queues if self._may_run(name)]
+            if not able:
+                return
+            chosen = min(able, key=lambda name: (self._running[name], self._last.get(name, -1)))
+            first = self._queues[chosen].popleft()
+            if not first.done():  # otherwise its call was cancelled, and has not run since
+                self._give(chosen)
+                first.set_result(None)
+            self._shorter(chosen)
+
+    def _refusal(self, limit: int) -> TooBusy:
+        self.refused += 1
+        until_room = (self._waiting + 1) * (self._usual or 0.0) / max(1, self.running)
+        retry = min(_LONGEST_RETRY, max(self._retry_seconds, until_room))
+        return TooBusy(f"calls wait for their turn (admission.{self._name})", limit, retry)
