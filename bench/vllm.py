@@ -172,7 +172,9 @@ def _isolation(run: Run) -> None:
 def _survival(run: Run) -> None:
     kills, hostile = (5, 200) if run.bench.full else (1, 40)
     requests = exactness.mixed(run.made, 8, random.Random(run.bench.seed + 1), 8)
-    trial = vllm_trials.Survival(run.made, requests, hostile // (kills + 1) + 1, kills, run.bench.seed)
+    trial = vllm_trials.Survival(
+        run.made.reference, requests, hostile // (kills + 1) + 1, kills, run.bench.seed
+    )
     names = [str(turn) for turn in range(kills + 1)]
     found = run.pieces("survival", names, lambda name: trial.piece(run.engine(), int(name)))
     seconds = [row["seconds"] for row in found if row["seconds"] is not None]

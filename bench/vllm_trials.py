@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.vllm_stand import Stand, greedy
-from engines.contract import GenerateRequest, Generation, InjectedFact
+from engines.contract import Engine, GenerateRequest, Generation, InjectedFact
 from engines.errors import EngineError, EngineLost, InvalidRequest
 from engines.vllm.engine import VllmEngine
 from kb_store.model import Content
@@ -96,14 +96,14 @@ class Survival:
     """Sends what should not be sent, cancels mid-way, and at each turn but the last kills the process at work."""
 
     def __init__(
-        self, stand: Stand, requests: Sequence[GenerateRequest], hostile: int, kills: int, seed: int
+        self, reference: Engine, requests: Sequence[GenerateRequest], hostile: int, kills: int, seed: int
     ) -> None:
-        self._stand, self._requests = stand, requests
+        self._reference, self._requests = reference, requests
         self._hostile, self._kills, self._seed = hostile, kills, seed
 
     @cached_property
     def _wanted(self) -> list[Generation]:
-        return self._stand.reference.generate(self._requests)
+        return self._reference.generate(self._requests)
 
     def piece(self, engine: VllmEngine, turn: int) -> dict[str, Any]:
         """Hostile requests sent; seconds from the death until it answered again; wrong answers after; processes

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from engines.vllm.adapter_file import QueryMaps
-from engines.vllm.attention import ContextKeys, ScoreRules, context_sums, merge
+from engines.vllm.attention import ContextKeys, ScoreRules, context_sums, grouped_sums, merge
+from engines.vllm.flash_sums import FlashSums
 from engines.vllm.plan import Attention, Group, Planner, Span
 from engines.vllm.request_facts import EXTRA, RequestFacts
 from engines.vllm.row_table import RowTable
@@ -102,19 +103,10 @@ class LayerFacts:
         self._rules = _rules(attention)
         self._head_bias = facts.maps.head_biases[layer].view(self._shape)
         self._keys: ContextKeys | None = None
+        self.kernel = FlashSums.of(attention)  # says the context's log-sum-exp, where there is one that does
 
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        stream: Tensor,
-        residual: Tensor | None,
-        output: Tensor,
-        metadata: Any,
-        slots: Tensor,
-        cached: int,
-    ) -> None:
-        """Merges the facts into the attention output of this step's tokens that see any.
+    def keep_keys(self, key: Tensor, slots: Tensor, cached: int) -> None:
+        """This step's keys of requests with facts, for sums over them now and later.
 
         `cached`: how many numbers vLLM's cache of this layer holds."""
         if self._keys is None:
@@ -123,13 +115,30 @@ class LayerFacts:
             self._keys = ContextKeys(blocks, self.facts.block_size, self._kv_heads, self._size, key)
         reading = self.facts.reading
         self._keys.store(slots[reading], key[reading])
+
+    def attend(
+        self,
+        query: Tensor,
+        stream: Tensor,
+        residual: Tensor | None,
+        output: Tensor,
+        metadata: Any,
+        sums: Tensor | None,
+    ) -> None:
+        """Merges the facts into the attention output of this step's tokens that see any.
+
+        `sums`: the context's log-sum-exp [heads, tokens]; without it, it is computed from the kept keys."""
         for group in self.facts.groups:
             rows = group.rows
             states = stream[rows] if residual is None else stream[rows] + residual[rows]
             own = self.facts.maps.query(self.layer, states)
-            context = context_sums(
-                self._keys, group, self._grouped(group, query[rows]), metadata, self._rules
-            )
+            if sums is not None:
+                context = grouped_sums(group, sums, self._shape)
+            elif self._keys is not None:
+                rotated = self._grouped(group, query[rows])
+                context = context_sums(self._keys, group, rotated, metadata, self._rules)
+            else:
+                raise RuntimeError("facts are attended to before any key was kept")
             merge(group, self._at, self._grouped(group, own), self._head_bias, context, output)
 
     def _grouped(self, group: Group, query: Tensor) -> Tensor:

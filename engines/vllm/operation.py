@@ -31,10 +31,16 @@ def _attend(
     metadata, attention, cache, slots = get_attention_context(layer_name)
     if not attention.attn_backend.forward_includes_kv_cache_update:
         unified_kv_cache_update(key, value, layer_name)
-    unified_attention_with_output(query, key, value, output, layer_name)
     layer: LayerFacts = attention.interleaf_layer
-    if metadata is not None and len(layer.facts.reading):
-        layer.attend(query, key, stream, residual, output, metadata, slots, cache.numel())
+    has_facts = metadata is not None and bool(layer.facts.reading.numel())
+    if has_facts and layer.kernel is not None:
+        sums = layer.kernel.attend(query, cache, metadata, output)
+        layer.attend(query, stream, residual, output, metadata, sums)
+        return
+    unified_attention_with_output(query, key, value, output, layer_name)
+    if has_facts:
+        layer.keep_keys(key, slots, cache.numel())
+        layer.attend(query, stream, residual, output, metadata, None)
 
 
 @cache

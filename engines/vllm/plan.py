@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engines.vllm.request_facts import RequestFacts
+from engines.vllm.request_facts import HIDDEN, RequestFacts
 from engines.vllm.row_table import RowTable
 
 _SIZES = (16, 64, 256, 1024)  # numbers of fact tokens up to which requests share a group
@@ -39,7 +39,7 @@ class Packed:
     """The facts of requests that come together, as long as they do.
 
     keys, values: [layers, requests, kv heads, tokens, head dim]. bias, owner: [requests, tokens]: what is added to the
-    logits, -inf where a request has no more tokens; which of the request's facts the token is of.
+    logits, HIDDEN where a request has no more tokens; which of the request's facts the token is of.
     """
 
     names: tuple[str, ...]
@@ -80,6 +80,8 @@ class Group:
     bias: Tensor
     rows: Tensor  # tokens, flat
     masses: list[Tensor] = field(default_factory=list)
+    # Blocks of the context, and what is not seen of them: for layers with the same table and window.
+    seen: dict[tuple[int, int, int | None], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def attention(self) -> list[Attention]:
         """What each request's facts drew."""
@@ -93,9 +95,7 @@ class Group:
         found = []
         for span, own, each in zip(self.spans, masses, layers, strict=True):
             count = span.facts.count
-            found.append(
-                Attention(span.facts.name, span.base, [mass[:count] for mass in own], each[:count])
-            )
+            found.append(Attention(span.facts.name, span.base, [mass[:count] for mass in own], each[:count]))
         return found
 
 
@@ -138,7 +138,7 @@ class Planner:
         return Packed(
             names,
             *self.table.gather(slots.to(self.device)),
-            padded([own.bias for own in facts], float("-inf")).to(self.device),
+            padded([own.bias for own in facts], HIDDEN).to(self.device),
             padded([own.owner for own in facts], 0),
         )
 

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 EXTRA = "interleaf"  # the key in a request's extra arguments
+HIDDEN = (
+    -1e30
+)  # bias of what is out of sight: a share of exactly 0, and a sum over such tokens only is a number
 
 
 @dataclass
@@ -75,14 +78,14 @@ class RequestFacts:
         self.read = max(self.read, len(answer))
 
     def biases(self, start: int, end: int) -> Tensor:
-        """[positions or 1, tokens] at positions start..end: -inf where a token is out of sight."""
+        """[positions or 1, tokens] at positions start..end: HIDDEN where a token is out of sight."""
         gone = {fact: at for fact, at in self.hidden_from.items() if at < end}
         if not gone:
             return self.bias[None]
         limit = torch.full((self.count,), end)
         limit[list(gone)] = torch.tensor(list(gone.values()))
         hidden = torch.arange(start, end)[:, None] >= limit[self.owner][None]
-        return self.bias[None].expand(end - start, -1).masked_fill(hidden, float("-inf"))
+        return self.bias[None].expand(end - start, -1).masked_fill(hidden, HIDDEN)
 
 
 def extra_arguments(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.vllm import host, plan, plugin, row_ledger
+from engines.vllm import host, plan, plugin, request_facts, row_ledger
 
 
 def unsalted() -> None:
@@ -26,7 +26,7 @@ def unmasked() -> None:
 
     def group(self: Any, members: Any, packed: Any) -> Any:
         made = original(self, members, packed)
-        made.bias = made.bias.nan_to_num(neginf=0.0)
+        made.bias = made.bias.where(made.bias > request_facts.HIDDEN, 0.0)
         return made
 
     plan.Planner._group = group  # type: ignore[method-assign]

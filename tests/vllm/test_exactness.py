@@ -55,6 +55,12 @@ def test_compiled(begin: Callable[..., Pair]) -> None:
     _check(pair, mixed_requests(pair.adapter, 24, seed=3))
 
 
+@pytest.mark.slow
+def test_two_workers_share_the_heads(begin: Callable[..., Pair]) -> None:
+    pair = begin(options={"tensor_parallel_size": 2})
+    _check(pair, mixed_requests(pair.adapter, 24, seed=4))
+
+
 def test_what_an_answer_has_said_it_sees_no_more(llama: Pair) -> None:
     adapter = llama.adapter
     request = GenerateRequest("once", (adapter.fact("told"), adapter.fact("kept")), Sampling(max_tokens=8))

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.vllm_trials import Survival
 from engines.contract import GenerateRequest, InjectedFact, KVTokens, Sampling
 from engines.errors import EngineBusy, EngineLost, InvalidRequest
 from engines.vllm import wire
@@ -154,6 +155,23 @@ def test_a_killed_engine_comes_back_and_is_right(begin: Callable[..., Pair]) -> 
     assert pid is not None
     pair.vllm.close()
     assert _alive(pid) == []
+
+
+@pytest.mark.slow
+def test_two_hundred_hostile_requests_and_five_kills(begin: Callable[..., Pair]) -> None:
+    pair = begin()
+    requests = [request for request in mixed_requests(pair.adapter, 12, seed=60) if request.facts][:6]
+    trial = Survival(pair.reference, requests, 34, 5, 0)
+    rows = [trial.piece(pair.vllm, turn) for turn in range(6)]
+    assert sum(row["hostile"] for row in rows) >= 200
+    assert sum(row["seconds"] is not None for row in rows) == 5
+    assert {
+        name: sum(row[name] for row in rows) for name in ("wrong_after", "orphans", "unasked_restarts")
+    } == {
+        "wrong_after": 0,
+        "orphans": 0,
+        "unasked_restarts": 0,
+    }
 
 
 def test_a_killed_service_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engines.vllm.attention import ContextKeys, ScoreRules, context_sums, merge
+from engines.vllm.attention import ContextKeys, ScoreRules, context_sums, grouped_sums, merge
+from engines.vllm.flash_sums import FlashSums
 from engines.vllm.plan import Planner, Span
 from engines.vllm.request_facts import EXTRA, RequestFacts, extra_arguments
 from engines.vllm.row_table import RowTable
@@ -51,7 +52,7 @@ class _World:
 
     def metadata(self, store: ContextKeys) -> SimpleNamespace:
         """Contexts in blocks that lie criss-cross."""
-        blocks = torch.randperm(store.keys.shape[0])
+        blocks = torch.randperm(store.keys.shape[1])
         table = torch.zeros(len(self.spans), 4, dtype=torch.int32)
         used = 0
         for row, keys in enumerate(self.keys):
@@ -126,6 +127,32 @@ def test_the_merged_output_is_one_softmax(window: int | None, softcap: float) ->
                 torch.testing.assert_close(torch.tensor(mass), wanted, atol=1e-5, rtol=1e-5)
                 seen += 1
     assert seen == sum(span.length for span in world.spans)
+
+
+def test_what_a_kernel_says_of_the_context_is_what_the_kept_keys_say() -> None:
+    world = _World(None, 0.0)
+    store = ContextKeys(16, _BLOCK, _KV_HEADS, _SIZE, torch.zeros(0))
+    metadata = world.metadata(store)
+    said = torch.zeros(_HEADS, world.tokens)  # as FlashAttention lays it out
+    for span in world.spans:
+        for token in range(span.length):
+            for head in range(_HEADS):
+                keys = world.keys[span.request][: span.base + token + 1, head // _GROUP]
+                logits = world.query[span.start + token, head] @ keys.T * 0.3
+                said[head, span.start + token] = logits.logsumexp(-1)
+    for group in world.planner.groups(world.spans):
+        rotated = world.query[group.rows].view(*group.tokens.shape, _KV_HEADS, _GROUP, _SIZE)
+        own = context_sums(store, group, rotated.permute(0, 2, 1, 3, 4), metadata, world.rules)
+        torch.testing.assert_close(grouped_sums(group, said, (_KV_HEADS, _GROUP)), own)
+
+
+def test_only_a_kernel_that_is_known_is_asked() -> None:
+    plain = {"vllm_flash_attn_version": 3, "alibi_slopes": None, "sinks": None, "dcp_world_size": 1}
+    flash = type("FlashAttentionImpl", (SimpleNamespace,), {})
+    assert FlashSums.of(SimpleNamespace(impl=flash(**plain))) is not None
+    for change in ({"vllm_flash_attn_version": 4}, {"sinks": 1}, {"dcp_world_size": 2}, {"alibi_slopes": 1}):
+        assert FlashSums.of(SimpleNamespace(impl=flash(**{**plain, **change}))) is None
+    assert FlashSums.of(SimpleNamespace(impl=SimpleNamespace(**plain))) is None
 
 
 def test_a_request_that_sees_no_fact_any_more_keeps_its_output_to_the_bit() -> None:

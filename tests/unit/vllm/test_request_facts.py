@@ -8,7 +8,7 @@ import torch
 
 from engines.contract import GenerateRequest, InjectedFact, KVTokens, Sampling
 from engines.request import ActiveRequest
-from engines.vllm.request_facts import EXTRA, RequestFacts, extra_arguments
+from engines.vllm.request_facts import EXTRA, HIDDEN, RequestFacts, extra_arguments
 
 _PROMPT = 5
 
@@ -28,7 +28,7 @@ def test_biases_are_each_facts_own_until_it_is_out_of_sight() -> None:
     assert facts.slots.tolist() == [0, 1, 2, 3]
     assert facts.biases(0, 3).tolist() == [[0.0, 0.0, 0.5, 1.0]]
     facts.note([1, 2, 9])
-    gone = float("-inf")
+    gone = HIDDEN
     # The answer's second token, at position 6, ends what the first fact says; one more is read in its sight.
     assert facts.biases(5, 9).tolist() == [
         [0.0, 0.0, 0.5, 1.0],
@@ -55,6 +55,6 @@ def test_facts_are_hidden_just_as_by_the_other_engine() -> None:
             stepwise.note(answer[:length])
             position = _PROMPT - 1 + length  # of the token that is read to choose this one
             for facts in (stepwise, at_once):
-                seen = facts.biases(position, position + 1)[0].isfinite().tolist()
+                seen = (facts.biases(position, position + 1)[0] > HIDDEN).tolist()
                 assert seen == [fact not in active.told for fact in range(4)]
             active.accept(token, 0.0, [0.0] * 4)
