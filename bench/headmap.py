@@ -1,12 +1,15 @@
-"""HeadMap's enhancement on a commonsense task, LoRA with no more parameters beside it, and the frozen model.
+"""HeadMap on a commonsense task: what silencing the located heads costs, and what passing them on gains.
 
-    python -m bench.headmap --data FOLDER --heads FILE --size quick|full --seed N [--task ARC-Easy]
+    python -m bench.headmap --data FOLDER --size quick|full --seed N [--task ARC-Easy] [--minutes M] [--heads FILE]
 
 FOLDER (INTERLEAF_COMMONSENSE names it too) has a folder for each task with test.json: items with `instruction`, whose
 last line names the possible answers, and `answer`. They are split into training and test items by the seed: what is
-tested was never trained on. FILE: located heads as JSON, {"layer": [head, ...]}; locating is the diagnostics' part.
-gain_enhanced, gain_lora: accuracy with the trained maps less that of the frozen model (accuracy_frozen), by the
-likeliest of the possible answers, with intervals over the test items.
+tested was never trained on, nor searched with. Heads are located layer by layer (circuits/headmap.py) with the training
+items that the model answers with the lowest loss; or read from FILE, {"layer": [head, ...]}. drop_located,
+drop_random, drop_unconditioned: accuracy on the test items less that with these heads silent; loss_*: the mean loss of
+the right answer. gain_enhanced, gain_lora: accuracy with the trained maps, and with LoRA of no more parameters, less
+that of the frozen model (accuracy_frozen). Rows are kept (bench/kept.py), trainings have checkpoints: a run that was
+ended goes on. What was not reached is null.
 """
 
 from __future__ import annotations
@@ -14,72 +17,229 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench import headmap_data
 from bench.common import Bench, sample_keys, share_keys
+from bench.kept import Kept, Row, kept_arguments
+from circuits import headmap as locating
+from circuits.discovery.scoring import Case
+from circuits.headmap import Located, locate_heads, random_heads, silenced
+from circuits.lab import Lab
+from editors.headmap import choosing, training
+from editors.headmap.checkpoint import Checkpoint, run_name
+from editors.headmap.choosing import choices
+from editors.headmap.items import TaskItem
 from editors.headmap.maps import SideMaps, attached, headmap, lora_beside
-from editors.headmap.training import TaskItem, TaskSettings, choose, train_maps
-from engines.architectures import spec_for
-from engines.models import load_model, resolve_model
+from editors.headmap.training import TaskSettings, train_maps
+from engines.models import Progress, load_model, model_digest, resolve_model
 
 ENVIRONMENT = "INTERLEAF_COMMONSENSE"
-_QUICK, _FULL = (16, 16), (1000, 1000)  # training and test items
-_FORMAT = "Answer format:"
-_LONGEST = 1500  # characters of an instruction: longer ones are left out
+_CHUNK = 20  # test items between two kept rows
+_SILENT = ("located", "random", "unconditioned")
+_MAPS = ("enhanced", "lora")
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    training: int
+    test: int
+    cases: int  # that heads are located with
+    every: int  # layers: each, every second, ...
+
+
+_QUICK, _FULL = _Size(16, 16, 2, 6), _Size(600, 400, 16, 1)
+
+
+class _TimeIsUp(Exception):
+    """Ends a training behind its last checkpoint."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the benchmark; ends with 2 where data or heads are missing."""
+    """Runs the benchmark; ends with 2 where data are missing."""
     bench = Bench("headmap", description=__doc__ or "", argv=argv, add_arguments=_arguments)
-    located = _located(bench)
-    items = bench.random.sample(read_items(_file(bench)), sum(_FULL if bench.full else _QUICK))
-    count = (_FULL if bench.full else _QUICK)[0]
-    training, test = items[:count], items[count:]
+    size = _FULL if bench.full else _QUICK
+    there = headmap_data.read_items(_file(bench))
+    items = bench.random.sample(there, min(len(there), size.training + size.test))
+    split = len(items) * size.training // (size.training + size.test)
     path = resolve_model(bench.args.model)
     model, tokenizer = load_model(path, dtype=torch.float32)
-    spec = spec_for(model)
-    torch.manual_seed(bench.seed)
-    enhanced = headmap(spec, located, bench.args.rank)
-    rivals = {"enhanced": enhanced, "lora": lora_beside(spec, enhanced)}
-    settings = TaskSettings(epochs=bench.args.epochs, seed=bench.seed)
-    with bench.stage("the frozen model"):
-        frozen = _right(model, tokenizer, None, test)
-    keys: dict[str, Any] = dict(share_keys("accuracy_frozen", frozen))
-    rows: list[dict[str, Any]] = []
-    for name, maps in rivals.items():
-        with bench.stage(f"{name}: {maps.parameters_count} parameters, {len(training)} items"):
-            losses = train_maps(model, tokenizer, maps, training, settings)
-            right = _right(model, tokenizer, maps, test)
-        keys |= share_keys(f"accuracy_{name}", right)
-        keys |= sample_keys(f"gain_{name}", [now - then for now, then in zip(right, frozen, strict=True)])
-        keys[f"parameters_{name}"] = maps.parameters_count
-        rows.append({"maps": name, "losses": [round(loss, 4) for loss in losses], "right": right})
+    kept = Kept(
+        bench,
+        (headmap_data, locating, choosing, training),
+        model=model_digest(model),
+        task=bench.args.task,
+        size=str(size),
+        heads=_given_heads(bench),
+        maps=[bench.args.per_layer, bench.args.rank, bench.args.epochs],
+    )
+    run = _Run(bench, size, kept, Lab(model, tokenizer, rows=8), items[:split], items[split:])
+    located = run.heads()
+    run.judge("frozen", nullcontext())
+    for name, heads in located.items():
+        run.judge(name, silenced(run.lab, heads))
+    if "located" in located:
+        run.train(located["located"])
     bench.finish(
-        keys,
-        n=len(test),
+        run.keys(),
+        n=len(run.outcomes("frozen")),
         model=path.name,
-        rows=rows,
-        configuration={"task": bench.args.task, "heads": {str(k): list(v) for k, v in located.items()}},
+        rows=[{"state": name, "items": run.outcomes(name)} for name in ("frozen", *_SILENT, *_MAPS)],
+        configuration={
+            "task": bench.args.task,
+            "heads": {name: {str(k): list(v) for k, v in heads.items()} for name, heads in located.items()},
+        },
     )
 
 
-def read_items(file: Path) -> list[TaskItem]:
-    """ValueError, naming the item, where one is not what it should be. Too long ones are left out."""
-    found = []
-    for number, entry in enumerate(json.loads(file.read_text(encoding="utf-8"))):
-        text, answer = str(entry["instruction"]), str(entry["answer"])
-        choices = tuple(text.rpartition(_FORMAT)[2].strip().split("/"))
-        if answer not in choices:
-            raise ValueError(f"{file.name}, item {number}: {answer!r} is none of {choices}")
-        if len(text) <= _LONGEST:
-            found.append(TaskItem(f"{text}\n\nThe correct answer is", answer, choices))
-    return found
+class _Run:
+    """Everything is kept under names that begin with what it is of."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        size: _Size,
+        kept: Kept,
+        lab: Lab,
+        training: Sequence[TaskItem],
+        test: Sequence[TaskItem],
+    ) -> None:
+        self.bench, self.size, self.kept, self.lab = bench, size, kept, lab
+        self.training, self.test = training, test
+        self._given = _given_heads(bench)
+        self._parameters: dict[str, int] = {}
+
+    def heads(self) -> dict[str, Located]:
+        """Located, random and unconditioned ones, as far as the search has come to its end."""
+        found: dict[str, Located] = {}
+        if self._given is not None:
+            found["located"] = self._given
+        else:
+            for name, conditioned in (("located", True), ("unconditioned", False)):
+                with self.bench.stage(f"locating heads, {name}"):
+                    heads = self._search(conditioned)
+                if heads is not None:
+                    found[name] = heads
+        if "located" in found:
+            found["random"] = random_heads(self.lab, found["located"], random.Random(self.bench.seed))
+        return found
+
+    def _search(self, conditioned: bool) -> Located | None:
+        easiest = self._easiest()
+        if easiest is None:
+            return None
+        found: dict[int, tuple[int, ...]] = {}
+        for layer in range(0, self.lab.layers, self.size.every):
+            name = f"heads/{conditioned}/{layer}"
+            row = self.kept.row(name, partial(self._searched, layer, easiest, dict(found), conditioned))
+            if row is None:
+                return None
+            found[layer] = tuple(row["heads"])
+        return found
+
+    def _searched(self, layer: int, cases: list[Case], before: Located, conditioned: bool) -> Row:
+        per_layer = min(self.bench.args.per_layer, self.lab.spec.heads)
+        found = locate_heads(
+            self.lab, cases, per_layer, layers=[layer], conditioned=conditioned, before=before
+        )
+        self.bench.log(f"layer {layer}: heads {found.heads[layer]}")
+        return {"heads": list(found.heads[layer]), "losses": found.losses[layer].tolist()}
+
+    def _easiest(self) -> list[Case] | None:
+        """The training items with the lowest loss, as what the search reads."""
+        losses: list[float] = []
+        for start in range(0, len(self.training), _CHUNK):
+            part = self.training[start : start + _CHUNK]
+            row = self.kept.row(f"training/{start}", partial(self._chosen, part))
+            if row is None:
+                return None
+            losses += [loss for _, loss in row["items"]]
+        best = sorted(range(len(losses)), key=losses.__getitem__)[: self.size.cases]
+        return [self._case(self.training[at]) for at in best]
+
+    def _case(self, item: TaskItem) -> Case:
+        head, tail = self.lab.prompts.encode_pair(item.text, " " + item.answer)
+        return Case(tuple(head), tuple(tail))
+
+    def judge(self, name: str, state: AbstractContextManager[Any]) -> None:
+        """Outcomes of the test items in this state of the model."""
+        with self.bench.stage(f"{name} on {len(self.test)} items"), state:
+            for start in range(0, len(self.test), _CHUNK):
+                part = self.test[start : start + _CHUNK]
+                self.kept.row(f"test/{name}/{start}", partial(self._chosen, part))
+
+    def _chosen(self, items: Sequence[TaskItem]) -> Row:
+        found = choices(self.lab.model, self.lab.tokenizer, items)
+        return {"items": [[choice.is_right, choice.loss] for choice in found]}
+
+    def train(self, heads: Located) -> None:
+        """The maps over these heads, and LoRA beside them."""
+        torch.manual_seed(self.bench.seed)
+        maps = headmap(self.lab.spec, heads, self.bench.args.rank)
+        settings = TaskSettings(epochs=self.bench.args.epochs, seed=self.bench.seed)
+        for name, each in zip(_MAPS, (maps, lora_beside(self.lab.spec, maps)), strict=True):
+            self._parameters[name] = each.parameters_count
+            if self._trained(name, each, settings):
+                self.judge(name, attached(self.lab.spec, each))
+
+    def _trained(self, name: str, maps: SideMaps, settings: TaskSettings) -> bool:
+        run = run_name(maps, self.training, settings, str(self.bench.seed))
+        checkpoint = Checkpoint(self.kept.path.with_suffix(f".{name}.safetensors"), run)
+        title = f"{name}: {maps.parameters_count} parameters, {len(self.training)} items"
+        try:
+            with self.bench.stage(title):
+                losses = train_maps(
+                    self.lab.model,
+                    self.lab.tokenizer,
+                    maps,
+                    self.training,
+                    settings,
+                    self._until(),
+                    checkpoint,
+                )
+        except _TimeIsUp:
+            return False
+        self.bench.log(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f}")
+        return True
+
+    def _until(self) -> Progress:
+        def progress(what: str, share: float) -> None:
+            if self.kept.time_is_up:
+                raise _TimeIsUp
+
+        return progress
+
+    def outcomes(self, name: str) -> list[list[Any]]:
+        """As far as they are there: whether right, and the loss."""
+        rows = [self.kept.get(f"test/{name}/{start}") for start in range(0, len(self.test), _CHUNK)]
+        return [item for row in rows if row for item in row["items"]]
+
+    def keys(self) -> dict[str, Any]:
+        """Differences are over the items that both states have answered."""
+        frozen = self.outcomes("frozen")
+        keys: dict[str, Any] = {f"drop_{name}": None for name in _SILENT}
+        keys |= {f"gain_{name}": None for name in _MAPS} | {"accuracy_frozen": None}
+        if frozen:
+            keys |= share_keys("accuracy_frozen", [right for right, _ in frozen])
+        for name in ("frozen", *_SILENT, *_MAPS):
+            if mine := self.outcomes(name):
+                keys |= sample_keys(f"loss_{name}", [loss for _, loss in mine])
+        for name in (*_SILENT, *_MAPS):
+            pairs = list(zip(self.outcomes(name), frozen, strict=False))
+            if pairs:
+                sign, title = (1, "gain") if name in _MAPS else (-1, "drop")
+                keys |= sample_keys(f"{title}_{name}", [sign * (now[0] - then[0]) for now, then in pairs])
+                keys |= share_keys(f"accuracy_{name}", [now[0] for now, _ in pairs])
+        return keys | {f"parameters_{name}": count for name, count in self._parameters.items()}
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,9 +247,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", help="`default`, or a folder")
     parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="the tasks")
     parser.add_argument("--task", default="ARC-Easy", help="a folder of them")
-    parser.add_argument("--heads", type=Path, help="located heads")
+    parser.add_argument("--heads", type=Path, help="located heads, instead of a search")
+    parser.add_argument("--per-layer", type=int, default=2, help="heads to locate in each layer")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=2)
+    kept_arguments(parser)
 
 
 def _file(bench: Bench) -> Path:
@@ -101,18 +263,15 @@ def _file(bench: Bench) -> Path:
     return file
 
 
-def _located(bench: Bench) -> dict[int, tuple[int, ...]]:
+def _given_heads(bench: Bench) -> Located | None:
     file: Path | None = bench.args.heads
-    if file is None or not file.is_file():
-        print('bench.headmap: give located heads with --heads FILE: {"layer": [head, ...]}', file=sys.stderr)
+    if file is None:
+        return None
+    if not file.is_file():
+        print(f"bench.headmap: {file} is not a file", file=sys.stderr)
         raise SystemExit(2)
     data = json.loads(file.read_text(encoding="utf-8"))
     return {int(layer): tuple(heads) for layer, heads in data.items()}
-
-
-def _right(model: Any, tokenizer: Any, maps: SideMaps | None, items: Sequence[TaskItem]) -> list[int]:
-    with attached(spec_for(model), maps) if maps is not None else nullcontext():
-        return [int(choose(model, tokenizer, item) == item.answer) for item in items]
 
 
 if __name__ == "__main__":

@@ -54,15 +54,16 @@ def locate_heads(
     *,
     layers: Collection[int] | None = None,
     conditioned: bool = True,
+    before: Located | None = None,
 ) -> HeadMap:
     """`conditioned`: each layer is searched with the heads found so far silent, as the algorithm says; else each by
-    itself, which is the control."""
+    itself, which is the control. `before`: heads of earlier layers that were found already: a search that goes on."""
     if not 0 < per_layer <= lab.spec.heads:
         raise InvalidIntervention(f"{per_layer} heads of a layer: the model has {lab.spec.heads} in each")
     chosen = range(lab.layers) if layers is None else sorted(set(layers))
     plain = [float(loss) for loss in _losses(lab, [(case, None) for case in cases], {}, 0)]
     losses = torch.full((lab.layers, lab.spec.heads), torch.nan)
-    found: dict[int, tuple[int, ...]] = {}
+    found: dict[int, tuple[int, ...]] = dict(before or {})
     for layer in chosen:
         variants = [(case, head) for head in range(lab.spec.heads) for case in cases]
         each = torch.stack(list(_losses(lab, variants, found if conditioned else {}, layer)))

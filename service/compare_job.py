@@ -31,11 +31,13 @@ class CompareJob:
     cases: Sequence[Mapping[str, Any]]
     encoder: str = ""
     calibration: str = ""
+    circuits: bool = False
 
     def run(self, note: Note, cancelled: Cancelled) -> dict[str, Any]:
         """`methods`, `left_out`, `svg`: as interleaf.v1.EditComparison."""
         from editors.comparison.compare import compare
         from editors.comparison.picture import picture
+        from service.edit_circuits import CircuitFinder
         from service.edit_jobs import Lab
         from service.edit_shelf import case_of
 
@@ -44,7 +46,8 @@ class CompareJob:
         cases = [case_of(values) for values in self.cases]
         contenders, left_out = self._contenders(editable, means, cases)
         hops = {at: hops_of(case) for at, case in enumerate(cases)}
-        found = compare(editable, contenders, cases, stage, hops)
+        needed = CircuitFinder(editable) if self.circuits else None
+        found = compare(editable, contenders, cases, stage, hops, needed)
         return {"methods": found.methods, "left_out": left_out, "svg": picture(found)}
 
     def _contenders(

@@ -167,6 +167,10 @@ class EngineSettings(Section):
         description="`default` (shipped for the model), the name of one that was trained in the data folder, "
         "the folder of an encoder, or `none`.",
     )
+    maps: Path | None = Field(
+        default=None,
+        description="Folder of maps from `interleaf edits enhance` that answers pass through. Not with vLLM.",
+    )
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, ...")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="`auto`: what the device computes natively."

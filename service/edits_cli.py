@@ -16,6 +16,7 @@ from interleaf.cli._connection import Shell, connected
 from interleaf.v1 import edits_pb2 as pb
 from service import edits_show as shown
 from service.edits_calls import ask, finished
+from service.edits_enhance_cli import enhance_app
 
 app = typer.Typer(no_args_is_help=True)
 edits_app = typer.Typer(
@@ -23,6 +24,7 @@ edits_app = typer.Typer(
     help="Edit the model's weights (ROME, MEMIT, fine-tuning): reversible, with receipts. For the whole engine.",
 )
 app.add_typer(edits_app, name="edits")
+edits_app.add_typer(enhance_app)
 
 EditArgument = Annotated[str, typer.Argument(metavar="EDIT", help="A name that `list` prints.")]
 FactsOption = Annotated[
@@ -148,6 +150,9 @@ def compare(
     old: OldOption = "",
     relation: RelationOption = "",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the picture (SVG) there.")] = None,
+    circuits: Annotated[
+        bool, typer.Option("--circuits", help="Also how much of the model's circuit is kept. Takes long.")
+    ] = False,
 ) -> None:
     """Several methods on the same facts, side by side, as numbers and as one picture."""
     request = pb.CompareEditsRequest(
@@ -155,6 +160,7 @@ def compare(
         methods=[name.strip() for name in methods.split(",") if name.strip()],
         facts=_facts(facts, prompt, subject, target, old, relation),
         request_id=new_request_id(None),
+        circuits=circuits,
     )
     done = finished(shell, ask(shell, "CompareEdits", request, operations_pb2.Operation), pb.EditComparison)
     if out is not None:

@@ -21,6 +21,7 @@ _STATES = {
     pb.EDIT_STATE_DAMAGED: ("damaged", "bold red"),
 }
 _RATES = ("es", "ps", "ns", "s", "reliability_free", "locality_free", "portability", "spill", "seconds")
+_KEPT = ("circuit_nodes_kept", "circuit_edges_kept")
 
 
 def plain(message: Any) -> dict[str, Any]:
@@ -95,9 +96,10 @@ def made(edit: Any, found: Any) -> RenderableType:
 
 def comparison(done: Any, picture: Path | None) -> RenderableType:
     """A row a method."""
-    rows = Table("method", *_RATES, "says", box=None, pad_edge=False)
+    names = [*_RATES, *(name for name in _KEPT if any(name in each.figures for each in done.methods))]
+    rows = Table("method", *names, "says", box=None, pad_edge=False)
     for method in done.methods:
-        values = [f"{method.figures[name]:.2f}" if name in method.figures else "" for name in _RATES]
+        values = [f"{method.figures[name]:.2f}" if name in method.figures else "" for name in names]
         rows.add_row(cell(method.method, "bold"), *values, cell(" ".join(method.said.split())[:60]))
     left = [cell(f"{name} left out: {why}", "yellow") for name, why in sorted(done.left_out.items())]
     return Group(rows, *left, *([cell(str(picture))] if picture else []))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from editors.headmap.maps import SideMaps, attach
+from editors.headmap.storage import load_maps
 from editors.kv.contract import FactEncoder
 from editors.kv.encoder import KVEncoder
 from editors.kv.trained import EncoderMismatch, LoadedEncoder, load_encoder
+from editors.weights.errors import EditError
 from editors.weights.model import EditableModel
+from engines.architectures import spec_for
 from engines.contract import Engine, KVAdapter
 from engines.errors import EngineError
 from engines.models import load_model, model_digest, pick_dtype, resolve_model
@@ -126,6 +131,8 @@ def _serve(
             for judge in (adapter.prior, adapter.meaning):
                 judge.to("cpu")  # evidence comes from the retriever
     if settings.kind == "vllm":
+        if settings.maps is not None:
+            raise ConfigError("engine.maps: vLLM does not run them, transformers does")
         return _serve_vllm(settings, model, tokenizer, digest, encoder, adapter, device)
     engine = TransformersEngine(
         model,
@@ -142,20 +149,33 @@ def _serve(
     )
     editable = EditableModel(model, tokenizer, digest)
     engine.edited_by(editable)
+    maps = _maps(settings.maps, model, digest, device)
     live = LiveEdits(engine, editable, shelf)
     if encoder is None:
         return ServedModel(engine, None, live=live)
 
     def on_unedited(function: Callable[[Any, Any], T]) -> Future[T]:
-        """Facts are compiled by the model that the encoder was trained for, whatever edits are applied."""
+        """Facts are compiled by the model that the encoder was trained for, without edits and maps."""
 
         def run(model: Any, tokenizer: Any) -> T:
-            with editable.original():
+            with editable.original(), nullcontext() if maps is None else maps.silent():
                 return function(model, tokenizer)
 
         return engine.call(run)
 
     return ServedModel(engine, encoder.bind(on_unedited), _top_k(encoder), live)
+
+
+def _maps(folder: Path | None, model: Any, digest: str, device: str) -> SideMaps | None:
+    """Attached for as long as the model lives. ConfigError for what cannot be read, and for another model's."""
+    if folder is None:
+        return None
+    try:
+        maps = load_maps(folder, digest).to(device)
+    except EditError as error:
+        raise ConfigError(f"engine.maps: {error}") from None
+    attach(spec_for(model), maps)
+    return maps
 
 
 def _serve_vllm(

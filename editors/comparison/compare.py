@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -17,6 +17,7 @@ from editors.metrics.fluency import fluency
 from editors.metrics.portability import Hop, portability
 from editors.metrics.speaking import Forced
 from editors.weights.model import EditableModel
+from editors.weights.request import EditRequest
 from engines.models import Progress
 
 # Beginnings that have nothing to do with any edit: where a new object turns up there, the edit has spilled over.
@@ -34,6 +35,14 @@ _FLUENCY_TOKENS, _LOCALITY_TOKENS = 40, 8
 _HEADS = 8  # heads that are listed: those that changed most
 
 
+class Needed(Protocol):
+    """Finds what of the model, as it now is, says an object behind a request's prompt."""
+
+    def __call__(self, request: EditRequest, said: str) -> tuple[frozenset[int], frozenset[int]]:
+        """Nodes and edges, by numbers that mean the same in every state of the model."""
+        ...
+
+
 @dataclass
 class Observed:
     """What was seen of one contender, case by case."""
@@ -44,6 +53,8 @@ class Observed:
     said: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     spill: list[float] = field(default_factory=list)  # log-probability of the new object on unrelated prompts
+    # Shares of the unedited model's nodes and edges that are still needed.
+    kept: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +71,37 @@ def compare(
     cases: Sequence[EditCase],
     progress: Progress,
     hops: Mapping[int, Sequence[Hop]] | None = None,
+    needed: Needed | None = None,
 ) -> Comparison:
-    """`hops`: by the number of the case, what follows from it. The model is as it was at the end."""
+    """`hops`: by the number of the case, what follows from it. `needed`: also compares the circuits of methods that
+    write weights with the unedited model's; it takes by far the longest. The model is as it was at the end."""
     plain = Unedited(editable)
     everybody: list[Contender] = [plain, *contenders]
     seen = {contender.name: Observed() for contender in everybody}
     for at, case in enumerate(cases):
         before: _Before | None = None
+        whole = needed(case.request, case.true) if needed else None
         for turn, contender in enumerate(everybody):
             progress("comparing", (at + turn / len(everybody)) / len(cases))
             with contender.edited(case) as state:
                 before = before or _Before.of(state, case)
-                _observe(editable, state, case, before, seen[contender.name], (hops or {}).get(at, ()))
+                mine = seen[contender.name]
+                _observe(editable, state, case, before, mine, (hops or {}).get(at, ()))
+                if needed and whole and contender.writes:
+                    mine.kept.append(_overlap(whole, needed(case.request, case.request.target)))
     original = seen[plain.name]
     return Comparison(
         [_summary(editable, contender, seen[contender.name], original) for contender in everybody],
         len(cases),
     )
+
+
+def _overlap(
+    before: tuple[frozenset[int], frozenset[int]], after: tuple[frozenset[int], frozenset[int]]
+) -> tuple[float, float]:
+    """The share of the nodes, and of the edges, from before that are among those from after."""
+    nodes, edges = (len(then & now) / max(1, len(then)) for then, now in zip(before, after, strict=True))
+    return nodes, edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +185,9 @@ def _figures(contender: Contender, seen: Observed, original: Observed) -> dict[s
     figures["fluency"] = fluency(seen.said)
     figures["seconds"] = fmean(seen.seconds)
     figures["spill"] = fmean(now - then for now, then in zip(seen.spill, original.spill, strict=True))
+    if seen.kept:
+        figures["circuit_nodes_kept"] = fmean(nodes for nodes, _ in seen.kept)
+        figures["circuit_edges_kept"] = fmean(edges for _, edges in seen.kept)
     if contender.layers:
         figures |= _where(contender, seen, original)
     return figures

@@ -8,6 +8,7 @@ begins at zero, so that an untrained one changes nothing.
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -57,6 +58,7 @@ class SideMaps(nn.Module):
     def __init__(self, config: MapsConfig) -> None:
         super().__init__()
         self.config = config
+        self._silent = threading.local()
         self.down = nn.ModuleDict()
         self.up = nn.ModuleDict()
         for layer, columns in sorted(config.columns.items()):
@@ -66,6 +68,7 @@ class SideMaps(nn.Module):
             if config.bias:
                 nn.init.zeros_(up.bias)
             self.up[str(layer)] = up
+            self.register_buffer(f"columns_{layer}", torch.tensor(columns), persistent=False)
 
     @property
     def parameters_count(self) -> int:
@@ -74,22 +77,46 @@ class SideMaps(nn.Module):
 
     def added(self, layer: int, heads: Tensor) -> Tensor:
         """For what the layer's heads wrote, concatenated: [.., heads * head dim] to [.., hidden]."""
-        columns = torch.tensor(self.config.columns[layer], device=heads.device)
+        columns = self.get_buffer(f"columns_{layer}")
         # Trained in float32, whatever the model computes in.
         added: Tensor = self.up[str(layer)](self.down[str(layer)](heads[..., columns].float()))
         return self.config.scaling * added
+
+    @property
+    def are_silent(self) -> bool:
+        """For this thread's forwards."""
+        return bool(getattr(self._silent, "now", False))
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Within, this thread's forwards are as if the maps were not attached."""
+        before = self.are_silent
+        self._silent.now = True
+        try:
+            yield
+        finally:
+            self._silent.now = before
 
 
 @contextmanager
 def attached(spec: ModelSpec, maps: SideMaps) -> Iterator[None]:
     """Within, forwards have the maps in them; facts that are injected go through them too. Nothing is left behind."""
-    waiting: dict[int, Tensor] = {}
+    with attach(spec, maps):
+        yield
+
+
+def attach(spec: ModelSpec, maps: SideMaps) -> ExitStack:
+    """The same until the stack is closed."""
+    # Modules that share these weights in another thread have copies of the hooks.
+    waiting: dict[tuple[int, int], Tensor] = {}
 
     def on_output(layer: int) -> Any:
         def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+            if maps.are_silent:
+                return None
             added = maps.added(layer, args[0])
             if maps.config.where is Where.LAYER:
-                waiting[layer] = added
+                waiting[layer, threading.get_ident()] = added
                 return None
             return output + added.to(output)
 
@@ -97,8 +124,10 @@ def attached(spec: ModelSpec, maps: SideMaps) -> Iterator[None]:
 
     def on_layer(layer: int) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> Any:
+            if maps.are_silent:
+                return None
             hidden = hidden_of(output)
-            moved = hidden + waiting.pop(layer).to(hidden)
+            moved = hidden + waiting.pop((layer, threading.get_ident())).to(hidden)
             return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
         return hook
@@ -108,7 +137,7 @@ def attached(spec: ModelSpec, maps: SideMaps) -> Iterator[None]:
             undo.callback(spec.output(layer).register_forward_hook(on_output(layer)).remove)
             if maps.config.where is Where.LAYER:
                 undo.callback(spec.layers[layer].register_forward_hook(on_layer(layer)).remove)
-        yield
+        return undo.pop_all()
 
 
 def headmap(

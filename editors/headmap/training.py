@@ -10,20 +10,15 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from editors.headmap.checkpoint import Checkpoint
+from editors.headmap.items import TaskItem
 from editors.headmap.maps import SideMaps, attached
 from engines.architectures import spec_for
 from engines.decoding import left_padded, positions
 from engines.models import Progress
 from engines.prompts import PromptEncoder
 
-
-@dataclass(frozen=True, slots=True)
-class TaskItem:
-    """A text, the answer that follows it after one space, and the answers that it could have been."""
-
-    text: str
-    answer: str
-    choices: tuple[str, ...] = ()
+_CHECKPOINT_STEPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,43 +39,47 @@ def train_maps(
     items: Sequence[TaskItem],
     settings: TaskSettings,
     progress: Progress = lambda what, share: None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
-    """Trains `maps` in place; the loss of every step. The model's weights and gradients are left alone."""
+    """Trains `maps` in place; the loss of every step. The model's weights and gradients are left alone.
+
+    With a checkpoint a training that was ended (`progress` may raise) goes on where it last wrote one, with the
+    same batches as if it had not been ended.
+    """
     if not items:
         raise ValueError("there is nothing to train on")
     spec, prompts = spec_for(model), PromptEncoder(tokenizer)
     optimiser = torch.optim.AdamW(maps.parameters(), lr=settings.rate, weight_decay=0.0)
-    order = random.Random(settings.seed)
-    losses: list[float] = []
-    steps = settings.epochs * -(-len(items) // settings.batch)
+    losses = checkpoint.read(maps, optimiser) if checkpoint else []
+    batches = _batches(items, settings)
     with torch.inference_mode(False), torch.enable_grad(), attached(spec, maps):
-        for _ in range(settings.epochs):
-            shuffled = order.sample(list(items), len(items))
-            for start in range(0, len(items), settings.batch):
-                progress("training", len(losses) / steps)
-                for group in optimiser.param_groups:
-                    group["lr"] = settings.rate * min(1.0, (len(losses) + 1) / max(1, settings.warmup))
-                loss = _loss(model, prompts, shuffled[start : start + settings.batch])
-                gradients = torch.autograd.grad(loss, list(maps.parameters()))
-                for parameter, gradient in zip(maps.parameters(), gradients, strict=True):
-                    parameter.grad = gradient
-                optimiser.step()
-                losses.append(float(loss.detach()))
+        for chosen in batches[len(losses) :]:
+            progress("training", len(losses) / len(batches))
+            for group in optimiser.param_groups:
+                group["lr"] = settings.rate * min(1.0, (len(losses) + 1) / max(1, settings.warmup))
+            loss = _loss(model, prompts, chosen)
+            gradients = torch.autograd.grad(loss, list(maps.parameters()))
+            for parameter, gradient in zip(maps.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+            optimiser.step()
+            losses.append(float(loss.detach()))
+            if checkpoint and (len(losses) % _CHECKPOINT_STEPS == 0 or len(losses) == len(batches)):
+                checkpoint.write(maps, optimiser, losses)
     for parameter in maps.parameters():
         parameter.grad = None
     return losses
 
 
-@torch.no_grad()
-def choose(model: Any, tokenizer: Any, item: TaskItem) -> str:
-    """The choice that the model finds likeliest behind the text, by mean token log-probability."""
-    prompts = PromptEncoder(tokenizer)
-    said = []
-    for choice in item.choices:
-        logits, wanted = _forward(model, prompts, [TaskItem(item.text, choice)])
-        tokens = F.cross_entropy(logits.transpose(1, 2), wanted, ignore_index=-100, reduction="sum")
-        said.append(-float(tokens) / int((wanted != -100).sum()))
-    return item.choices[max(range(len(said)), key=said.__getitem__)]
+def _batches(items: Sequence[TaskItem], settings: TaskSettings) -> list[list[TaskItem]]:
+    """All of the training, in an order that the seed decides."""
+    order = random.Random(settings.seed)
+    found = []
+    for _ in range(settings.epochs):
+        shuffled = order.sample(list(items), len(items))
+        found += [
+            shuffled[start : start + settings.batch] for start in range(0, len(shuffled), settings.batch)
+        ]
+    return found
 
 
 def _loss(model: Any, prompts: PromptEncoder, items: Sequence[TaskItem]) -> torch.Tensor:

@@ -228,18 +228,20 @@ class DeleteEditRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class CompareEditsRequest(_message.Message):
-    __slots__ = ("parent", "methods", "facts", "request_id", "validate_only")
+    __slots__ = ("parent", "methods", "facts", "request_id", "validate_only", "circuits")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CIRCUITS_FIELD_NUMBER: _ClassVar[int]
     parent: str
     methods: _containers.RepeatedScalarFieldContainer[str]
     facts: _containers.RepeatedCompositeFieldContainer[EditFact]
     request_id: str
     validate_only: bool
-    def __init__(self, parent: _Optional[str] = ..., methods: _Optional[_Iterable[str]] = ..., facts: _Optional[_Iterable[_Union[EditFact, _Mapping]]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+    circuits: bool
+    def __init__(self, parent: _Optional[str] = ..., methods: _Optional[_Iterable[str]] = ..., facts: _Optional[_Iterable[_Union[EditFact, _Mapping]]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., circuits: _Optional[bool] = ...) -> None: ...
 
 class EditWorkMetadata(_message.Message):
     __slots__ = ("edit", "kind", "methods", "facts", "stage", "share", "start_time")

@@ -123,14 +123,20 @@ class Editing:
         return await self._start(begun, edit_id, work, asked)
 
     async def compare(
-        self, namespace: str, methods: Sequence[str], cases: Sequence[EditCase], asked: Asked
+        self,
+        namespace: str,
+        methods: Sequence[str],
+        cases: Sequence[EditCase],
+        asked: Asked,
+        *,
+        circuits: bool = False,
     ) -> OperationRecord:
         """Methods on the same facts, on the unedited model."""
         _, model = self._allowed()
         await self._workers.reads.run(self._store.get_namespace, namespace)
         lab = replace(await self._workers.reads.run(self._lab, model), applied=[])
         values = [case_values(case) for case in cases]
-        job = CompareJob(asdict(lab), list(methods), values, model.encoder, model.calibration)
+        job = CompareJob(asdict(lab), list(methods), values, model.encoder, model.calibration, circuits)
 
         async def work(note: Callable[[Progress], None]) -> bytes:
             return self._packing.comparison(await run_in_process(job, note))

@@ -97,7 +97,10 @@ class EditsServicer(edits_pb2_grpc.EditsServicer):  # type: ignore[misc]
         for index, case in enumerate(cases):
             if not case.true:
                 raise InvalidInput(f"facts[{index}].old", "must not be empty: methods are judged by it")
-        return validated_message(await self._editing.compare(namespace, methods, cases, _asked(request)))
+        started = await self._editing.compare(
+            namespace, methods, cases, _asked(request), circuits=request.circuits
+        )
+        return validated_message(started)
 
 
 def _asked(request: Any) -> Asked:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import headmap
+from bench import headmap, headmap_data
 from tests.unit.engines.tiny_models import byte_tokenizer, tiny_model
 
 ITEMS = [
@@ -20,33 +20,64 @@ ITEMS = [
 ]
 
 
-def test_enhancement_and_lora_beside_the_frozen_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Arguments of a run on a tiny model, with a task."""
+    monkeypatch.setenv("INTERLEAF_CACHE", str(tmp_path / "cache"))
     model, task = tmp_path / "tiny", tmp_path / "parity"
     tiny_model("llama").save_pretrained(model)
     byte_tokenizer().save_pretrained(model)
     task.mkdir()
     (task / "test.json").write_text(json.dumps(ITEMS))
-    (tmp_path / "heads.json").write_text('{"1": [0, 2], "2": [1]}')
-    given = ["--model", str(model), "--data", str(tmp_path), "--task", "parity", "--results", str(tmp_path)]
-    headmap.main([*given, "--heads", str(tmp_path / "heads.json"), "--rank", "16", "--epochs", "1"])
+    return ["--model", str(model), "--data", str(tmp_path), "--task", "parity", "--results", str(tmp_path)]
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    return found
+
+
+def test_located_heads_and_what_they_gain_beside_the_controls(
+    given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    headmap.main([*given, "--epochs", "1", "--minutes", "0"])
+    nothing = last_line(capsys)
+    assert (nothing["n"], nothing["drop_located"], nothing["gain_lora"]) == (0, None, None)
+    headmap.main([*given, "--epochs", "1"])
+    found = last_line(capsys)
     assert found["n"] == 16
-    for name in ("enhanced", "lora"):
-        gain = found[f"accuracy_{name}"] - found["accuracy_frozen"]
-        assert found[f"gain_{name}"] == pytest.approx(gain, abs=1e-3)
-        assert found[f"gain_{name}_lo"] <= found[f"gain_{name}"] <= found[f"gain_{name}_hi"]
+    for name, sign in {"located": -1, "random": -1, "unconditioned": -1, "enhanced": 1, "lora": 1}.items():
+        title = f"gain_{name}" if sign > 0 else f"drop_{name}"
+        difference = sign * (found[f"accuracy_{name}"] - found["accuracy_frozen"])
+        assert found[title] == pytest.approx(difference, abs=1e-3)
+        assert found[f"{title}_lo"] <= found[title] <= found[f"{title}_hi"]
+        assert found[f"loss_{name}"] != found["loss_frozen"]
     assert 0 < found["parameters_lora"] <= found["parameters_enhanced"]
-    rows = json.loads((tmp_path / "headmap-quick.json").read_text())["rows"]
-    assert [(row["maps"], len(row["losses"])) for row in rows] == [("enhanced", 2), ("lora", 2)]
+    whole = json.loads((tmp_path / "headmap-quick.json").read_text())
+    heads = whole["configuration"]["heads"]
+    assert {layer: len(each) for layer, each in heads["located"].items()} == {
+        "0": 2
+    }  # every sixth layer of four
+    headmap.main([*given, "--epochs", "1", "--minutes", "0"])  # all of it was kept, the trainings too
+    again = last_line(capsys)
+    assert {key: again[key] for key in again if "_" in key} == {
+        key: found[key] for key in found if "_" in key
+    }
+
+
+def test_heads_can_be_given(given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "heads.json").write_text('{"1": [0, 2], "2": [1]}')
+    headmap.main([*given, "--heads", str(tmp_path / "heads.json"), "--rank", "8", "--epochs", "1"])
+    found = last_line(capsys)
+    assert found["drop_located"] is not None
+    assert found["drop_unconditioned"] is None
     with pytest.raises(SystemExit, match="2"):
-        headmap.main(given)
-    assert "--heads" in capsys.readouterr().err
+        headmap.main([*given, "--heads", str(tmp_path / "nowhere.json")])
+    assert "nowhere.json is not a file" in capsys.readouterr().err
 
 
 def test_items_must_name_their_answer(tmp_path: Path) -> None:
     file = tmp_path / "test.json"
     file.write_text(json.dumps([{**ITEMS[0], "answer": "maybe"}]))
     with pytest.raises(ValueError, match="item 0"):
-        headmap.read_items(file)
+        headmap_data.read_items(file)

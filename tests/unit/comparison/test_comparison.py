@@ -22,6 +22,7 @@ from editors.weights.model import EditableModel
 from editors.weights.request import EditRequest
 from editors.weights.statistics import KeyStatistics
 from engines.architectures import ARCHITECTURES
+from service.edit_circuits import CircuitFinder
 from tests.tiny import bank_model, bank_tokenizer
 
 CASE = EditCase(
@@ -71,6 +72,23 @@ def test_the_parts_add_up_to_the_difference_of_the_logits() -> None:
     assert parts == pytest.approx(float(logits[new] - logits[old]), abs=1e-3)
 
 
+def test_a_circuit_kept_is_counted_by_nodes_and_edges() -> None:
+    """Of one that needs other parts behind every edit."""
+    editable = editable_of("llama")
+    asked: list[str] = []
+
+    def needed(request: EditRequest, said: str) -> tuple[frozenset[int], frozenset[int]]:
+        asked.append(said)
+        if said == CASE.true:
+            return frozenset({0, 1, 2, 3}), frozenset({7, 8})
+        return frozenset({0, 1, 9}), frozenset({8, 9, 10})
+
+    contender = WeightEdit(editable, "ft_m", {**FT, "steps": 2}, Means())
+    _, tuned = compare(editable, [contender], [CASE], lambda what, share: None, None, needed).methods
+    assert asked == [CASE.true, CASE.request.target]
+    assert tuned["figures"]["circuit_nodes_kept"] == tuned["figures"]["circuit_edges_kept"] == 0.5
+
+
 @pytest.fixture(scope="module")
 def compared() -> tuple[Comparison, bool]:
     """Two methods on a fact, and whether every byte of the model came back."""
@@ -83,7 +101,8 @@ def compared() -> tuple[Comparison, bool]:
     ]
     hops = {0: [Hop("The country of the name of Tom Berg is", "Norway", "Italy")]}
     shares: list[float] = []
-    found = compare(editable, contenders, [CASE], lambda what, share: shares.append(share), hops)
+    needed = CircuitFinder(editable)
+    found = compare(editable, contenders, [CASE], lambda what, share: shares.append(share), hops, needed)
     assert shares == sorted(shares)
     after = {name: tensor_digest(value) for name, value in editable.model.state_dict().items()}
     return found, after == before
@@ -106,6 +125,10 @@ def test_methods_stand_side_by_side(compared: tuple[Comparison, bool]) -> None:
     assert tuned["figures"]["portability"] in (0.0, 1.0)
     assert tuned["figures"]["seconds"] > 0
     assert {"peak_after_edit", "jump_at_edit", "mlp_contribution"} <= set(tuned["figures"])
+    for method in (tuned, rome):
+        assert 0 < method["figures"]["circuit_nodes_kept"] <= 1  # the input is always needed
+        assert 0 <= method["figures"]["circuit_edges_kept"] <= 1
+    assert "circuit_nodes_kept" not in original["figures"]
     assert all(len(head["tokens_after"]) == 5 for head in tuned["heads"])
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from editors.headmap.checkpoint import Checkpoint, run_name
+from editors.headmap.choosing import choices
+from editors.headmap.items import TaskItem, read_task
 from editors.headmap.maps import SideMaps, Where, attached, headmap, lora_beside
 from editors.headmap.storage import load_maps, save_maps
-from editors.headmap.training import TaskItem, TaskSettings, choose, train_maps
+from editors.headmap.training import TaskSettings, train_maps
 from editors.weights.delta import tensor_digest
 from editors.weights.errors import DeltaDamaged, DeltaMismatch
 from engines.architectures import ARCHITECTURES, spec_for
 from engines.kv_attention import inject
 from engines.kv_batch import KVBatch
+from engines.prompts import PromptEncoder
 from tests.unit.engines.tiny_models import RandomAdapter, byte_tokenizer, tiny_model
 
 LOCATED = {1: (0, 2), 3: (1,)}
@@ -93,7 +98,7 @@ def test_training_learns_a_task_and_leaves_the_model_alone(kind: str, tmp_path: 
     assert all(parameter.grad is None for parameter in model.parameters())
     save_maps(maps, tmp_path, "digest", {"items": len(ITEMS)})
     with attached(spec, load_maps(tmp_path, "digest")):
-        assert [choose(model, tokenizer, item) for item in ITEMS] == [item.answer for item in ITEMS]
+        assert all(choice.is_right for choice in choices(model, tokenizer, ITEMS, rows=3))
         enhanced = logits(model)
     with attached(spec, maps):
         assert torch.allclose(logits(model), enhanced)
@@ -105,6 +110,109 @@ def test_training_learns_a_task_and_leaves_the_model_alone(kind: str, tmp_path: 
         load_maps(tmp_path, "digest")
     with pytest.raises(ValueError, match="nothing"):
         train_maps(model, tokenizer, maps, [], TaskSettings())
+
+
+class Ended(Exception):
+    pass
+
+
+def test_a_training_that_was_ended_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    model, tokenizer = tiny_model("llama"), byte_tokenizer()
+    spec, settings = spec_for(model), TaskSettings(epochs=24, batch=4, rate=0.02)
+
+    def fresh() -> SideMaps:
+        torch.manual_seed(1)
+        return headmap(spec, {0: (0, 1), 1: (0, 1)}, 4)
+
+    calls = [0]
+
+    def ending(what: str, share: float) -> None:
+        calls[0] += 1
+        if calls[0] == 16:
+            raise Ended
+
+    whole, first, second = fresh(), fresh(), fresh()
+    losses = train_maps(model, tokenizer, whole, ITEMS, settings)
+    kept = Checkpoint(tmp_path / "state.safetensors", run_name(first, ITEMS, settings, "m"))
+    with pytest.raises(Ended):
+        train_maps(model, tokenizer, first, ITEMS, settings, ending, kept)
+    calls[0] = 100
+    assert train_maps(model, tokenizer, second, ITEMS, settings, ending, kept) == pytest.approx(
+        losses, rel=1e-3
+    )
+    assert calls[0] == 114  # ten steps were not made again
+    for one, other in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+    assert run_name(first, ITEMS[:1], settings, "m") != kept.run
+    other_run = Checkpoint(kept.path, "another")
+    assert (
+        len(
+            train_maps(
+                model, tokenizer, fresh(), ITEMS, TaskSettings(epochs=2, batch=4), checkpoint=other_run
+            )
+        )
+        == 2
+    )
+
+
+def test_choices_are_judged_by_the_mean_of_their_tokens() -> None:
+    """By hand, one choice at a time; tails of different lengths, some with a common beginning."""
+    model, tokenizer = tiny_model("llama"), byte_tokenizer()
+    items = [TaskItem("Which?", answer, ("ab", "ac", "abc", "d")) for answer in ("ab", "d")]
+    items.append(TaskItem("And another, longer one?", "x", ("x", "y")))
+    prompts = PromptEncoder(tokenizer)
+    found = choices(model, tokenizer, items, rows=2)
+    for item, choice in zip(items, found, strict=True):
+        by_hand = {}
+        for each in item.choices:
+            head, tail = prompts.encode_pair(item.text, " " + each)
+            with torch.no_grad():
+                said = model(input_ids=torch.tensor([[*head, *tail]])).logits[0].log_softmax(-1)
+            places = range(len(head) - 1, len(head) + len(tail) - 1)
+            by_hand[each] = sum(float(said[at, token]) for at, token in zip(places, tail, strict=True)) / len(
+                tail
+            )
+        assert choice.answer == max(by_hand, key=by_hand.__getitem__)
+        assert choice.loss == pytest.approx(-by_hand[item.answer], abs=1e-4)
+        assert choice.is_right == (choice.answer == item.answer)
+    with pytest.raises(ValueError, match="none of the choices"):
+        choices(model, tokenizer, [TaskItem("Which?", "z", ("a", "b"))])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        '{"text": "x", "answer": "y"}',
+        '{"text": "x", "answer": "y", "choices": ["a", "b"]}',
+        '{"text": "x", "answer": "a", "choices": ["a"]}',
+        '{"text": "x", "answer": "a", "choices": "ab"}',
+        '{"text": 1, "answer": "a", "choices": ["a", "b"]}',
+        "{",
+    ],
+)
+def test_a_task_names_the_line_that_is_wrong(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "task.jsonl"
+    good = '{"text": "Is 3 odd?", "answer": "yes", "choices": ["yes", "no"]}'
+    file.write_text(f"{good}\n\n{line}\n")
+    with pytest.raises(ValueError, match=r"task\.jsonl, line 3"):
+        read_task(file)
+    file.write_text(good)
+    assert read_task(file) == [TaskItem("Is 3 odd?", "yes", ("yes", "no"))]
+
+
+@pytest.mark.parametrize("where", list(Where))
+def test_attached_maps_can_be_silent_for_a_thread(where: Where) -> None:
+    model = tiny_model("llama")
+    spec = spec_for(model)
+    plain, maps = logits(model), moved(headmap(spec, LOCATED, 3, where=where))
+    with attached(spec, maps):
+        enhanced = logits(model)
+        with maps.silent():
+            assert torch.equal(logits(model), plain)
+            with ThreadPoolExecutor(1) as pool:  # another thread hears them
+                assert torch.equal(pool.submit(logits, model).result(), enhanced)
+        assert torch.equal(logits(model), enhanced)
 
 
 def test_maps_and_facts_go_together() -> None:
