@@ -57,6 +57,9 @@ setup-vllm: $(VLLM_STAMP)  ## The vLLM engine's own environment, for CPUs.
 test-vllm: setup setup-vllm  ## The vLLM engine against the transformers engine (10 minutes).
 	@$(BIN)/python -m pytest -q tests/vllm -m "vllm and not slow"
 
+soak: setup  ## Mixed load on a server: memory, files, threads, orphans; last line JSON. MINUTES=60
+	@$(BIN)/python -m bench.load_soak --size $(SIZE) --seed $(SEED) --minutes $${MINUTES:-60}
+
 test-crash: $(STAMP)  ## 100 kills (-9) at random moments of writing; resumes; last line JSON. KILLS=n SEED=n
 	@$(BIN)/python -m tests.crash.many --kills $${KILLS:-100} --seed $(SEED)
 
