@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 EXTRA = "interleaf"  # the key in a request's extra arguments
-HIDDEN = (
-    -1e30
-)  # bias of what is out of sight: a share of exactly 0, and a sum over such tokens only is a number
+# The bias of what is out of sight: its share is exactly 0, and a sum over such tokens only is still a number.
+HIDDEN = -(2.0**100)
 
 
 @dataclass
