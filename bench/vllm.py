@@ -141,7 +141,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _exact(run: Run) -> None:
     full = run.bench.full
-    usual = exactness.mixed(run.made, 128 if full else 64, random.Random(run.bench.seed), 12)
+    usual = exactness.mixed(run.made, 128 if full else 32, random.Random(run.bench.seed), 12)
     tight = exactness.mixed(run.made, 32 if full else 16, random.Random(run.bench.seed + 2), 32)
 
     def together(name: str) -> dict[str, Any]:
@@ -159,12 +159,11 @@ def _exact(run: Run) -> None:
 def _speed(run: Run) -> None:
     plan = _FULL if run.bench.full else _QUICK
     measure = speed.Speed(run.made, run.engine, plan, run.bench.seed, run.bench.log)
-    names = [f"{repetition}-{batch}" for repetition in range(plan.repetitions) for batch in plan.batches]
-    run.keys |= speed.keys_of(run.pieces("speed", names, measure.piece))
+    run.keys |= speed.keys_of(run.pieces("speed", measure.pieces, measure.piece))
 
 
 def _isolation(run: Run) -> None:
-    trial = vllm_trials.Isolation(run.made, 500 if run.bench.full else 25, run.bench.seed)
+    trial = vllm_trials.Isolation(run.made, 500 if run.bench.full else 15, run.bench.seed)
     found = run.pieces("isolation", trial.pieces, lambda name: trial.piece(run.engine(), name))
     run.keys |= vllm_trials.isolation_keys(found)
 
@@ -188,7 +187,7 @@ def _survival(run: Run) -> None:
 
 def _table(run: Run) -> None:
     run.close()  # each service starts its own
-    table = vllm_table.Table(run.bench, 100 if run.bench.full else 8)
+    table = vllm_table.Table(run.bench, 100 if run.bench.full else 4)
     table.measure(run.pieces)
     run.keys |= table.keys
 

@@ -49,14 +49,24 @@ class Speed:
         self._seed, self._log = seed, log
         self._held: list[InjectedFact] = []
 
+    @property
+    def pieces(self) -> list[str]:
+        """Facts against none first: text takes its time."""
+        plan = self._plan
+        names = [f"{repetition}-{batch}" for repetition in range(plan.repetitions) for batch in plan.batches]
+        for repetition in range(plan.text_repetitions):
+            names += [f"{repetition}-{batch}-{count}" for batch, count in plan.texts]
+        return names
+
     def piece(self, name: str) -> dict[str, Any]:
-        """`name`: repetition and batch."""
-        repetition, batch = (int(part) for part in name.split("-"))
+        """`name`: repetition and batch, and facts where they are compared with text."""
+        repetition, batch, *count = (int(part) for part in name.split("-"))
         if not self._held:
             self._held = self._stand.unrelated(self._stand.world)
             for size in self._plan.batches:  # an engine's first steps are slower, and facts are sent once
                 self._run(-1, size, self._kinds(-1, size))
-        return {"batch": batch, "rates": self._run(repetition, batch, self._kinds(repetition, batch))}
+        kinds = self._both_ways(repetition, batch, count[0]) if count else self._kinds(repetition, batch)
+        return {"batch": batch, "rates": self._run(repetition, batch, kinds)}
 
     def _run(self, repetition: int, batch: int, kinds: Sequence[_Kind]) -> dict[str, float]:
         engine, rates = self._engine(), {}
@@ -76,14 +86,13 @@ class Speed:
         for tokens in plan.tokens:
             facts = [self._of_size(tokens, rng) for _ in prompts]
             kinds.append((f"kv{tokens}", _requests(prompts, facts, plan.answer, f"{repetition}-{tokens}")))
-        for at, count in plan.texts:
-            if at == batch and 0 <= repetition < plan.text_repetitions:
-                kinds += self._both_ways(prompts, count, f"{repetition}-{count}", rng)
         rng.shuffle(kinds)
         return kinds
 
-    def _both_ways(self, prompts: Sequence[str], count: int, scope: str, rng: random.Random) -> list[_Kind]:
+    def _both_ways(self, repetition: int, batch: int, count: int) -> list[_Kind]:
         """The same facts as tokens and as sentences before the prompt."""
+        rng = random.Random(f"{self._seed}/{repetition}/{batch}/{count}")
+        prompts, scope = passages(batch, rng, lambda: _WORDS), f"{repetition}-{count}"
         chosen = [rng.sample(range(len(self._held)), count) for _ in prompts]
         injected = [[self._held[at] for at in own] for own in chosen]
         written = [
@@ -91,10 +100,12 @@ class Speed:
             for prompt, own in zip(prompts, chosen, strict=True)
         ]
         nothing: list[list[InjectedFact]] = [[] for _ in prompts]
-        return [
+        kinds = [
             (f"facts{count}", _requests(prompts, injected, self._plan.answer, f"{scope}-f")),
             (f"text{count}", _requests(written, nothing, self._plan.answer, f"{scope}-t")),
         ]
+        rng.shuffle(kinds)
+        return kinds
 
     def _of_size(self, tokens: int, rng: random.Random) -> list[InjectedFact]:
         """Facts with so many tokens together, or just over."""
@@ -118,7 +129,8 @@ def keys_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             elif what.startswith("text"):
                 count = what.removeprefix("text")
                 keys |= _ratio(f"ratio_text_{count}_b{batch}", taken, f"facts{count}", what)
-    keys["repetitions"] = max((sum(row["batch"] == b["batch"] for row in rows) for b in rows), default=0)
+            if what == "kv0":
+                keys[f"repetitions_b{batch}"] = len(samples)
     return keys
 
 
