@@ -10,7 +10,35 @@ Needs only grpcio and protobuf. Whatever is exported here is stable; the modules
 """
 
 from interleaf._async_client import AsyncClient
+from interleaf._circuit_types import (
+    AnswerTrace,
+    Driver,
+    FactReader,
+    HallucinationReport,
+    NeededForTruth,
+    Node,
+    Probe,
+    Repair,
+    Study,
+    Trajectory,
+    TruthSource,
+    Verdict,
+)
 from interleaf._client import Client
+from interleaf._edit_types import (
+    Edit,
+    EditComparison,
+    EditedTensor,
+    EditFact,
+    EditReceipt,
+    EditState,
+    LiveCheck,
+    MethodComparison,
+    ReceiptLine,
+    ReceiptText,
+    Standing,
+)
+from interleaf._encoder_types import Calibration, Encoder, EncoderState, Evaluation, LayerScore, LayerSweep
 from interleaf._errors import (
     Aborted,
     AlreadyExists,
@@ -35,7 +63,9 @@ from interleaf._errors import (
     Unimplemented,
 )
 from interleaf._fact_calls import KEEP
+from interleaf._monitor_types import CallLoad, Injection, ServerStatus
 from interleaf._options import DEFAULT_NAMESPACE, DEFAULT_TARGET, TLS, Retry, Timeout
+from interleaf._pictures import Picture
 from interleaf._streams import AnswerStream, AsyncAnswerStream
 from interleaf._types import (
     Answer,
@@ -58,6 +88,7 @@ from interleaf._types import (
     Timings,
     ValueCheck,
 )
+from interleaf._work import AsyncWork, Progress, Work
 
 __version__ = "0.1.0"
 
@@ -70,8 +101,12 @@ __all__ = [
     "AlreadyExists",
     "Answer",
     "AnswerStream",
+    "AnswerTrace",
     "AsyncAnswerStream",
     "AsyncClient",
+    "AsyncWork",
+    "Calibration",
+    "CallLoad",
     "Cancelled",
     "ChatMessage",
     "Citation",
@@ -80,25 +115,50 @@ __all__ = [
     "ConflictingFact",
     "ContinuationScore",
     "DeadlineExceeded",
+    "Driver",
+    "Edit",
+    "EditComparison",
+    "EditFact",
+    "EditReceipt",
+    "EditState",
+    "EditedTensor",
+    "Encoder",
+    "EncoderState",
     "EtagMismatch",
+    "Evaluation",
     "Fact",
+    "FactReader",
     "FactState",
     "FailedPrecondition",
     "FieldViolation",
     "FinishReason",
     "Grounding",
+    "HallucinationReport",
     "ImportFailure",
     "ImportReport",
+    "Injection",
     "InterleafError",
     "InterruptedTransfer",
     "InvalidArgument",
+    "LayerScore",
+    "LayerSweep",
     "LimitExceeded",
+    "LiveCheck",
+    "MethodComparison",
     "Namespace",
+    "NeededForTruth",
     "NewFact",
+    "Node",
     "NotFound",
     "Operation",
     "OutOfRange",
     "PermissionDenied",
+    "Picture",
+    "Probe",
+    "Progress",
+    "ReceiptLine",
+    "ReceiptText",
+    "Repair",
     "RequestIdReused",
     "ResourceExhausted",
     "Retry",
@@ -106,11 +166,18 @@ __all__ = [
     "Scores",
     "SearchHit",
     "ServerFault",
+    "ServerStatus",
+    "Standing",
+    "Study",
     "Timeout",
     "Timings",
+    "Trajectory",
+    "TruthSource",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "ValueCheck",
+    "Verdict",
+    "Work",
     "__version__",
 ]

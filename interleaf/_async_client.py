@@ -17,6 +17,8 @@ from interleaf import _fact_calls as on_facts
 from interleaf import _inference_calls as on_model
 from interleaf import _namespace_calls as on_namespaces
 from interleaf import _transfer_calls as on_files
+from interleaf._async_binding import RETURNS, calling, paging, polling, streaming
+from interleaf._async_groups import AsyncCircuits, AsyncEdits, AsyncEncoders, AsyncMonitor
 from interleaf._calls import Call, Paged, Polled, Streamed, Upload
 from interleaf._client import Client
 from interleaf._errors import (
@@ -34,53 +36,6 @@ from interleaf._types import Answer, FileFormat, ImportReport, Namespace
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_RETURNS = {
-    "Call": "Coroutine[{}]",
-    "Polled": "Coroutine[{}]",
-    "Paged": "AsyncIterator[{}]",
-    "Streamed": "AsyncIterator[{}]",
-    "Upload": "Coroutine[ImportReport]",
-}
-
-
-def _calling(
-    build: Callable[Concatenate[Session, P], Call[T]],
-) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._call(build(self._settings.session, *args, **kwargs))
-
-    present(method, build, _RETURNS)
-    return method
-
-
-def _paging(
-    build: Callable[Concatenate[Session, P], Paged[T]],
-) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
-    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        return self._pages(build(self._settings.session, *args, **kwargs))
-
-    present(method, build, _RETURNS)
-    return method
-
-
-def _polling(
-    build: Callable[Concatenate[Session, P], Polled[T]],
-) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._poll(build(self._settings.session, *args, **kwargs))
-
-    present(method, build, _RETURNS)
-    return method
-
-
-def _streaming(
-    build: Callable[Concatenate[Session, P], Streamed[T]],
-) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
-    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        return self._stream(build(self._settings.session, *args, **kwargs))
-
-    present(method, build, _RETURNS)
-    return method
 
 
 def _answering(
@@ -99,7 +54,7 @@ def _uploading(
     def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, ImportReport]:
         return self._upload(build(self._settings.session, *args, **kwargs))
 
-    present(method, build, _RETURNS)
+    present(method, build, RETURNS)
     return method
 
 
@@ -131,40 +86,40 @@ class AsyncClient:
             self._channel = grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
         self._owns_channel = True
 
-    add = _calling(on_facts.add)
-    add_many = _calling(on_facts.add_many)
-    get = _calling(on_facts.get)
-    get_many = _calling(on_facts.get_many)
-    list = _paging(on_facts.list_facts)
-    update = _calling(on_facts.update)
-    correct = _calling(on_facts.correct)
-    delete = _calling(on_facts.delete)
-    delete_many = _calling(on_facts.delete_many)
-    undelete = _calling(on_facts.undelete)
-    history = _paging(on_facts.history)
-    rollback = _calling(on_facts.rollback)
-    search = _calling(on_facts.search)
+    add = calling(on_facts.add)
+    add_many = calling(on_facts.add_many)
+    get = calling(on_facts.get)
+    get_many = calling(on_facts.get_many)
+    list = paging(on_facts.list_facts)
+    update = calling(on_facts.update)
+    correct = calling(on_facts.correct)
+    delete = calling(on_facts.delete)
+    delete_many = calling(on_facts.delete_many)
+    undelete = calling(on_facts.undelete)
+    history = paging(on_facts.history)
+    rollback = calling(on_facts.rollback)
+    search = calling(on_facts.search)
 
     import_file = _uploading(on_files.import_file)
     import_data = _uploading(on_files.import_data)
-    export = _streaming(on_files.export)
+    export = streaming(on_files.export)
 
-    ask = _calling(on_model.ask)
+    ask = calling(on_model.ask)
     stream = _answering(on_model.stream)
-    compare = _calling(on_model.compare)
-    score = _calling(on_model.score)
+    compare = calling(on_model.compare)
+    score = calling(on_model.score)
 
-    create_namespace = _calling(on_namespaces.create_namespace)
-    get_namespace = _calling(on_namespaces.get_namespace)
-    namespaces = _paging(on_namespaces.list_namespaces)
-    update_namespace = _calling(on_namespaces.update_namespace)
-    delete_namespace = _calling(on_namespaces.delete_namespace)
-    reindex = _calling(on_namespaces.reindex)
-    operation = _calling(on_namespaces.operation)
-    operations = _paging(on_namespaces.operations)
-    cancel_operation = _calling(on_namespaces.cancel_operation)
-    wait = _polling(on_namespaces.wait)
-    wait_until = _polling(on_namespaces.wait_until)
+    create_namespace = calling(on_namespaces.create_namespace)
+    get_namespace = calling(on_namespaces.get_namespace)
+    namespaces = paging(on_namespaces.list_namespaces)
+    update_namespace = calling(on_namespaces.update_namespace)
+    delete_namespace = calling(on_namespaces.delete_namespace)
+    reindex = calling(on_namespaces.reindex)
+    operation = calling(on_namespaces.operation)
+    operations = paging(on_namespaces.operations)
+    cancel_operation = calling(on_namespaces.cancel_operation)
+    wait = polling(on_namespaces.wait)
+    wait_until = polling(on_namespaces.wait_until)
 
     async def ensure_namespace(self, namespace: str | None = None) -> Namespace:
         """Returns the namespace (the client's own when none is named), made if it was not there."""
@@ -184,6 +139,26 @@ class AsyncClient:
             async for chunk in chunks:
                 size += await asyncio.to_thread(file.write, chunk)
         return size
+
+    @property
+    def edits(self) -> AsyncEdits:
+        """Edits of the model's weights: `edits.create`, `list`, `get`, `receipt`, `apply`, `revert`, ..."""
+        return AsyncEdits(self)
+
+    @property
+    def encoders(self) -> AsyncEncoders:
+        """Encoders: `encoders.list`, `get`, `train`, `evaluate`, `calibrate`, `sweep_layers`."""
+        return AsyncEncoders(self)
+
+    @property
+    def circuits(self) -> AsyncCircuits:
+        """Why the model said this: `circuits.check`, `trace`, `study_heads`, ..."""
+        return AsyncCircuits(self)
+
+    @property
+    def monitor(self) -> AsyncMonitor:
+        """What the service has just done: `monitor.injections`, `watch`, `status`."""
+        return AsyncMonitor(self)
 
     @property
     def namespace(self) -> str:

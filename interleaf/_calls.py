@@ -53,6 +53,14 @@ class Streamed(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Started(Generic[T]):
+    """A call that begins long work and returns its operation; `decode` reads the operation's packed response."""
+
+    call: Call[Any]
+    decode: Callable[[Any], T]
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """An import. `requests` opens the data anew for every attempt; the server passes over committed rows."""
 

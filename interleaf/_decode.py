@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from google.protobuf import json_format
+from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 
 from interleaf import _types as t
-from interleaf.v1 import facts_pb2, inference_pb2
+from interleaf.v1 import circuits_pb2, edits_pb2, encoders_pb2, facts_pb2, inference_pb2, namespaces_pb2
 
 _STATES = {
     facts_pb2.FACT_STATE_SEARCHABLE: t.FactState.SEARCHABLE,
     facts_pb2.FACT_STATE_COMPILED: t.FactState.COMPILED,
 }
-_GROUNDINGS = {
-    inference_pb2.GROUNDING_GROUNDED: t.Grounding.GROUNDED,
-    inference_pb2.GROUNDING_UNGROUNDED: t.Grounding.UNGROUNDED,
-    inference_pb2.GROUNDING_NO_FACTS: t.Grounding.NO_FACTS,
-}
-_CHECKS = {
-    inference_pb2.VALUE_CHECK_EXACT: t.ValueCheck.EXACT,
-    inference_pb2.VALUE_CHECK_DIFFERS: t.ValueCheck.DIFFERS,
-    inference_pb2.VALUE_CHECK_NOT_USED: t.ValueCheck.NOT_USED,
-}
-_FINISHES = {
-    inference_pb2.FINISH_REASON_STOP: t.FinishReason.STOP,
-    inference_pb2.FINISH_REASON_LENGTH: t.FinishReason.LENGTH,
-    inference_pb2.FINISH_REASON_ABSTAINED: t.FinishReason.ABSTAINED,
-}
+E = TypeVar("E", bound=enum.StrEnum)
+_METADATA = (
+    namespaces_pb2.ReindexMetadata,
+    edits_pb2.EditWorkMetadata,
+    encoders_pb2.EncoderWorkMetadata,
+    circuits_pb2.CircuitWorkMetadata,
+)
+
+
+def named(values: type[E], kind: Any, number: int) -> E:
+    """A value of an enum of the API by its name; UNKNOWN where this client does not know it."""
+    prefix = "".join(f"_{c}" if c.isupper() else c for c in kind.DESCRIPTOR.name).strip("_").upper() + "_"
+    try:
+        return values(kind.Name(number).removeprefix(prefix).lower())
+    except ValueError:
+        return values("unknown")
 
 
 def time_of(message: Any, field: str) -> datetime | None:
@@ -90,33 +93,49 @@ def citation(message: Any) -> t.Citation:
         object=message.object,
         attention=message.attention,
         retrieval_score=message.retrieval_score,
-        value_check=_CHECKS.get(message.value_check, t.ValueCheck.UNKNOWN),
+        value_check=named(t.ValueCheck, inference_pb2.ValueCheck, message.value_check),
+        layer_attention=dict(message.layer_attention),
     )
 
 
-def _seconds(duration: Any) -> float:
-    seconds: float = duration.seconds + duration.nanos / 1e9
-    return seconds
+def seconds(duration: Any) -> float:
+    """A Duration as seconds."""
+    found: float = duration.seconds + duration.nanos / 1e9
+    return found
+
+
+def grounding(number: int) -> t.Grounding:
+    """interleaf.v1.Grounding."""
+    return named(t.Grounding, inference_pb2.Grounding, number)
+
+
+def finish_reason(number: int) -> t.FinishReason:
+    """interleaf.v1.FinishReason."""
+    return named(t.FinishReason, inference_pb2.FinishReason, number)
+
+
+def timings(message: Any) -> t.Timings:
+    """interleaf.v1.Timings."""
+    return t.Timings(
+        retrieval=seconds(message.retrieval),
+        compile=seconds(message.compile),
+        queue=seconds(message.queue),
+        first_token=seconds(message.first_token),
+        total=seconds(message.total),
+    )
 
 
 def answer(message: Any) -> t.Answer:
     """interleaf.v1.GenerateResponse."""
-    timings = message.timings
     return t.Answer(
         text=message.text,
-        finish_reason=_FINISHES.get(message.finish_reason, t.FinishReason.UNKNOWN),
+        finish_reason=finish_reason(message.finish_reason),
         citations=tuple(map(citation, message.citations)),
-        grounding=_GROUNDINGS.get(message.grounding, t.Grounding.UNKNOWN),
+        grounding=grounding(message.grounding),
         prompt_tokens=message.prompt_tokens,
         generated_tokens=message.generated_tokens,
         injected_tokens=message.injected_tokens,
-        timings=t.Timings(
-            retrieval=_seconds(timings.retrieval),
-            compile=_seconds(timings.compile),
-            queue=_seconds(timings.queue),
-            first_token=_seconds(timings.first_token),
-            total=_seconds(timings.total),
-        ),
+        timings=timings(message.timings),
         namespace_revision=message.namespace_revision,
         model=message.model,
         encoder=message.encoder,
@@ -173,17 +192,32 @@ def import_report(report: t.ImportReport, message: Any, *, keep: int = 100) -> t
         rows_written=message.rows_written,
         rows_unchanged=message.rows_unchanged,
         rows_failed=message.rows_failed,
+        rows_held=message.rows_held,
         failures=(report.failures + fresh)[:keep],
         namespace_revision=message.namespace_revision or report.namespace_revision,
         done=message.done,
     )
 
 
-def packed_fields(packed: Any, known: type[Message]) -> dict[str, object]:
-    """The fields of a message in an Any; empty when it is of another type."""
-    message = known()
-    if not packed.Is(message.DESCRIPTOR):
-        return {}
-    packed.Unpack(message)
-    fields: dict[str, object] = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return fields
+def operation_metadata(packed: Any) -> dict[str, object]:
+    """The fields of an operation's metadata, by name; empty when it is of no known kind."""
+    for kind in _METADATA:
+        message = kind()
+        if packed.Is(message.DESCRIPTOR):
+            packed.Unpack(message)
+            return _fields(message)
+    return {}
+
+
+def _fields(message: Any) -> dict[str, object]:
+    return {field.name: _value(value) for field, value in message.ListFields()}
+
+
+def _value(value: Any) -> object:
+    if isinstance(value, timestamp_pb2.Timestamp):
+        return value.ToDatetime(tzinfo=UTC)
+    if isinstance(value, Message):
+        return _fields(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value if isinstance(value, str | int | float) else [_value(entry) for entry in value]

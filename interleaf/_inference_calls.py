@@ -22,7 +22,8 @@ def _message(message: ChatMessage | Mapping[str, str]) -> Any:
     return inference_pb2.ChatMessage(role=message["role"], content=message["content"])
 
 
-def _input(prompt: Prompt, complete: bool) -> dict[str, Any]:
+def input_of(prompt: Prompt, complete: bool) -> dict[str, Any]:
+    """The prompt as the API's `input`."""
     if isinstance(prompt, str):
         if complete:
             return {"prompt": prompt}
@@ -32,7 +33,8 @@ def _input(prompt: Prompt, complete: bool) -> dict[str, Any]:
     return {"chat": inference_pb2.Chat(messages=map(_message, prompt))}
 
 
-def _retrieval(session: Session, top_k: int, use_facts: bool, facts: Iterable[FactRef]) -> Any:
+def retrieval_of(session: Session, top_k: int, use_facts: bool, facts: Iterable[FactRef]) -> Any:
+    """Which facts to inject, as the API's `retrieval`."""
     return inference_pb2.Retrieval(
         top_k=top_k,
         disabled=not use_facts,
@@ -78,9 +80,9 @@ def ask(
     request = inference_pb2.GenerateRequest(
         parent=session.parent,
         sampling=_sampling(max_tokens, temperature, top_p, seed, stop),
-        retrieval=_retrieval(session, top_k, use_facts, facts),
+        retrieval=retrieval_of(session, top_k, use_facts, facts),
         strict=strict,
-        **_input(prompt, complete),
+        **input_of(prompt, complete),
     )
     return Call(
         INFERENCE + "Generate", request, inference_pb2.GenerateResponse, _decode.answer, kind="generate"
@@ -153,8 +155,8 @@ def compare(
     request = inference_pb2.CompareRequest(
         parent=session.parent,
         sampling=_sampling(max_tokens, temperature, top_p, seed, stop),
-        retrieval=_retrieval(session, top_k, True, facts),
-        **_input(prompt, complete),
+        retrieval=retrieval_of(session, top_k, True, facts),
+        **input_of(prompt, complete),
     )
     return Call(
         INFERENCE + "Compare", request, inference_pb2.CompareResponse, _decode.comparison, kind="generate"
@@ -180,6 +182,6 @@ def score(
         parent=session.parent,
         prompt=prompt,
         continuations=continuations,
-        retrieval=_retrieval(session, top_k, use_facts, facts),
+        retrieval=retrieval_of(session, top_k, use_facts, facts),
     )
     return Call(INFERENCE + "Score", request, inference_pb2.ScoreResponse, _decode.scores, kind="generate")

@@ -118,17 +118,22 @@ def delete_namespace(
     return Call(NAMESPACES + "DeleteNamespace", request, namespaces_pb2.DeleteNamespaceResponse, decode)
 
 
-def _operation(message: Any) -> Operation:
+def raise_failure(message: Any) -> None:
+    """Raises what an operation failed with, if it did."""
     if message.WhichOneof("result") == "error":
         raise from_status(
             code_pb2.Code.Name(message.error.code), message.error.message, message.error.details
         )
-    progress = _decode.packed_fields(message.metadata, namespaces_pb2.ReindexMetadata)
+
+
+def _operation(message: Any) -> Operation:
+    raise_failure(message)
+    progress = _decode.operation_metadata(message.metadata)
     return Operation(name=message.name, done=message.done, metadata=progress)
 
 
 def _listed_operation(message: Any) -> Operation:
-    progress = _decode.packed_fields(message.metadata, namespaces_pb2.ReindexMetadata)
+    progress = _decode.operation_metadata(message.metadata)
     if message.WhichOneof("result") == "error":
         progress["error"] = message.error.message
     return Operation(name=message.name, done=message.done, metadata=progress)
@@ -171,6 +176,11 @@ def operations(session: Session, *, page_size: int = 0) -> Paged[Operation]:
 
 def cancel_operation(session: Session, name: str) -> Call[None]:
     """Asks a long-running operation to stop."""
+    return cancel_call(name)
+
+
+def cancel_call(name: str) -> Call[None]:
+    """The call that ends the work of this name."""
     request = operations_pb2.CancelOperationRequest(name=name)
     return Call(OPERATIONS + "CancelOperation", request, empty_pb2.Empty, lambda message: None)
 

@@ -6,6 +6,7 @@ Times are aware UTC datetimes. Texts are what the server holds, byte for byte: t
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -133,7 +134,9 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """An injected fact. `attention` is its share where it was highest, 0..1."""
+    """An injected fact. `attention` is its share where it was highest, 0..1; `layer_attention`, by layer, is given to
+    operators only (`client.monitor`).
+    """
 
     fact: str
     uid: str
@@ -144,6 +147,7 @@ class Citation:
     attention: float
     retrieval_score: float
     value_check: ValueCheck
+    layer_attention: Mapping[int, float] = field(default_factory=dict, hash=False)
 
     @property
     def used(self) -> bool:
@@ -266,6 +270,7 @@ class ImportReport:
     rows_written: int = 0
     rows_unchanged: int = 0
     rows_failed: int = 0
+    rows_held: int = 0
     failures: tuple[ImportFailure, ...] = ()
     namespace_revision: int = 0
     done: bool = False

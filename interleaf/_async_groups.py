@@ -1,0 +1,104 @@
+"""Methods of the asyncio client in groups, one for each service: `client.edits`, `client.encoders`, ..."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, TypeVar
+
+from interleaf import _circuit_calls as on_circuits
+from interleaf import _circuit_calls_many as on_many
+from interleaf import _edit_calls as on_edits
+from interleaf import _encoder_calls as on_encoders
+from interleaf import _monitor_calls as on_monitor
+from interleaf._async_binding import AsyncCarrier, calling, paging, starting, streaming
+from interleaf._calls import Call, Paged, Polled, Streamed
+from interleaf._settings import Settings
+from interleaf._work import AsyncWork, OnProgress, unnamed, unpacked
+
+T = TypeVar("T")
+
+
+class _Group:
+    """Carries calls out as its client does."""
+
+    def __init__(self, client: AsyncCarrier) -> None:
+        self._client = client
+
+    @property
+    def _settings(self) -> Settings:
+        return self._client._settings
+
+    async def _call(self, call: Call[T]) -> T:
+        return await self._client._call(call)
+
+    def _pages(self, paged: Paged[T]) -> AsyncIterator[T]:
+        return self._client._pages(paged)
+
+    async def _poll(self, polled: Polled[T]) -> T:
+        return await self._client._poll(polled)
+
+    def _stream(self, streamed: Streamed[T]) -> AsyncIterator[T]:
+        return self._client._stream(streamed)
+
+
+class _Working(_Group):
+    """A group with long work."""
+
+    _results: ClassVar[dict[Any, Any]]
+
+    async def wait(
+        self, operation: str, *, timeout: float | None = None, progress: OnProgress | None = None
+    ) -> Any:
+        """Waits for long work that was begun elsewhere, by its operation's name, and returns its result."""
+        work: AsyncWork[Any] = AsyncWork(self, unnamed(operation), unpacked(self._results))
+        return await work.result(timeout=timeout, progress=progress)
+
+
+class AsyncEdits(_Working):
+    """Edits of the model's weights (ROME, MEMIT, fine-tuning): reversible, with receipts, for the whole engine."""
+
+    _results = on_edits.RESULTS
+    create = starting(on_edits.create)
+    list = paging(on_edits.list_edits)
+    get = calling(on_edits.get)
+    receipt = calling(on_edits.receipt)
+    apply = calling(on_edits.apply)
+    revert = calling(on_edits.revert)
+    delete = calling(on_edits.delete)
+    compare = starting(on_edits.compare)
+
+
+class AsyncEncoders(_Working):
+    """What turns facts into key/value tokens: listed, trained, measured, calibrated."""
+
+    _results = on_encoders.RESULTS
+    list = paging(on_encoders.list_encoders)
+    get = calling(on_encoders.get)
+    train = starting(on_encoders.train)
+    evaluate = starting(on_encoders.evaluate)
+    calibrate = starting(on_encoders.calibrate)
+    sweep_layers = starting(on_encoders.sweep_layers)
+
+
+class AsyncCircuits(_Working):
+    """Why the model said this: answers checked, and studies of heads, edges, facts and circuits."""
+
+    _results = on_circuits.RESULTS
+    check = calling(on_circuits.check)
+    trace = calling(on_circuits.trace)
+    study_heads = starting(on_circuits.study_heads)
+    study_knockout = starting(on_circuits.study_knockout)
+    study_recall = starting(on_circuits.study_recall)
+    explain_facts = starting(on_circuits.explain_facts)
+    study_emergence = starting(on_circuits.study_emergence)
+    discover_circuit = starting(on_many.discover_circuit)
+    locate_heads = starting(on_many.locate_heads)
+    study_grafting = starting(on_many.study_grafting)
+
+
+class AsyncMonitor(_Group):
+    """What the service has just done, and how it stands."""
+
+    injections = calling(on_monitor.injections)
+    watch = streaming(on_monitor.watch)
+    status = calling(on_monitor.status)
