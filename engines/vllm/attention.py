@@ -75,7 +75,7 @@ def merge(group: Group, at: int, query: Tensor, head_bias: Tensor, context: Tens
     keys, values = group.packed.keys[at], group.packed.values[at]
     flat = query.reshape(requests, kv_heads, length * heads, size)
     bias = group.bias[:, None, :, None] + head_bias[None, :, None, :, None]
-    logits = (flat @ keys.transpose(-1, -2)).mul_(size**-0.5).view(requests, kv_heads, length, heads, -1)
+    logits = (flat @ keys).mul_(size**-0.5).view(requests, kv_heads, length, heads, -1)
     logits = logits.add_(bias)
     facts = logits.logsumexp(-1)
     share = torch.sigmoid(facts - context)

@@ -38,8 +38,9 @@ class Span:
 class Packed:
     """The facts of requests that come together, as long as they do.
 
-    keys, values: [layers, requests, kv heads, tokens, head dim]. bias, owner: [requests, tokens]: what is added to the
-    logits, HIDDEN where a request has no more tokens; which of the request's facts the token is of.
+    keys: [layers, requests, kv heads, head dim, tokens]; values: [layers, requests, kv heads, tokens, head dim].
+    bias, owner: [requests, tokens]: what is added to the logits, HIDDEN where a request has no more tokens; which of
+    the request's facts the token is of.
     """
 
     names: tuple[str, ...]

@@ -179,5 +179,5 @@ def test_packed_tokens_follow_the_table() -> None:
     world.table.put(int(world.spans[1].facts.slots[0]), *torch.ones(2, 1, 1, _KV_HEADS, _SIZE))
     world.planner.forget()
     assert torch.equal(
-        world.planner.groups([world.spans[1]])[0].packed.keys, torch.ones(1, 1, _KV_HEADS, 1, _SIZE)
+        world.planner.groups([world.spans[1]])[0].packed.keys, torch.ones(1, 1, _KV_HEADS, _SIZE, 1)
     )
