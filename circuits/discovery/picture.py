@@ -13,7 +13,7 @@ _LEFT, _TOP, _FOOT = 96, 90, 30
 _WIDEST = 5.0
 
 
-def picture(circuit: Circuit, title: str = "Circuit", edges: int = 250) -> str:
+def picture(circuit: Circuit, title: str = "Circuit", edges: int = 120) -> str:
     """At most so many edges, the strongest; hovering over an edge or a node says what it is."""
     graph = circuit.graph
     names = [int(at) for at in circuit.nodes.nonzero()]

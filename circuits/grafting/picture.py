@@ -18,8 +18,15 @@ _LABELS = {
     "not_fe": "all but FE",
     "not_lt": "all but LT",
     "complement": "all but FE and LT",
+    "o_ffn": "O and FFN",
+    "o": "O, attention's output",
+    "ffn": "FFN",
+    "attention_o_ffn": "attention, O and FFN",
+    "attention": "attention: Q, K, V",
 }
-_LEFT, _WIDE, _ROW, _TOP = 190, 420, 40, 92
+_COMPONENTS = {"output": "O", "ffn": "FFN"}
+_QUARTERS = {"quarter1": "first", "quarter2": "second", "quarter3": "third", "quarter4": "last"}
+_LEFT, _WIDE, _ROW, _TOP = 210, 420, 40, 92
 
 
 def picture(outcomes: Sequence[Outcome], title: str = "Where the new weights are needed") -> str:
@@ -32,7 +39,7 @@ def picture(outcomes: Sequence[Outcome], title: str = "Where the new weights are
         f"<title>{escape(title)}</title>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         f'<text x="20" y="30" font-size="17" font-weight="600">{escape(title)}</text>',
-        f'<text x="20" y="50" fill="#666">{cases} facts; fine-tuned weights at these positions only</text>',
+        f'<text x="20" y="50" fill="#666">{cases} questions; fine-tuned weights at these positions only</text>',
         f'<text x="{_LEFT + _WIDE + 62}" y="{_TOP - 12}" fill="#444">median rank</text>',
     ]
     x = _LEFT
@@ -48,7 +55,7 @@ def picture(outcomes: Sequence[Outcome], title: str = "Where the new weights are
         )
     for at, each in enumerate(outcomes):
         y = _TOP + at * _ROW
-        label = _LABELS.get(each.scheme.label, each.scheme.label.replace("_", " "))
+        label = _label(each.scheme.label)
         parts.append(
             f'<text x="{_LEFT - 10}" y="{y + 19}" text-anchor="end" fill="#222">{escape(label)}</text>'
         )
@@ -67,3 +74,10 @@ def picture(outcomes: Sequence[Outcome], title: str = "Where the new weights are
             f"{median(each.rank) + 1:.0f}</text>"
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _label(scheme: str) -> str:
+    component, _, quarter = scheme.partition("_")
+    if component in _COMPONENTS and quarter in _QUARTERS:
+        return f"{_COMPONENTS[component]}, {_QUARTERS[quarter]} quarter of layers"
+    return _LABELS.get(scheme, scheme.replace("_", " "))
