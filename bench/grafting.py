@@ -1,6 +1,6 @@
 """Where fine-tuning keeps invented facts: the fine-tuned model's weights at some positions only, or some components.
 
-    python -m bench.grafting --size quick|full --seed N [--picture FILE]
+    python -m bench.grafting --size quick|full --seed N [--picture FILE] [--components-picture FILE] [--minutes N]
 
 The model is fine-tuned on invented facts of the phrase bank's held-out side, each said in several forms; it is asked
 in forms that it was tuned on and, for the figures named new_*, in one that it was not. pre, sft, fe, lt, fe_lt,
@@ -9,7 +9,8 @@ complement, not_fe, not_lt: share of questions whose answer's first token is amo
 logit is above the best other's; log_p_*: mean log-probability of the whole object. o_ffn, o, ffn, attention,
 attention_o_ffn, o and ffn by quarter: the same for components at FE and LT. hybrid: half of the facts tuned into one
 model, the other half into another; the second's output projections and MLPs in the upper half of the layers at LT,
-over the first's FE and LT, asked for the second's facts.
+over the first's FE and LT, asked for the second's facts. Each epoch of the tuning, and each scheme, is kept
+(bench/kept.py); with --minutes, schemes that there was no time for are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,23 +26,28 @@ from typing import Any
 import torch
 
 from bench.common import Bench, share_keys
+from bench.kept import Kept, Row, kept_arguments
 from circuits.errors import InvalidProbe
+from circuits.grafting import router, schemes
+from circuits.grafting import tuning as tuning_room
 from circuits.grafting.picture import picture
 from circuits.grafting.schemes import (
+    MAIN,
     GraftCase,
     Outcome,
     Positions,
+    Scheme,
     component_schemes,
-    graft_all,
     hybrid,
+    outcome,
     places,
 )
 from circuits.grafting.tuning import Tuning, fine_tuned
 from circuits.lab import Lab
 from circuits.probe import answer_tokens, place
 from editors.kv.phrases import PhraseBank, Relation, load
-from engines.architectures import spec_for
-from engines.models import load_model, resolve_model
+from engines.architectures import ModelSpec, spec_for
+from engines.models import load_model, model_digest, resolve_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class _Size:
     tuning: Tuning
 
 
+_MEASURED = ("probability", "rank", "margin", "log_probability")
 _QUICK = _Size(12, 2, Tuning(epochs=4, batch=8, learning_rate=1e-4))
 _FULL = _Size(240, 3, Tuning(epochs=10, batch=8, learning_rate=5e-5))
 
@@ -76,40 +83,81 @@ def main(argv: Sequence[str] | None = None) -> None:
     facts = invented(lab, load(), size.facts, size.forms, bench.random)
     asked = [case for fact in facts for case in fact.tuned]
     tuning = replace(size.tuning, seed=bench.seed)
+    kept = Kept(
+        bench, [router, schemes, tuning_room], model=model_digest(model), facts=len(facts), tuning=tuning
+    )
     with bench.stage(f"tuning on {len(facts)} facts, {len(asked)} sentences"):
-        tuned = fine_tuned(lab, asked, tuning)
+        tuned = fine_tuned(lab, asked, tuning, kept.path.with_suffix(".all.safetensors"))
     bench.log(f"losses {[round(loss, 3) for loss in tuned.losses]}")
     donor = spec_for(tuned.model)
-    with bench.stage("schemes"):
-        outcomes = graft_all(lab, donor, asked)
-        fresh = graft_all(lab, donor, [fact.new for fact in facts])
-    with bench.stage("components"):
-        parts = graft_all(lab, donor, asked, component_schemes(lab.layers))
+    new = [fact.new for fact in facts]
+    found = [
+        *_outcomes(bench, kept, lab, donor, "asked", asked, MAIN),
+        *_outcomes(bench, kept, lab, donor, "new", new, MAIN),
+        *_outcomes(bench, kept, lab, donor, "asked", asked, component_schemes(lab.layers)),
+    ]
     keys: dict[str, Any] = {}
-    for each in (*outcomes, *parts):
-        keys |= _keys(each.scheme.label, each, bench.seed)
-    for each in fresh:
-        keys |= _keys(f"new_{each.scheme.label}", each, bench.seed)
-    half = len(facts) // 2
-    with bench.stage("hybrid"):
-        first, second = (
-            [case for fact in part for case in fact.tuned] for part in (facts[:half], facts[half:])
-        )
-        task, relation = (spec_for(fine_tuned(lab, part, tuning).model) for part in (first, second))
-        keys |= _keys("hybrid", hybrid(lab, task, relation, second), bench.seed)
+    for which, each in found:
+        keys |= _keys(each.scheme.label if which == "asked" else f"new_{each.scheme.label}", each, bench.seed)
+    row = kept.row("hybrid", lambda: _as_row(_hybrid(bench, kept, lab, facts, tuning)))
+    if row is not None:
+        keys |= _keys("hybrid", _as_outcome(MAIN[0], row), bench.seed)
+    asked_all = [each for which, each in found if which == "asked"]
     if bench.args.picture:
-        bench.args.picture.write_text(picture(outcomes), encoding="utf-8")
+        bench.args.picture.write_text(picture(asked_all[: len(MAIN)]), encoding="utf-8")
+    if bench.args.components_picture and asked_all[len(MAIN) :]:
+        title = "Which of the new weights are needed at FE and LT"
+        bench.args.components_picture.write_text(picture(asked_all[len(MAIN) :], title), encoding="utf-8")
     bench.finish(
         keys | {"facts": len(facts), "prompt_forms": size.forms + 1},
         n=len(asked),
         model=path.name,
-        rows=[_row(each) for each in (*outcomes, *parts)],
+        rows=[_row(each) for each in asked_all],
         configuration={
             "epochs": tuning.epochs,
             "learning_rate": tuning.learning_rate,
             "losses": [round(loss, 4) for loss in tuned.losses],
         },
     )
+
+
+def _outcomes(
+    bench: Bench,
+    kept: Kept,
+    lab: Lab,
+    donor: ModelSpec,
+    which: str,
+    cases: Sequence[GraftCase],
+    chosen: Sequence[Scheme],
+) -> Iterator[tuple[str, Outcome]]:
+    """Of each scheme that there is time for."""
+    for scheme in chosen:
+        row = kept.row(
+            f"{which} {scheme.label}",
+            lambda scheme=scheme: _as_row(outcome(lab, [(scheme, donor)], cases)),  # type: ignore[misc]
+        )
+        if row is not None:
+            bench.log(f"{which}: {scheme.label}")
+            yield which, _as_outcome(scheme, row)
+
+
+def _hybrid(bench: Bench, kept: Kept, lab: Lab, facts: Sequence[Fact], tuning: Tuning) -> Outcome:
+    half = len(facts) // 2
+    parts = [[case for fact in part for case in fact.tuned] for part in (facts[:half], facts[half:])]
+    with bench.stage("hybrid"):
+        task, relation = (
+            spec_for(fine_tuned(lab, part, tuning, kept.path.with_suffix(f".{at}.safetensors")).model)
+            for at, part in enumerate(parts)
+        )
+        return hybrid(lab, task, relation, parts[1])
+
+
+def _as_row(found: Outcome) -> Row:
+    return {name: list(getattr(found, name)) for name in _MEASURED}
+
+
+def _as_outcome(scheme: Scheme, row: Row) -> Outcome:
+    return Outcome(scheme, **{name: tuple(row[name]) for name in _MEASURED})
 
 
 def invented(lab: Lab, bank: PhraseBank, count: int, forms: int, rng: random.Random) -> list[Fact]:
@@ -170,6 +218,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", help="`default`, or a folder")
     parser.add_argument("--facts", type=int, help="how many facts, in place of the size's")
     parser.add_argument("--picture", type=Path, help="where to draw the schemes")
+    parser.add_argument("--components-picture", type=Path, help="where to draw the components")
+    kept_arguments(parser)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What movers and relation heads do, by taking them away: the claim of Yao et al. 2024, with figures.
 
-    python -m bench.heads --data FOLDER --size quick|full --seed N [--probes N] [--ablated N]
+    python -m bench.heads --data FOLDER --size quick|full --seed N [--probes N] [--ablated N] [--minutes N]
 
 FOLDER is LRE's; INTERLEAF_LRE names it too. For questions that the model answers rightly, of at least five relations,
 the heads with the highest mover scores, with the highest relation scores, and as many random ones are ablated
@@ -8,7 +8,7 @@ together (zero). The claim: without movers, probability goes to other objects of
 heads it leaves the relation. object_K: change of the log-probability of the answer (all tokens) without heads of kind K
 (movers, relations; random: heads drawn from the same layers). others_K: change of the share that other objects have of
 the first token's probability on all objects of the relation. relation_K: relative change of that probability. found_K:
-heads over the thresholds, for each question.
+heads over the thresholds, for each question. Questions are kept as they are studied (bench/kept.py).
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from typing import Any
 
 from bench.common import Bench, sample_keys
 from bench.hallucination_data import data_argument, lre_probes
+from bench.kept import Kept, Row, kept_arguments
+from bench.kept_answers import ANSWERED_BY, answers
 from bench.service_run import model_arguments
-from circuits.answered import Answered, answer_all
+from circuits import heads as circuit_heads
+from circuits import look as circuit_look
+from circuits.answered import Answered
 from circuits.heads import Role, head_scores, own_thresholds, role_of
 from circuits.interventions import Head, ablated
 from circuits.lab import Lab, scored
@@ -44,14 +48,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     probes = lre_probes(bench, max(4, _ASKED * wanted // 100 + 4), random.Random(bench.seed))
     path = resolve_model(bench.args.model)
     lab = Lab(*load_model(path))
-    with bench.stage(f"finding {wanted} questions that the model answers rightly"):
-        right = _right(lab, probes, wanted)
     digest = model_digest(lab.model)
-    rows = []
+    made_by = (*ANSWERED_BY, circuit_heads, circuit_look)
+    kept = Kept(bench, made_by, model=digest, ablated=bench.args.ablated, thresholds=head_thresholds(digest))
+    with bench.stage(f"finding {wanted} questions that the model answers rightly"):
+        right = _right(lab, probes, wanted, kept)
+    rows: list[Row] = []
     for number, item in enumerate(right, 1):
-        rows.append(_study(lab, item, digest, bench.args.ablated, random.Random(bench.seed + number)))
+        row = kept.row(
+            f"studied\n{item.probe.prompt}",
+            lambda item=item: _study(  # type: ignore[misc]
+                lab, item, digest, bench.args.ablated, random.Random(f"{bench.seed} {item.probe.prompt}")
+            ),
+        )
+        if row is None:
+            bench.log(f"time is up: {len(rows)} of {len(right)} studied")
+            break
+        rows.append(row)
         bench.log(f"{number} of {len(right)}: {item.relation}")
-    relations = {item.relation for item in right}
+    if not rows:
+        raise SystemExit("no question was studied in this time")
+    relations = {row["relation"] for row in rows}
     keys: dict[str, Any] = {"relations": len(relations), "enough_relations": len(relations) >= _RELATIONS}
     for name in rows[0]["figures"]:
         keys |= sample_keys(name, [row["figures"][name] for row in rows], seed=bench.seed)
@@ -63,12 +80,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     data_argument(parser)
     parser.add_argument("--probes", type=int, help="questions that are studied")
     parser.add_argument("--ablated", type=int, default=_ABLATED, help="heads that are taken away together")
+    kept_arguments(parser)
 
 
-def _right(lab: Lab, probes: Sequence[Any], wanted: int) -> list[Answered]:
+def _right(lab: Lab, probes: Sequence[Any], wanted: int, kept: Kept) -> list[Answered]:
     """Spread over the relations: no relation has a second question before all have had their first."""
     by_relation: dict[str, list[Answered]] = defaultdict(list)
-    for item in answer_all(lab, probes):
+    for item in answers(lab, probes, kept):
         if item.right and item.placed.relation and item.probe.alternatives:
             by_relation[item.relation].append(item)
         if sum(map(len, by_relation.values())) >= 2 * wanted:

@@ -1,6 +1,6 @@
 """How facts are recalled, after Geva et al. 2023: where knocking out attention edges and sub-layers hurts.
 
-    python -m bench.recall --data FOLDER --size quick|full --seed N [--probes N] [--window N]
+    python -m bench.recall --data FOLDER --size quick|full --seed N [--probes N] [--window N] [--minutes N]
 
 FOLDER is LRE's; INTERLEAF_LRE names it too. Only questions that the model answers rightly are studied, over all tokens
 of the answer. first_relation_layer, first_subject_layer: the first layer around which blocking the edges from the
@@ -9,7 +9,7 @@ questions (the published claim: relation before subject); worst_*: where it cost
 share of a subject's attributes (LRE's and the built-in facts' words) among the first 500 tokens that its last token
 stands for at seven tenths of the depth; attributes_drop_*: how much of that goes when MLPs, or attention, are silent in
 early layers. extraction_rate: share of questions for which the attention update of some layer says the model's answer
-above all; extraction_mlp: of MLPs.
+above all; extraction_mlp: of MLPs. Questions are kept as they are studied (bench/kept.py).
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 from bench.common import Bench, interval, sample_keys, share_keys
 from bench.hallucination_data import data_argument, lre_probes
+from bench.kept import Kept, Row, kept_arguments
+from bench.kept_answers import ANSWERED_BY, answers
 from bench.service_run import model_arguments
-from circuits.answered import Answered, answer_all
+from circuits import knockout as circuit_knockout
+from circuits import recall as circuit_recall
+from circuits.answered import Answered
 from circuits.interventions import Head, Part, Site, ablated
 from circuits.knockout import Source, edge_knockout, sublayer_knockout
 from circuits.lab import Lab
 from circuits.probe import answer_tokens
 from circuits.recall import attribute_tokens, attributes_rate, extraction, head_mappings, look_at_prompt
-from engines.models import load_model, resolve_model
+from engines.models import load_model, model_digest, resolve_model
 from kb_store.factbank import load_facts
 from kb_store.words import FUNCTION_WORDS
 
@@ -44,17 +47,7 @@ _EARLY, _TARGET = (
 )  # shares of the depth: silent sub-layers, and where attributes are counted
 _MAPPED = 5
 _SOURCES = (Source.SUBJECT, Source.RELATION, Source.LAST)
-
-
-@dataclass
-class Found:
-    """What was measured, a list with an entry for each question."""
-
-    edges: dict[str, list[Sequence[float]]] = field(default_factory=lambda: defaultdict(list))
-    sublayers: dict[str, list[Sequence[float]]] = field(default_factory=lambda: defaultdict(list))
-    attributes: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    extracted: dict[str, list[tuple[bool, ...]]] = field(default_factory=lambda: defaultdict(list))
-    rows: list[dict[str, Any]] = field(default_factory=list)
+_SHOWN = ("relation", "prompt", "object", "attributes_held", "mappings")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,21 +59,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = resolve_model(bench.args.model)
     lab = Lab(*load_model(path))
     window = bench.args.window or max(1, round(_WINDOW_SHARE * lab.layers))
+    made_by = (*ANSWERED_BY, circuit_knockout, circuit_recall)
+    kept = Kept(bench, made_by, model=model_digest(lab.model), window=window)
     with bench.stage(f"finding {wanted} questions that the model answers rightly"):
-        right = _right(lab, probes, wanted)
-    found = Found()
+        right = _right(lab, probes, wanted, kept)
+    rows: list[Row] = []
     for number, item in enumerate(right, 1):
-        _study(lab, item, window, known.get(_folded(item.probe.subject), ()), found)
+        words = sorted(known.get(_folded(item.probe.subject), ()))
+        row = kept.row(
+            f"studied\n{item.probe.prompt}",
+            lambda item=item, words=words: _study(lab, item, window, words),  # type: ignore[misc]
+        )
+        if row is None:
+            bench.log(f"time is up: {len(rows)} of {len(right)} studied")
+            break
+        rows.append(row)
         bench.log(f"{number} of {len(right)}: {item.relation}")
+    if not rows:
+        raise SystemExit("no question was studied in this time")
     bench.finish(
-        _keys(found, bench.seed),
-        n=len(right),
+        _keys(rows, bench.seed),
+        n=len(rows),
         model=path.name,
-        rows=found.rows,
+        rows=[{name: row[name] for name in _SHOWN} for row in rows],
         configuration={
             "window": window,
-            "curves": {name: _mean(curves) for name, curves in {**found.edges, **found.sublayers}.items()},
-            "extraction_by_layer": {name: _mean(hits) for name, hits in found.extracted.items()},
+            "curves": {name: _mean(curves) for name, curves in _by_name(rows, "curves").items()},
+            "extraction_by_layer": {name: _mean(hits) for name, hits in _by_name(rows, "extracted").items()},
         },
     )
 
@@ -90,11 +95,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     data_argument(parser)
     parser.add_argument("--probes", type=int, help="questions that are studied")
     parser.add_argument("--window", type=int, help="layers that are blocked at a time")
+    kept_arguments(parser)
 
 
-def _right(lab: Lab, probes: Sequence[Any], wanted: int) -> list[Answered]:
+def _right(lab: Lab, probes: Sequence[Any], wanted: int, kept: Kept) -> list[Answered]:
     found = []
-    for item in answer_all(lab, probes):
+    for item in answers(lab, probes, kept):
         if item.right and item.placed.relation:
             found.append(item)
         if len(found) == wanted:
@@ -116,16 +122,12 @@ def _attributes(probes: Sequence[Any]) -> Mapping[str, set[str]]:
     return known
 
 
-def _study(lab: Lab, item: Answered, window: int, attributes: Sequence[str] | set[str], found: Found) -> None:
+def _study(lab: Lab, item: Answered, window: int, attributes: Sequence[str]) -> Row:
     placed, tokens = item.placed, answer_tokens(lab, item.probe.prompt, item.probe.object, "object")
-    for curve in edge_knockout(lab, placed, tokens, _SOURCES, window):
-        found.edges[curve.what].append(curve.relative)
-    for curve in sublayer_knockout(lab, placed, tokens, window):
-        found.sublayers[curve.what].append(curve.relative)
+    edges = edge_knockout(lab, placed, tokens, _SOURCES, window)
+    sublayers = sublayer_knockout(lab, placed, tokens, window)
     seen = look_at_prompt(lab, placed)
     said = extraction(seen, int(seen.logits[0].argmax()))
-    found.extracted["attention"].append(said.attention)
-    found.extracted["mlp"].append(said.mlp)
     wanted = attribute_tokens(lab, attributes, FUNCTION_WORDS)
     rates = {}
     if wanted:
@@ -137,40 +139,49 @@ def _study(lab: Lab, item: Answered, window: int, attributes: Sequence[str] | se
             with silent:
                 state = look_at_prompt(lab, placed)
             rates[name] = attributes_rate(lab, state, placed, wanted, FUNCTION_WORDS).held[target]
-            found.attributes[name].append(rates[name])
     says = seen.direct(seen.through(0, placed.subject), 0, [tokens[0]])[..., 0]
     best = says.flatten().topk(_MAPPED).indices.tolist()
     mapped = head_mappings(lab, seen, placed, [Head(*divmod(at, lab.spec.heads)) for at in best], 5)
-    found.rows.append(
-        {
-            "relation": item.relation,
-            "prompt": item.probe.prompt,
-            "object": item.probe.object,
-            "attributes_held": rates,
-            "mappings": {str(each.head): each.tokens for each in mapped},
-        }
-    )
+    return {
+        "relation": item.relation,
+        "prompt": item.probe.prompt,
+        "object": item.probe.object,
+        "curves": {curve.what: list(curve.relative) for curve in (*edges, *sublayers)},
+        "extracted": {"attention": list(said.attention), "mlp": list(said.mlp)},
+        "attributes_held": rates,
+        "mappings": {str(each.head): list(each.tokens) for each in mapped},
+    }
 
 
-def _keys(found: Found, seed: int) -> dict[str, Any]:
+def _by_name(rows: Sequence[Row], part: str) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        for name, values in row[part].items():
+            found[name].append(values)
+    return found
+
+
+def _keys(rows: Sequence[Row], seed: int) -> dict[str, Any]:
+    curves, attributes = _by_name(rows, "curves"), _by_name(rows, "attributes_held")
+    extracted = _by_name(rows, "extracted")
     keys: dict[str, Any] = {}
     for name, source in (("relation", "relation"), ("subject", "subject")):
-        keys |= sample_keys_of_curves(f"first_{name}_layer", found.edges[source], seed)
-        mean = _mean(found.edges[source])
+        keys |= sample_keys_of_curves(f"first_{name}_layer", curves[source], seed)
+        mean = _mean(curves[source])
         worst = min(range(len(mean)), key=mean.__getitem__)
         keys |= {f"worst_{name}_layer": worst, f"worst_{name}_change": mean[worst]}
     for name in ("mlp", "attention"):
-        keys[f"worst_{name}_change"] = min(_mean(found.sublayers[name]))
-    if plain := found.attributes["plain"]:
+        keys[f"worst_{name}_change"] = min(_mean(curves[name]))
+    if plain := attributes.get("plain", []):
         keys |= sample_keys("attributes_held", plain, seed=seed)
         for name in ("mlp", "mhsa"):
-            drops = [before - after for before, after in zip(plain, found.attributes[name], strict=True)]
+            drops = [before - after for before, after in zip(plain, attributes[name], strict=True)]
             keys |= sample_keys(f"attributes_drop_{name}", drops, seed=seed)
     else:
         keys |= {"attributes_drop_mlp": None, "attributes_drop_mhsa": None}
-    keys["attribute_subjects"] = len(found.attributes["plain"])
-    keys |= share_keys("extraction_rate", [any(hits) for hits in found.extracted["attention"]], seed=seed)
-    keys |= share_keys("extraction_mlp", [any(hits) for hits in found.extracted["mlp"]], seed=seed)
+    keys["attribute_subjects"] = len(attributes.get("plain", []))
+    keys |= share_keys("extraction_rate", [any(hits) for hits in extracted["attention"]], seed=seed)
+    keys |= share_keys("extraction_mlp", [any(hits) for hits in extracted["mlp"]], seed=seed)
     return keys
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections import Counter
@@ -119,8 +120,10 @@ def calibrate_model(
     """Fits the check and the heads' thresholds on at most so many answers; writes both files and says what they
     hold."""
     lab, digest = _lab(model)
-    part = cache_dir() / "probes" / f"{digest}-{per_relation}-{seed}-seen.jsonl"
-    known = _seen(lab, builtin_probes(per_relation, random.Random(seed))[:most], part, note)[:most]
+    probes = builtin_probes(per_relation, random.Random(seed))
+    asked = hashlib.sha256(repr(probes).encode()).hexdigest()[:16]
+    part = cache_dir() / "probes" / f"{digest}-{asked}-seen.jsonl"
+    known = _seen(lab, probes[:most], part, note)[:most]
     calibration = fit(
         digest,
         [item["features"] for item in known],

@@ -73,6 +73,8 @@ def test_the_check_is_judged_beside_its_rivals(tmp_path: Path, model: Path, data
     for name in ("check", "maxprob", "entropy", "margin", "probe", "inside", "check_refit"):
         assert 0 <= found[f"auroc_{name}_lo"] <= found[f"auroc_{name}"] <= found[f"auroc_{name}_hi"] <= 1
     assert {row["right"] for row in found["rows"]} == {True, False}
+    kept = run(hallucination, tmp_path, *arguments, "--calibration", str(tmp_path), "--minutes", "0")
+    assert kept["rows"] == found["rows"]
 
 
 def test_recall_is_measured_on_what_the_model_answers_rightly(
@@ -87,6 +89,8 @@ def test_recall_is_measured_on_what_the_model_answers_rightly(
     assert set(found["configuration"]["curves"]) == {"subject", "relation", "last", "attention", "mlp"}
     assert "attributes_drop_mlp" in found
     assert all(len(row["mappings"]) == 5 for row in found["rows"])
+    few = ("--data", str(data), "--model", str(model), "--probes", "3", "--window", "2", "--minutes", "0")
+    assert run(recall, tmp_path, *few)["configuration"] == found["configuration"]
 
 
 def test_heads_are_taken_away_together_and_beside_random_ones(
@@ -101,6 +105,7 @@ def test_heads_are_taken_away_together_and_beside_random_ones(
         assert found[f"relation_{kind}"] >= -1
         assert all(len(row[kind]) == 2 for row in found["rows"])
     assert all(not set(row["random"]) & {*row["movers"], *row["relations"]} for row in found["rows"])
+    assert run(heads, tmp_path, *arguments, "--minutes", "0")["rows"] == found["rows"]
 
 
 def test_without_data_or_a_calibration_they_say_why(

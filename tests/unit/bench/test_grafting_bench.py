@@ -13,8 +13,9 @@ from tests.tiny import tiny_folder
 
 
 def test_schemes_components_and_the_hybrid_are_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("INTERLEAF_CACHE", str(tmp_path / "cache"))
     model = tiny_folder(tmp_path / "tiny")
     picture = tmp_path / "bars.svg"
     given = ["--model", str(model), "--results", str(tmp_path), "--facts", "4", "--picture", str(picture)]
@@ -41,3 +42,6 @@ def test_schemes_components_and_the_hybrid_are_measured(
     losses = whole["configuration"]["losses"]
     assert losses[-1] < losses[0]
     assert len(whole["rows"]) == 8 + 13
+    grafting.main([*given, "--minutes", "0"])  # from what was kept
+    again = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert {**again, "seconds": 0} == {**found, "seconds": 0}

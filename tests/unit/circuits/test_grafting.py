@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -125,6 +127,21 @@ def test_tuning_learns_and_leaves_the_model_alone_and_grafts_tell_where() -> Non
     svg = ElementTree.fromstring(picture(list(found.values()), "<script>"))  # noqa: S314 - our own
     texts = [element.text or "" for element in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert {"<script>", "FE and LT", "all but FE and LT"} <= set(texts)
+
+
+def test_a_training_that_was_ended_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    lab, kept = tiny_lab(), tmp_path / "kept.safetensors"
+    tuning = Tuning(epochs=4, batch=1, learning_rate=3e-3, seed=5)
+    whole = fine_tuned(lab, CASES, tuning)
+    first = fine_tuned(lab, CASES, replace(tuning, epochs=2), kept)
+    rest = fine_tuned(lab, CASES, tuning, kept)
+    assert first.losses == whole.losses[:2]
+    assert rest.losses == pytest.approx(whole.losses)
+    for one, other in zip(rest.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.allclose(one, other)
+    with lab.metered(Meter()) as meter:
+        fine_tuned(lab, CASES, tuning, kept)
+    assert meter.done == Passes()
 
 
 def test_other_shapes_are_refused_and_a_stop_leaves_nothing() -> None:
