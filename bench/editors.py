@@ -34,8 +34,8 @@ from bench.counterfact_records import read_records
 from bench.editors_cost import batched_values, cost_keys
 from bench.editors_keys import many_keys, single_keys
 from bench.editors_kv import POINTS as KV_POINTS
-from bench.editors_kv import mass_facts
-from bench.editors_layers import by_layer, layer_keys
+from bench.editors_kv import Served, mass_facts
+from bench.editors_layers import by_layer, layer_keys, trajectories
 from bench.editors_many import MASS_POINTS, SEQUENCE_POINTS, in_sequence, mass_edit
 from bench.editors_ring import KV, RIVALS, Ring, facts_beside, settings_of
 from bench.editors_single import PLAIN, single_rows
@@ -130,7 +130,7 @@ def _measure(bench: Bench, ring: Ring, kept: Kept, cases: Sequence[EditCase], si
     if ring.facts and size.facts:
         with bench.stage(f"facts: up to {size.facts} in a service"):
             points = [point for point in KV_POINTS if point <= size.facts]
-            mass_facts(kept, bench.args.model, ring.facts_digest, cases, points)
+            mass_facts(kept, Served(bench.args.model, ring.facts_digest), cases, points)
 
 
 def _finish(
@@ -150,6 +150,11 @@ def _finish(
         **undo_keys(kept, size.undo),
         **layers,
     }
+    pictures: Path | None = bench.args.pictures
+    if pictures is not None and studied:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for layer in studied[0]["rrome"]:
+            (pictures / f"layer-{layer}.svg").write_text(trajectories(studied, layer), encoding="utf-8")
     counts = {len(rows[name]) for name in ring.names}
     keys["records_wanted"] = size.edits
     keys |= {f"edits_{name}": len(rows[name]) for name in ring.names}
@@ -178,6 +183,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", type=_methods, default=list(RIVALS), help="some of them, with commas")
     parser.add_argument("--specs", type=Path, default=user_specs(), help="folder of measured settings")
     parser.add_argument("--key-tokens", type=int, default=50_000, help="of text, for key statistics")
+    parser.add_argument(
+        "--pictures", type=Path, help="folder for ranks by layer, a chart for each edited one"
+    )
     kept_arguments(parser)
 
 

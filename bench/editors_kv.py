@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.kept import Kept
@@ -20,11 +21,20 @@ _PASSAGES = 10
 _KINDS = 3
 
 
-def mass_facts(kept: Kept, model: str, digest: str, cases: Sequence[EditCase], points: Sequence[int]) -> None:
-    """Rows for these numbers of facts. `digest`: the encoder's."""
-    missing = [point for point in points if row_name(digest, point) not in kept]
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the service runs; `digest` is the encoder's."""
+
+    model: str
+    digest: str
+    encoder: str = "default"
+
+
+def mass_facts(kept: Kept, served: Served, cases: Sequence[EditCase], points: Sequence[int]) -> None:
+    """Rows for these numbers of facts."""
+    missing = [point for point in points if row_name(served.digest, point) not in kept]
     if missing and not kept.time_is_up:
-        asyncio.run(_measure(kept, model, digest, cases, missing))
+        asyncio.run(_measure(kept, served, cases, missing))
 
 
 def row_name(digest: str, point: int) -> str:
@@ -32,10 +42,8 @@ def row_name(digest: str, point: int) -> str:
     return f"mass/kv/{digest}/{point}"
 
 
-async def _measure(
-    kept: Kept, model: str, digest: str, cases: Sequence[EditCase], points: Sequence[int]
-) -> None:
-    async with running(model=model) as service:
+async def _measure(kept: Kept, served: Served, cases: Sequence[EditCase], points: Sequence[int]) -> None:
+    async with running(model=served.model, encoder=served.encoder) as service:
         for point in points:
             if kept.time_is_up:
                 return
@@ -47,7 +55,7 @@ async def _measure(
             won = [_mean(scores, 0) > _mean(scores, 1) for scores in asked]
             table = [won[start : start + _KINDS] for start in range(0, len(won), _KINDS)]
             ratio = await _perplexity_ratio(service, space)
-            kept.keep(row_name(digest, point), {"outcomes": table, "perplexity": ratio})
+            kept.keep(row_name(served.digest, point), {"outcomes": table, "perplexity": ratio})
 
 
 def _content(case: EditCase) -> Content:

@@ -10,6 +10,7 @@ token it became. `movers`: heads among whose five most-said tokens the object's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from statistics import fmean
@@ -23,6 +24,7 @@ from editors.comparison.inside import Inside, look_inside
 from editors.metrics.counterfact import EditCase
 from editors.metrics.speaking import Forced, ModelSpeaker, plainly
 from editors.weights.model import EditableModel
+from service.svg_chart import Line, line_chart
 
 METHODS = ("rrome", "ftm")
 PLACES = 5
@@ -64,6 +66,21 @@ def layer_keys(ring: Ring, kept: Kept, cases: Sequence[EditCase]) -> tuple[dict[
     keys["ftm_dominates"] = _holds(keys, "layers_mlp_difference", more=False)
     keys["ftm_spills_more"] = _holds(keys, "layers_spill_difference", more=False)
     return keys, rows
+
+
+def trajectories(rows: Sequence[Row], layer: str) -> str:
+    """A picture: how the new object's rank at the last token goes through the layers, when this one is edited."""
+    ways = {"r-ROME": [row["rrome"][layer]["ranks"] for row in rows]}
+    ways |= {
+        "FT-M": [row["ftm"][layer]["ranks"] for row in rows],
+        "unedited": [row["plain_ranks"] for row in rows],
+    }
+    lines = [
+        Line(name, [(at, fmean(map(math.log2, ranks))) for at, ranks in enumerate(zip(*mine, strict=True))])
+        for name, mine in ways.items()
+    ]
+    title = f"Layer {layer} edited: rank of the new object, mean of {len(rows)} facts"
+    return line_chart(title, "layer", "log2 of rank", lines, marks=[float(layer)])
 
 
 def _holds(keys: dict[str, Any], name: str, *, more: bool) -> bool | None:

@@ -27,7 +27,7 @@ def enhance(
             "--heads",
             metavar="FILE",
             exists=True,
-            help='{"layer": [head, ...]}; otherwise they are searched for.',
+            help='{"layer": [head, ...]}, or what `circuits locate --out` writes; else they are searched for.',
         ),
     ] = None,
     model: Annotated[str, typer.Option(metavar="MODEL", help="`default`, or a folder.")] = "default",
@@ -83,8 +83,16 @@ def enhance(
 
 
 def _heads(file: Path) -> dict[int, tuple[int, ...]]:
+    """By layer. What `circuits locate` writes names every head that was searched, and which were chosen."""
     data = json.loads(file.read_text(encoding="utf-8"))
     try:
-        return {int(layer): tuple(int(head) for head in each) for layer, each in data.items()}
-    except (AttributeError, TypeError, ValueError):
+        if "heads" not in data:
+            return {int(layer): tuple(int(head) for head in each) for layer, each in data.items()}
+        found: dict[int, tuple[int, ...]] = {}
+        for each in data["heads"]:
+            if each.get("chosen"):
+                layer, head = (int(each["head"].get(key, 0)) for key in ("layer", "head"))
+                found[layer] = (*found.get(layer, ()), head)
+        return found
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(f'{file.name} must hold {{"layer": [head, ...]}}') from None

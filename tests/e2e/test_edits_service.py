@@ -12,13 +12,18 @@ import pytest
 from google.longrunning import operations_pb2
 from typer.testing import CliRunner
 
+from editors.weights.session import user_specs
+from editors.weights.specs import Chosen, write_chosen
+from engines.models import load_model, model_digest
 from interleaf.v1 import edits_pb2 as pb
 from interleaf.v1 import inference_pb2, namespaces_pb2
 from service.edits_cli import app
 from tests.serving import PARENT, Running, refusal, running
 from tests.tiny import tiny_folder
 
-PATIENCE = 280.0
+# Every edit is computed by a process of its own, which a busy machine is slow to start.
+pytestmark = pytest.mark.timeout(1200)
+PATIENCE = 600.0
 FACT = pb.EditFact(
     prompt="the name of Tom Berg",
     subject="Tom Berg",
@@ -222,6 +227,32 @@ def test_the_command_shows_applies_and_takes_back(editing: Running, first: Any, 
     facts.write_text('{"prompt": "x", "colour": 1}')
     words = ["edits", "create", "--facts", str(facts), "--server", editing.address]
     assert CliRunner().invoke(app, words).exit_code != 0
+
+
+@pytest.mark.slow
+def test_methods_are_compared_by_those_that_can_take_part(
+    editing: Running, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "INTERLEAF_CACHE", str(tmp_path)
+    )  # the work's process looks for measured settings there
+    digest = model_digest(load_model(Path(model))[0])
+    write_chosen(user_specs() / "tiny.json", "tiny", digest, "ft_m", Chosen(json.loads(QUICK)))
+    request = pb.CompareEditsRequest(
+        parent=PARENT, facts=[FACT], methods=["ft_m", "rrome", "kv"], circuits=True
+    )
+    done = ended(editing, editing.edits.CompareEdits(request))
+    assert done.error.message == ""
+    found = pb.EditComparison()
+    done.response.Unpack(found)
+    original, tuned = found.methods
+    assert (original.method, tuned.method) == ("original", "ft_m")
+    assert tuned.figures["es"] == 1.0
+    assert 0 < tuned.figures["circuit_nodes_kept"] <= 1
+    assert set(found.left_out) == {"rrome", "kv"}
+    assert "no encoder" in found.left_out["kv"]
+    assert found.svg.startswith("<svg")
+    assert "FT-M" in found.svg
 
 
 def test_a_cancelled_edit_leaves_nothing(editing: Running) -> None:

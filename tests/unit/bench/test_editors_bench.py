@@ -12,6 +12,7 @@ import torch
 from bench import editors, editors_data, editors_many, editors_tune
 from bench.common import Bench
 from bench.counterfact_records import read_records
+from bench.editors_kv import Served, mass_facts, row_name
 from bench.editors_memory import peak
 from bench.editors_ring import Ring
 from bench.editors_undo import digests
@@ -24,6 +25,8 @@ from editors.weights.specs import Chosen, spec_of, write_chosen
 from editors.weights.statistics import KeyStatistics
 from engines.models import load_model, model_digest
 from service import edit_tuning
+from tests.tiny import tiny_folder
+from tests.unit.bench.test_gates_bench import tiny_encoder
 from tests.unit.engines.tiny_models import byte_tokenizer, tiny_model
 
 RECORDS = [
@@ -75,7 +78,7 @@ def ready(model: Path, tmp_path: Path) -> list[str]:
 def test_every_key_is_there_and_null_where_nothing_was_measured(
     ready: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    editors.main(ready)
+    editors.main([*ready, "--pictures", str(tmp_path / "pictures")])
     found = last_line(capsys)
     for name in ("rome", "rrome", "ftl", "ftm", "memit", "kv"):
         for kind in ("es", "ps", "ns", "s", "seconds"):
@@ -88,6 +91,9 @@ def test_every_key_is_there_and_null_where_nothing_was_measured(
     assert (found["undo_exact"], found["undo_tries"]) == (True, 4)
     assert found["layer_facts"] == 1
     assert found["layers_jump_ftm"] > 0
+    charts = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert charts == [f"layer-{layer}.svg" for layer in range(4)]
+    assert (tmp_path / "pictures" / "layer-1.svg").read_text().count("<polyline") == 3
     assert (found["n"], found["edits_ftm"], found["model"]) == (2, 2, "tiny")
     rows = json.loads((tmp_path / "editors-quick.json").read_text())["rows"]
     assert [row["method"] for row in rows if "method" in row] == [
@@ -131,6 +137,20 @@ def test_sequences_go_on_from_their_deltas(ready: list[str], tmp_path: Path) -> 
 def _kept(ready: list[str], name: str) -> Kept:
     bench = Bench("editors", argv=[], add_arguments=kept_arguments)
     return Kept(bench, (), data=name)
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_facts_by_the_thousand_are_asked_of_a_service(ready: list[str], tmp_path: Path) -> None:
+    kept = _kept(ready, "facts")
+    model = tiny_folder(tmp_path / "bank")
+    served = Served(str(model), "d", str(tiny_encoder(tmp_path / "encoder")))
+    cases = editors_data.edit_cases(read_records(Path(ready[3])))
+    mass_facts(kept, served, cases, [1, 3])
+    for point in (1, 3):
+        row = kept.get(row_name("d", point)) or {}
+        assert [len(outcome) for outcome in row["outcomes"]] == [3] * point
+        assert row["perplexity"] > 0
 
 
 def test_memory_is_counted_from_where_it_began() -> None:

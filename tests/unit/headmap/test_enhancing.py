@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from google.protobuf.json_format import MessageToDict
 from typer.testing import CliRunner
 
 from editors.headmap.maps import headmap
@@ -15,8 +16,10 @@ from editors.headmap.storage import load_maps, save_maps
 from editors.kv.contract import FactText
 from engines.architectures import spec_for
 from engines.models import load_model, model_digest
+from interleaf.v1 import circuits_pb2 as pb
 from service.config import ConfigError, EngineSettings
 from service.edits_cli import app
+from service.edits_enhance_cli import _heads
 from service.model import load
 from tests.tiny import tiny_folder
 from tests.unit.bench.test_gates_bench import tiny_encoder
@@ -83,6 +86,24 @@ def test_what_is_wrong_is_said(model: Path, tmp_path: Path) -> None:
         assert refused.exit_code == 1
         assert why in refused.output
     assert not (tmp_path / "maps" / "manifest.json").exists()
+
+
+def test_heads_are_read_as_they_are_located(tmp_path: Path) -> None:
+    located = pb.LocatedHeads(
+        heads=[
+            {"head": {"layer": layer, "head": head}, "loss": 1.0, "chosen": head != layer}
+            for layer in range(2)
+            for head in range(3)
+        ]
+    )
+    file = tmp_path / "located.json"
+    file.write_text(json.dumps(MessageToDict(located, preserving_proto_field_name=True)))
+    assert _heads(file) == {0: (1, 2), 1: (0, 2)}
+    file.write_text('{"3": [1, 2]}')
+    assert _heads(file) == {3: (1, 2)}
+    file.write_text('{"heads": [{"chosen": true}]}')
+    with pytest.raises(ValueError, match="must hold"):
+        _heads(file)
 
 
 def test_facts_are_compiled_without_the_maps(model: Path, tmp_path: Path) -> None:
