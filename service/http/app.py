@@ -34,6 +34,7 @@ def application(settings: Settings, calls: LocalCalls, model: str) -> ASGIApp:
         *page_routes(),
         Route("/v1/openapi.json", openapi),
         Route("/v1/models", openai.models),
+        Route("/v1/models/{model:path}", openai.one_model),
         Route("/v1/completions", openai.completions, methods=["POST"]),
         Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
         Route("/v1/{path:path}", gateway.endpoint, methods=_ANY),

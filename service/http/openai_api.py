@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -18,12 +18,13 @@ from service.http import problems
 from service.http.exchange import Exchange, events, started
 from service.http.local_calls import LocalCalls, Refused
 from service.http.openai_answers import Writer, error_of
-from service.http.openai_requests import NAMESPACE, Wanted, read_chat, read_completion
+from service.http.openai_requests import NAMESPACE, NoSuchModel, Wanted, read_chat, read_completion
 from service.http.transcode import object_of
 
 _GENERATE = "/interleaf.v1.Inference/Generate"
 _STREAM = "/interleaf.v1.Inference/StreamGenerate"
 _LIST = "/interleaf.v1.Namespaces/ListNamespaces"
+_GET = "/interleaf.v1.Namespaces/GetNamespace"
 _DONE = b"[DONE]"
 _Reader = Callable[[Mapping[str, Any], str, str, str], Wanted]
 
@@ -38,20 +39,45 @@ class OpenAI:
     async def models(self, request: Request) -> Response:
         """The model, and the model with each namespace: `MODEL@NAMESPACE`, for tools that can only choose a model."""
         exchange = Exchange(request)
-
-        async def read() -> Message:
-            return namespaces_pb2.ListNamespacesRequest()
-
         try:
-            listed: Any = await self._calls.unary(_LIST, read, exchange.headers)
+            spaces = await self._spaces(exchange)
         except Refused as refused:
             if problems.code_of(refused.status) is not StatusCode.PERMISSION_DENIED:
                 return _refusal(refused)
-            listed = namespaces_pb2.ListNamespacesResponse()  # a key for one namespace: it names that itself
-        spaces = [space.name.removeprefix("namespaces/") for space in listed.namespaces]
+            spaces = []  # a key for one namespace: it names that itself
         names = [self._model, *(f"{self._model}@{space}" for space in spaces)] if self._model else []
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "interleaf"} for name in names]
-        return JSONResponse({"object": "list", "data": data})
+        return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
+
+    async def one_model(self, request: Request) -> Response:
+        """One of them, by its name."""
+        exchange = Exchange(request)
+        name = request.path_params["model"]
+        served, _, space = name.partition("@")
+        try:
+            if not self._model:
+                raise NoModel
+            if served != self._model:
+                raise NoSuchModel(served, self._model)
+            if space or "@" in name:
+                asked = namespaces_pb2.GetNamespaceRequest(name=f"namespaces/{space}")
+                await self._calls.unary(_GET, _given(asked), exchange.headers)
+        except Refused as refused:
+            return _refusal(refused)
+        except Exception as error:
+            return _refusal(Refused(problems.status_of(error)))
+        return JSONResponse(_model(name))
+
+    async def _spaces(self, exchange: Exchange) -> list[str]:
+        """The names of all namespaces."""
+        found: list[str] = []
+        token = ""
+        while True:
+            asked = namespaces_pb2.ListNamespacesRequest(page_token=token)
+            page: Any = await self._calls.unary(_LIST, _given(asked), exchange.headers)
+            found += [space.name.removeprefix("namespaces/") for space in page.namespaces]
+            token = page.next_page_token
+            if not token:
+                return found
 
     async def completions(self, request: Request) -> Response:
         """Continues a prompt."""
@@ -69,10 +95,7 @@ class OpenAI:
                 raise NoModel
             wanted = reader(body, request.headers.get(NAMESPACE, ""), self._model, self._default)
             writer = Writer(wanted, chat)
-
-            async def read() -> Message:
-                return wanted.request
-
+            read = _given(wanted.request)
             if wanted.stream:
                 messages = await started(
                     self._calls.stream(_STREAM, read, exchange.headers, exchange.seconds)
@@ -86,6 +109,17 @@ class OpenAI:
         except Exception as error:
             return _refusal(Refused(problems.status_of(error)))
         return JSONResponse(writer.whole(response))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "interleaf"}
+
+
+def _given(request: Message) -> Callable[[], Awaitable[Message]]:
+    async def read() -> Message:
+        return request
+
+    return read
 
 
 async def _chunks(writer: Writer, messages: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:

@@ -114,6 +114,15 @@ OPENAI_PATHS: dict[str, Any] = {
             "responses": {"200": {"description": "The list."}, **ERRORS},
         }
     },
+    "/v1/models/{model}": {
+        "get": {
+            "operationId": "retrieveModel",
+            "tags": ["OpenAI"],
+            "summary": "One of them, by its name.",
+            "parameters": [{"name": "model", "in": "path", "required": True, "schema": _TEXT}],
+            "responses": {"200": {"description": "The model."}, **ERRORS},
+        }
+    },
     "/v1/completions": {"post": _post("createCompletion", "Continues a prompt.", "CompletionRequest")},
     "/v1/chat/completions": {
         "post": _post("createChatCompletion", "Answers a chat.", "ChatCompletionRequest")

@@ -23,7 +23,7 @@ def parts(tree: Any) -> Iterator[Any]:
 def test_every_call_is_described_by_its_proto() -> None:
     operations = [each for path in MADE["paths"].values() for each in path.values()]
     names = [each["operationId"] for each in operations]
-    assert len(names) == len(set(names)) == len(RULES) + 3
+    assert len(names) == len(set(names)) == len(RULES) + 4
     create = MADE["paths"]["/v1/namespaces/{namespace}/facts"]["post"]
     assert create["tags"] == ["Facts"]
     assert {each["name"] for each in create["parameters"]} == {
