@@ -57,6 +57,15 @@ setup-vllm: $(VLLM_STAMP)  ## The vLLM engine's own environment, for CPUs.
 test-vllm: setup setup-vllm  ## The vLLM engine against the transformers engine (10 minutes).
 	@$(BIN)/python -m pytest -q tests/vllm -m "vllm and not slow"
 
+test-tenants: $(STAMP)  ## Tenants with the same questions and secrets of their own; last line JSON. TENANTS=50 GENERATIONS=10000
+	@$(BIN)/python -m tests.security.tenants --tenants $${TENANTS:-50} --generations $${GENERATIONS:-10000} --seed $(SEED)
+
+test-malformed: $(STAMP)  ## Mutated messages over every method. MESSAGES=1000000 SEED=n
+	@MESSAGES=$${MESSAGES:-1000000} MUTATION_SEED=$(SEED) $(BIN)/python -m pytest -q tests/security/test_malformed.py --timeout=0
+
+test-retries: $(STAMP)  ## Writes sent again and again with one request_id, across a restart. RETRIES=100000
+	@RETRIES=$${RETRIES:-100000} $(BIN)/python -m pytest -q tests/load/test_retries.py --timeout=0
+
 soak: setup  ## Mixed load on a server: memory, files, threads, orphans; last line JSON. MINUTES=60
 	@$(BIN)/python -m bench.load_soak --size $(SIZE) --seed $(SEED) --minutes $${MINUTES:-60}
 

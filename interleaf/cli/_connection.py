@@ -92,6 +92,21 @@ CaOption = Annotated[
         help="Trust this PEM file (implies --tls).",
     ),
 ]
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="INTERLEAF_CERTIFICATE",
+        metavar="FILE",
+        rich_help_panel=_PANEL,
+        help="Show this PEM file to servers that ask for a certificate (with --certificate-key).",
+    ),
+]
+CertificateKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="INTERLEAF_CERTIFICATE_KEY", metavar="FILE", rich_help_panel=_PANEL, help="Its private key."
+    ),
+]
 TimeoutOption = Annotated[
     float | None,
     typer.Option(
@@ -116,12 +131,15 @@ class Common:
     api_key: KeyOption = ""
     tls: TlsOption = False
     ca: CaOption = None
+    certificate: CertificateOption = None
+    certificate_key: CertificateKeyOption = None
     timeout: TimeoutOption = None
     as_json: JsonOption = False
 
     def connect(self) -> Client:
         """A client as the options say."""
-        tls = TLS.from_files(ca=self.ca) if self.tls or self.ca is not None else None
+        files = (self.ca, self.certificate, self.certificate_key)
+        tls = TLS.from_files(*files) if self.tls or any(files) else None
         timeout = Timeout() if self.timeout is None else Timeout(self.timeout, self.timeout)
         return Client(
             self.server,

@@ -6,6 +6,7 @@ Statuses may be OK or any refusal, never INTERNAL or UNKNOWN; and afterwards the
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter, deque
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from tests.security.mutations import Mutator
 from tests.serving import PARENT, Running, running
 from tests.unit.service.descriptors import METHODS
 
-MESSAGES = 10_000
+# `make test-malformed MESSAGES=1000000 SEED=7` is the long one.
+MESSAGES = int(os.environ.get("MESSAGES", "10000"))
 IN_FLIGHT = 48
 RESTORE_EVERY = 200
-SEED = 20261121
+SEED = int(os.environ.get("MUTATION_SEED", "20261121"))
 SECONDS = 30.0
 ENDLESS = {"/interleaf.v1.Monitor/WatchInjections": 0.2}  # calls that end when the caller has seen enough
 FAULTS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS}

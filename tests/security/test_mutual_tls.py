@@ -15,8 +15,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typer.testing import CliRunner
 
 from interleaf import TLS, Client
+from interleaf.cli._app import build
 from interleaf.v1 import facts_pb2 as pb
 from service.access_certificates import ClientCertificates, identities
 from service.config import ConfigError
@@ -92,6 +94,18 @@ def test_the_client_library_brings_its_certificate(guarded: Guarded, crawler: Is
     tls = TLS(ca=guarded.ours.file.read_bytes(), certificate=certificate, key=key)
     with Client(guarded.server.address, tls=tls) as client:
         assert client.add("Boris", "employer", "Werft").revision == 1
+
+
+def test_the_command_line_brings_its_certificate(guarded: Guarded, crawler: Issued) -> None:
+    options = [
+        *("--server", guarded.server.address, "--ca", str(guarded.ours.file)),
+        *("--certificate", str(crawler.certificate), "--certificate-key", str(crawler.key)),
+    ]
+    words = ["facts", "add", "Doris", "employer", "Werft", *options]
+    result = CliRunner().invoke(build(plugins=False), words)
+    assert result.exit_code == 0, result.output
+    without = CliRunner().invoke(build(plugins=False), [*words[:5], *options[:4], "--timeout", "1"])
+    assert without.exit_code != 0
 
 
 def test_nobody_connects_without_a_certificate_of_the_authority(guarded: Guarded, tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def test_variables_of_the_client_are_not_ours(monkeypatch: pytest.MonkeyPatch) -
         "INTERLEAF_API_KEY": "x",
         "INTERLEAF_TLS": "1",
         "INTERLEAF_CA": "x",
+        "INTERLEAF_CERTIFICATE": "x",
+        "INTERLEAF_CERTIFICATE_KEY": "x",
         "INTERLEAF_TIMEOUT": "1",
         "INTERLEAF_CACHE": "x",
         "INTERLEAF_CONFIG": "x",
