@@ -165,11 +165,30 @@ class Outbox(Protocol):
         ...
 
     def trim_outbox(self, up_to: int) -> None:
-        """Must forget entries up to and including this sequence."""
+        """Must forget entries up to and including this sequence, except what another replica has yet to read."""
         ...
 
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Must call the listener soon after every commit that wrote outbox entries (from any thread)."""
+        """Must call the listener soon after every commit that wrote outbox entries (from any thread), whichever
+        process at this database made it."""
+        ...
+
+
+class Replicas(Protocol):
+    """Processes that share a database. One that is alone may join as well, and notices nothing of it."""
+
+    def join(self, replica: str, *, reads_outbox: bool) -> None:
+        """Says that this process, under a name that it keeps over restarts, is there; to be said again every few
+        hours. For one that reads the outbox, entries that are newer than its last trimming (or than this, when it
+        is new) must be kept until it trims them, or was not heard of for days."""
+        ...
+
+    def replicas(self) -> frozenset[str]:
+        """Must name all that joined in the last days."""
+        ...
+
+    def shared_key(self, name: str, proposed: bytes) -> bytes:
+        """Must give every process the same bytes under this name, those that were proposed first."""
         ...
 
 
@@ -187,7 +206,7 @@ class OperationStore(Protocol):
     """Long-running operations, kept over restarts."""
 
     def save_operation(self, record: OperationRecord) -> None:
-        """Must insert or replace."""
+        """Must insert or replace; what runs it stays what it was at first."""
         ...
 
     def get_operation(self, operation_id: str) -> OperationRecord:
@@ -220,7 +239,15 @@ class AuditLog(Protocol):
 
 
 class Store(
-    FactReader, FactWriter, NamespaceStore, Outbox, LexicalSearch, OperationStore, AuditLog, Protocol
+    FactReader,
+    FactWriter,
+    NamespaceStore,
+    Outbox,
+    LexicalSearch,
+    OperationStore,
+    AuditLog,
+    Replicas,
+    Protocol,
 ):
     """A whole backend."""
 

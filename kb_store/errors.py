@@ -11,6 +11,7 @@ StoreError
 ├── WrongState              undelete of a live fact, update of a deleted one, ...
 ├── RevisionNotReached      min_revision lies ahead, and waiting did not help
 ├── StorageFull             no space left; reads go on
+├── StoreUnavailable        the database cannot be reached, or is busy: try again
 ├── StoreClosed             the store is shutting down
 └── IndexCorrupt            an index file fails its checksum; it is rebuilt from SQL
 """
@@ -131,6 +132,12 @@ class StorageFull(StoreError):
     """No space left on the device; reads go on."""
 
     reason = "STORAGE_FULL"
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached, or is busy. A write may or may not have been made: its request_id tells."""
+
+    reason = "STORE_UNAVAILABLE"
 
 
 class StoreClosed(StoreError):

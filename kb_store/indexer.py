@@ -20,7 +20,7 @@ from typing import Protocol
 from kb_store import failpoints
 from kb_store.contract import Embedder, FactReader, NamespaceStore, Outbox
 from kb_store.errors import NotFound, StoreClosed
-from kb_store.index import FaissIndex
+from kb_store.index import KeptIndex
 from kb_store.keys import KeyEmbedder
 from kb_store.model import OutboxEntry
 from kb_store.rebuilding import Rebuild, differences
@@ -63,7 +63,7 @@ class Indexer:
     def __init__(
         self,
         store: IndexedStore,
-        index: FaissIndex,
+        index: KeptIndex,
         embedder: Embedder,
         settings: IndexerSettings | None = None,
         *,
@@ -83,6 +83,8 @@ class Indexer:
         self._rebuild: Rebuild | None = None
         self._changes = 0
         self._unchecked = True
+        self._leading = False
+        self._handed_over: set[str] = set()
         self._last_change = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="interleaf-indexer", daemon=True)
         self.last_error: Exception | None = None
@@ -91,7 +93,8 @@ class Indexer:
 
     def start(self) -> None:
         """Decides what of the saved index can be used, then works in its own thread."""
-        self._recover()
+        if self._index.lead():
+            self._recover()
         self._store.on_commit(self._work.set)
         self._work.set()
         self._thread.start()
@@ -187,10 +190,12 @@ class Indexer:
     # --- the worker ---------------------------------------------------------------------------------------
 
     def _recover(self) -> None:
+        self._leading = self._unchecked = True
         newest = self._store.last_sequence()
         applied = self._index.applied_sequence()
         following = self._store.read_outbox(after=applied, limit=1)
-        missed = applied < newest and (not following or following[0].sequence != applied + 1)
+        missed = bool(following) and following[0].sequence != applied + 1
+        missed |= applied < newest and not following
         present = self._namespaces()
         if self._index.lost or applied > newest or missed:
             _log.warning("the saved index does not fit the database: it is made again")
@@ -198,8 +203,6 @@ class Indexer:
         for namespace in self._index.namespaces() - present.keys():
             self._index.drop(namespace)
         self._applied = self._index.applied_sequence()
-        for namespace in sorted(self._index.damaged):
-            self._asked.append(Rebuild(namespace))
 
     def _namespaces(self) -> dict[str, int]:
         """Every namespace and its number of live facts."""
@@ -233,16 +236,28 @@ class Indexer:
     def _step(self) -> bool:
         """One batch of the outbox, then one of a rebuild; whether there may be more."""
         self._work.clear()
+        if not self._index.lead():
+            self._follow()
+            return False
+        if not self._leading:
+            self._recover()
+        self._ask_for_damaged()
         more = self._drain()
         if self._continue_rebuild():
             more = True
         elif not more:
             self._check_counts()
         self._save(always=False)
-        return more or bool(self._asked)
+        return more or bool(self._asked) or bool(self._index.damaged)
 
     def _drain(self) -> bool:
         entries = self._store.read_outbox(after=self._applied, limit=self._settings.batch)
+        if entries[:1] and entries[0].sequence != self._applied + 1:
+            _log.warning(
+                "others have forgotten outbox entries that this index has not seen: it is made again"
+            )
+            self._recover()
+            return True
         if not entries:
             return False
         changed: dict[str, dict[int, OutboxEntry]] = {}
@@ -263,6 +278,32 @@ class Indexer:
             self._news.notify_all()
         self._progress(newest, self._store.last_sequence())
         return True
+
+    def _follow(self) -> None:
+        """Another process keeps the index: tells those who wait here how far it is, and it what was asked here."""
+        self._leading, self._unchecked = False, False
+        applied = self._index.applied_sequence()
+        entries = self._store.read_outbox(after=self._applied, limit=max(1, applied - self._applied))
+        for rebuild in list(self._asked):
+            if rebuild.namespace not in self._handed_over:
+                self._index.distrust(rebuild.namespace)
+                self._handed_over.add(rebuild.namespace)
+            elif rebuild.namespace not in self._index.damaged:
+                self._asked.remove(rebuild)
+                self._handed_over.discard(rebuild.namespace)
+                rebuild.finish(self._index.count(rebuild.namespace))
+        with self._news:
+            for entry in entries:
+                if entry.sequence <= applied:
+                    self._searchable[entry.namespace] = entry.namespace_revision
+            self._applied = max(self._applied, applied)
+            self._news.notify_all()
+
+    def _ask_for_damaged(self) -> None:
+        known = {rebuild.namespace for rebuild in self._asked}
+        if self._rebuild is not None:
+            known.add(self._rebuild.namespace)
+        self._asked.extend(Rebuild(namespace) for namespace in sorted(self._index.damaged - known))
 
     def _take_in(self, namespace: str, rows: list[int]) -> None:
         facts = self._store.facts_by_row(namespace, rows)
@@ -307,19 +348,20 @@ class Indexer:
         for namespace in wrong:
             _log.warning("the index of a namespace disagrees with the database: it is made again")
             self._index.distrust(namespace)
-            self._asked.append(Rebuild(namespace))
         with self._news:
             self._unchecked = False
             self._news.notify_all()
 
     def _save(self, *, always: bool) -> None:
-        total = sum(self._index.count(namespace) for namespace in self._index.namespaces())
+        if not self._changes:
+            return
+        total = self._index.total()
         settings = self._settings
         idle = time.monotonic() - self._last_change >= settings.save_idle_seconds
         due = self._changes >= max(settings.save_changes, settings.save_share * total) or (
             idle and self._changes >= max(1.0, settings.idle_share * total)
         )
-        if not (due or (always and self._changes)):
+        if not (due or always):
             return
         self._index.save()
         self._changes = 0

@@ -281,6 +281,7 @@ class OperationRecord:
     error_code: int = 0
     error_message: str = ""
     create_time: datetime | None = None
+    replica: str = ""  # the process that runs it, where it joined the store
 
 
 @dataclass(frozen=True, slots=True)

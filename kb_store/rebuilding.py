@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from kb_store.contract import FactReader, NamespaceStore, Vectors
-from kb_store.index import FaissIndex, Partition
+from kb_store.index import KeptIndex
+from kb_store.index.contract import Filling
 from kb_store.keys import KeyEmbedder
 from kb_store.model import Fact
 
@@ -32,12 +33,12 @@ class Rebuild:
         self.namespace = namespace
         self.done: Future[int] = Future()
         self._progress = progress
-        self._partition: Partition | None = None
+        self._partition: Filling | None = None
         self._batches: Iterator[list[tuple[int, Fact]]] = iter(())
         self._overtaken: set[int] = set()
         self._total = 0
 
-    def step(self, store: RebuiltStore, index: FaissIndex, keys: KeyEmbedder, batch: int) -> bool:
+    def step(self, store: RebuiltStore, index: KeptIndex, keys: KeyEmbedder, batch: int) -> bool:
         """One batch; False when the rebuilt partition is in its place. After an error it begins again."""
         if self._partition is None:
             self._total = store.get_namespace(self.namespace).fact_count
@@ -56,7 +57,7 @@ class Rebuild:
         self.finish()
         return False
 
-    def _take(self, found: list[tuple[int, Fact]], partition: Partition, keys: KeyEmbedder) -> None:
+    def _take(self, found: list[tuple[int, Fact]], partition: Filling, keys: KeyEmbedder) -> None:
         fresh = [(row, fact.content) for row, fact in found if row not in self._overtaken]
         vectors = keys.embed([content for _, content in fresh])
         partition.apply([], [row for row, _ in fresh], vectors)
@@ -68,13 +69,15 @@ class Rebuild:
             self._overtaken.update(gone, live)
             self._partition.apply(gone, live, vectors)
 
-    def finish(self) -> None:
-        """Tells whoever waits."""
+    def finish(self, count: int | None = None) -> None:
+        """Tells whoever waits; `count` where another process did the work."""
+        if count is None:
+            count = len(self._partition) if self._partition is not None else 0
         with suppress(InvalidStateError):  # cancelled
-            self.done.set_result(len(self._partition) if self._partition is not None else 0)
+            self.done.set_result(count)
 
 
-def differences(store: RebuiltStore, index: FaissIndex, namespace: str) -> list[str]:
+def differences(store: RebuiltStore, index: KeptIndex, namespace: str) -> list[str]:
     """What SQL and index do not have in common, in sentences."""
     stored: set[int] = set()
     for batch in store.all_rows(namespace, batch=_READ_BATCH):

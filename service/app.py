@@ -13,13 +13,13 @@ import structlog
 from engines.embedder import MiniLMEmbedder
 from engines.transformers_engine import TransformersEngine
 from kb_store.contract import Embedder, Store
-from kb_store.errors import NotFound, StoreError
-from kb_store.index import FaissIndex
+from kb_store.errors import AlreadyExists, NotFound, StoreError
 from kb_store.indexer import Indexer
 from kb_store.model import Context
 from kb_store.retrieval import Retriever
 from kb_store.sql import open_store
 from service import model as served
+from service import replicas
 from service.commands.answering import Answer, Answering, Ask, Model
 from service.commands.scoring import Scoring
 from service.compile_worker import CompileWorker, NothingCompiled
@@ -34,6 +34,7 @@ from service.observability.meters import Meters
 from service.observability.tracing import Traces, open_tracing
 from service.operations import Operations
 from service.page_tokens import PageTokens
+from service.replicas import Replica
 from service.revisions import Revisions
 from service.study import Study
 from service.workers import Workers
@@ -58,6 +59,7 @@ class Parts:
     workers: Workers
     revisions: Revisions
     operations: Operations
+    replica: Replica
     answering: Answering
     injections: Injections
     meters: Meters
@@ -108,6 +110,7 @@ class App:
         while True:
             await asyncio.sleep(self.parts.settings.store.maintenance_seconds)
             try:
+                await self.parts.workers.writes.run(self.parts.replica.stay)
                 gone = await self.parts.workers.writes.run(self.parts.store.purge, datetime.now(UTC))
             except StoreError as error:
                 _log.warning("purging failed; it is tried again", reason=error.reason)
@@ -129,7 +132,8 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
     undo.callback(workers.close)
     if model is not None:
         undo.callback(model.close)
-    index = FaissIndex(data.index, dimension=embedder.dimension, embedder=embedder.digest)
+    replica = replicas.join(settings, store, data)
+    index = replicas.open_index(settings, data, embedder, undo)
     indexer = Indexer(store, index, embedder)
     indexer.start()
     undo.callback(indexer.close)
@@ -158,10 +162,11 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
         store=store,
         indexer=indexer,
         retriever=retriever,
-        tokens=PageTokens.open(data.token_key),
+        tokens=replicas.open_tokens(store, data),
         workers=workers,
         revisions=revisions,
-        operations=Operations(store, workers),
+        operations=Operations(store, workers, replica.name),
+        replica=replica,
         answering=answering,
         injections=injections,
         meters=meters,
@@ -228,5 +233,7 @@ def _ensure_namespace(store: Store, namespace_id: str) -> None:
     except NotFound:
         try:
             store.create_namespace(namespace_id, "", frozenset(), Context(principal="server"))
+        except AlreadyExists:  # another server was faster
+            return
         except StoreError as error:
             raise ConfigError(f"store.default_namespace: {error}") from None

@@ -112,7 +112,9 @@ class StoreSettings(Section):
         description="Folder of the database, the index and the page-token key.",
     )
     database_url: SecretStr | None = Field(
-        default=None, description="URL of the database. Unset: `facts.db` in the data folder."
+        default=None,
+        description="URL of the database: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`, which any number "
+        "of servers may share, each with a data folder of its own. Unset: `facts.db` in the data folder.",
     )
     default_namespace: str = Field(
         default="default", description="Namespace that is made at start unless it is there; empty: none."
@@ -142,6 +144,11 @@ class RetrievalSettings(Section):
     )
     embedder: Path | None = Field(
         default=None, description="Folder of a sentence-transformers model. Unset: MiniLM from its package."
+    )
+    index: Literal["faiss", "pgvector"] = Field(
+        default="faiss",
+        description="`faiss`: in the data folder, each server its own. `pgvector`: in the PostgreSQL database, one for "
+        "all servers at it.",
     )
     revision_wait_seconds: float = Field(
         default=10.0,

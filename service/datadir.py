@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +39,19 @@ class DataDir:
     def token_key(self) -> Path:
         """The key of page tokens."""
         return self.path / "page-token.key"
+
+    @property
+    def replica(self) -> str:
+        """Who this server is among several at one database: kept with its index."""
+        path = self.path / "replica"
+        try:
+            name = path.read_text(encoding="ascii").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
+            name = ""
+        if not name:
+            name = secrets.token_hex(8)
+            path.write_text(name + "\n", encoding="ascii")
+        return name
 
     def close(self) -> None:
         """Lets the next one in."""

@@ -322,6 +322,7 @@ TABLE: dict[type[Exception], Row] = {
     store.WrongState: Row(Code.FAILED_PRECONDITION),
     store.RevisionNotReached: Row(Code.FAILED_PRECONDITION),
     store.StorageFull: Row(Code.RESOURCE_EXHAUSTED),
+    store.StoreUnavailable: Row(Code.UNAVAILABLE, _retry),
     store.StoreClosed: Row(Code.UNAVAILABLE),
     store.IndexCorrupt: Row(Code.INTERNAL, hidden=True),
     engine.EngineError: Row(Code.INTERNAL, hidden=True),

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 import grpc
 import structlog
 
-from kb_store.contract import OperationStore
+from kb_store.contract import OperationStore, Replicas
 from kb_store.errors import StoreError, WrongState
 from kb_store.model import OperationRecord
 from service.errors import row_of, to_status
@@ -35,26 +36,33 @@ class _Running:
     task: asyncio.Task[None] | None = None
 
 
+class OperationsAmongReplicas(OperationStore, Replicas, Protocol):
+    """The part of a store that is used here."""
+
+
 class Operations:
     """Belongs to one event loop."""
 
-    def __init__(self, store: OperationStore, workers: Workers) -> None:
-        self._store, self._workers = store, workers
+    def __init__(self, store: OperationsAmongReplicas, workers: Workers, replica: str = "") -> None:
+        self._store, self._workers, self._replica = store, workers, replica
         self._running: dict[str, _Running] = {}
         self._closing = False
 
     async def abort_interrupted(self) -> None:
-        """At start: what was running when the server ended will not go on."""
+        """At start: what was running when this server ended, or one that is long gone, will not go on."""
+        others = await self._workers.reads.run(self._store.replicas) - {self._replica}
         after = ""
         while page := await self._workers.reads.run(self._store.list_operations, limit=_PAGE, after=after):
             for record in page:
-                if not record.done:
+                if not record.done and record.replica not in others:
                     await self._save(_failed(record, grpc.StatusCode.ABORTED, "the server was restarted"))
             after = page[-1].operation_id
 
     async def start(self, operation_id: str, kind: str, metadata: bytes, work: Work) -> OperationRecord:
         """Begins an operation; its record is durable before this returns."""
-        record = OperationRecord(operation_id, kind, False, metadata, create_time=datetime.now(UTC))
+        record = OperationRecord(
+            operation_id, kind, False, metadata, create_time=datetime.now(UTC), replica=self._replica
+        )
         running = self._running[operation_id] = _Running(record)
         try:
             await self._save(record)
@@ -82,16 +90,21 @@ class Operations:
 
     async def wait(self, operation_id: str, seconds: float) -> OperationRecord:
         """The record when it is done, or as it stands when the time is over."""
+        end = asyncio.get_running_loop().time() + seconds
         running = self._running.get(operation_id)
         if running is not None and running.task is not None:
             await asyncio.wait([running.task], timeout=seconds)
-        return await self.get(operation_id)
+        record = await self.get(operation_id)
+        while not record.done and asyncio.get_running_loop().time() < end:  # another replica runs it
+            await asyncio.sleep(min(_SAVE_SECONDS, seconds))
+            record = await self.get(operation_id)
+        return record
 
     async def cancel(self, operation_id: str) -> None:
         """Asks it to stop; one that is done stays as it is."""
         running = self._running.get(operation_id)
         if running is None:
-            await self.get(operation_id)
+            _refuse_elsewhere(await self.get(operation_id))
         elif running.task is not None:
             running.task.cancel()
             await asyncio.wait([running.task])
@@ -101,6 +114,7 @@ class Operations:
         if operation_id in self._running:
             name = f"operations/{operation_id}"
             raise WrongState(f"{name!r} is still running: cancel it first", kind="operation", name=name)
+        _refuse_elsewhere(await self.get(operation_id))
         await self._workers.writes.run(self._store.delete_operation, operation_id)
 
     async def close(self) -> None:
@@ -158,6 +172,12 @@ class Operations:
 
     async def _save(self, record: OperationRecord) -> None:
         await self._workers.writes.run(self._store.save_operation, record)
+
+
+def _refuse_elsewhere(record: OperationRecord) -> None:
+    if not record.done:
+        name = f"operations/{record.operation_id}"
+        raise WrongState(f"{name!r} runs on another server: ask that one", kind="operation", name=name)
 
 
 def _failed(record: OperationRecord, code: grpc.StatusCode, message: str) -> OperationRecord:

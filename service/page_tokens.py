@@ -30,7 +30,12 @@ class PageTokens:
 
     @classmethod
     def open(cls, path: Path) -> PageTokens:
-        """With the key in a file, which is made when it is not there (or not whole)."""
+        """With the key in a file."""
+        return cls(cls.key_at(path))
+
+    @staticmethod
+    def key_at(path: Path) -> bytes:
+        """The key in a file, which is made when it is not there (or not whole)."""
         try:
             key = path.read_bytes()
         except FileNotFoundError:
@@ -38,7 +43,7 @@ class PageTokens:
         if len(key) != _KEY_BYTES:
             key = secrets.token_bytes(_KEY_BYTES)
             _write_private(path, key)
-        return cls(key)
+        return key
 
     def make(self, cursor: int | str, *bound: str) -> str:
         """A token for the page after `cursor` of the list that `bound` describes."""

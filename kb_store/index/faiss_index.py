@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kb_store.contract import Vectors
 from kb_store.errors import IndexCorrupt
+from kb_store.index.contract import Filling
 from kb_store.index.files import (
     FileEntry,
     Manifest,
@@ -109,6 +110,10 @@ class FaissIndex:
         partition = self._partitions.get(namespace)
         return {} if partition is None else partition.similarities(vector, rows)
 
+    def lead(self) -> bool:
+        """Each process has its own index."""
+        return True
+
     def applied_sequence(self) -> int:
         """The outbox sequence up to which the index is complete."""
         with self._lock:
@@ -118,6 +123,10 @@ class FaissIndex:
         """Every row in the index."""
         partition = self._partitions.get(namespace)
         return frozenset() if partition is None else partition.rows()
+
+    def total(self) -> int:
+        """Rows of all namespaces."""
+        return sum(self.count(namespace) for namespace in self.namespaces())
 
     def count(self, namespace: str) -> int:
         """Number of rows."""
@@ -146,8 +155,10 @@ class FaissIndex:
         """An empty one, to be filled beside the present one and then given to `install`."""
         return Partition(self.dimension, self.settings)
 
-    def install(self, namespace: str, partition: Partition) -> None:
+    def install(self, namespace: str, partition: Filling) -> None:
         """Puts a rebuilt partition in the place of the present one."""
+        if not isinstance(partition, Partition):
+            raise TypeError("a partition of another index")
         with self._lock:
             if len(partition):
                 self._partitions[namespace] = partition

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from kb_store.errors import StoreClosed
 from kb_store.model import Limits
@@ -50,17 +51,25 @@ class Backend:
             raise
         self._read_engine = dialect.open_readers()
         self._writer = Writer(self._write_engine, dialect)
+        self._stop_watching = dialect.watch(self._writer.tell)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """A connection on one snapshot that holds every acknowledged write."""
         if self._closed:
             raise StoreClosed("the store is closed")
-        with self._read_engine.connect() as connection:
-            yield connection
+        try:
+            with self._read_engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            known = self._dialect.translate(error)
+            if known is None:
+                raise
+            raise known from error
 
     def close(self) -> None:
         """Finishes what was submitted, then refuses with StoreClosed."""
+        self._stop_watching()
         self._writer.close()
         self._closed = True
         self._read_engine.dispose()

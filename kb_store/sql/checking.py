@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import CompoundSelect, Connection, Select, and_, except_, func, or_, select
 
 from kb_store.sql.audit_chain import verify
 from kb_store.sql.backend import Backend
@@ -69,10 +69,9 @@ def _names_without_live_fact() -> Select[Any]:
     return select(fact_names.c.row).select_from(joined).where(facts.c.row.is_(None))
 
 
-def _live_without_name() -> Select[Any]:
+def _live_without_name() -> CompoundSelect[Any]:
     # fact_names is keyed by namespace and name: its rows are collected once.
-    named = select(fact_names.c.row)
-    return select(facts.c.row).where(_live(), facts.c.row.not_in(named))
+    return except_(select(facts.c.row).where(_live()), select(fact_names.c.row))
 
 
 def _numbers_ahead(connection: Connection) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select
@@ -17,9 +17,14 @@ TextRow = tuple[int, str, str]
 class Dialect(Protocol):
     """One SQL engine."""
 
+    @property
+    def longest_name(self) -> int | None:
+        """Characters of a folded name that an index entry can hold; longer ones are kept and found by so many."""
+        ...
+
     def open_writer(self) -> Engine:
-        """Must give connections whose commits are durable and whose `begin` takes the write lock at once, and
-        must raise when the engine does not grant that."""
+        """Must give connections whose commits are durable and whose `begin` takes the write lock at once (that of
+        all processes at this database), and must raise when the engine does not grant that."""
         ...
 
     def open_readers(self) -> Engine:
@@ -36,16 +41,39 @@ class Dialect(Protocol):
         """Must give FACT_COLUMNS of the live facts of each (subject, relation), by an index, byte-exactly."""
         ...
 
-    def by_subject(self, statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    def by_subject(self, statement: Select[*tuple[Any, ...]], subject: str) -> Select[*tuple[Any, ...]]:
         """A hint that this statement on live facts asks for one subject."""
         ...
 
-    def remove_text(self, connection: Connection, texts: Sequence[TextRow]) -> None:
+    def remove_text(self, connection: Connection, namespace: str, texts: Sequence[TextRow]) -> None:
         """Must take these rows out of the full text. Each is in it, with exactly these texts."""
         ...
 
-    def add_text(self, connection: Connection, texts: Sequence[TextRow]) -> None:
+    def add_text(self, connection: Connection, namespace: str, texts: Sequence[TextRow]) -> None:
         """Must put these rows into the full text. None of them is in it."""
+        ...
+
+    def smallest_names(
+        self, connection: Connection, namespace: str, grams: Sequence[str]
+    ) -> Iterable[tuple[str, str | None]]:
+        """Must give, for each gram, the first folded name of the namespace in byte order that is not before it,
+        by one index probe each."""
+        ...
+
+    def rows_with_words(
+        self, connection: Connection, namespace: str, words: Sequence[str], limit: int
+    ) -> list[int]:
+        """Must give at most `limit` rows whose names hold all these folded words; rows of other namespaces may be
+        among them."""
+        ...
+
+    def announce(self, connection: Connection) -> None:
+        """Must tell other processes at this database, when the transaction commits, that the outbox has grown."""
+        ...
+
+    def watch(self, heard: Callable[[], None]) -> Callable[[], None]:
+        """Must call `heard` soon after other processes have written to the outbox, until the returned function is
+        called, which waits until no call is under way."""
         ...
 
     def remove_namespace_text(self, connection: Connection, namespace: str) -> None:

@@ -1,9 +1,9 @@
-"""Lexical search: facts whose name stands in a text, then facts of which some words do. SQLite's dialect.
+"""Lexical search: facts whose name stands in a text, then facts of which some words do.
 
 Whole names are found by walking `fact_names` like a trie, from every word of the text at once: one statement
-per word of the longest name met, whatever the length of the text. Words go through the full text, unranked
-and bounded: a word that thousands of names share says nothing alone and is asked only together with a
-neighbour. The full text knows no namespaces, so a word that is frequent elsewhere may be passed over here.
+per word of the longest name met, whatever the length of the text. Words go through the dialect's full text,
+unranked and bounded: a word that thousands of names share says nothing alone and is asked only together with a
+neighbour.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, select
 
 from kb_store.model import LexicalHit
 from kb_store.sql.backend import Backend
+from kb_store.sql.dialect import Dialect
+from kb_store.sql.lookups import chunks
+from kb_store.sql.tables import fact_names, facts
 from kb_store.text import fold_name
 from kb_store.words import FUNCTION_WORDS, word_spans
 
@@ -28,22 +32,17 @@ MAX_WORDS = 24
 # Names of nothing but symbols, checked one by one.
 _MAX_SYMBOLS = 256
 
-_SMALLEST_FROM = """
-SELECT grams.value, (
-    SELECT folded_name FROM fact_names
-    WHERE namespace = ?1 AND folded_name >= grams.value ORDER BY folded_name LIMIT 1
-) FROM json_each(?2) AS grams
-"""
-_ROWS_NAMED = "SELECT row FROM fact_names WHERE namespace = ?1 AND folded_name = ?2 ORDER BY row LIMIT ?3"
-_SYMBOLS = """
-SELECT facts.row, facts.subject, facts.aliases FROM fact_names JOIN facts ON facts.row = fact_names.row
-WHERE fact_names.namespace = ?1 AND fact_names.folded_name = '' LIMIT ?2
-"""
-_ROWS_MATCHING = "SELECT rowid FROM facts_fts WHERE facts_fts MATCH ?1 LIMIT ?2"
-_ROWS_OF = """
-SELECT row FROM facts WHERE row IN (SELECT value FROM json_each(?2))
-AND namespace = ?1 AND delete_time IS NULL
-"""
+_ROWS_NAMED = (
+    select(fact_names.c.row)
+    .where(fact_names.c.namespace == bindparam("namespace"), fact_names.c.folded_name == bindparam("name"))
+    .order_by(fact_names.c.row)
+)
+_SYMBOLS = (
+    select(facts.c.row, facts.c.subject, facts.c.aliases)
+    .join_from(fact_names, facts, facts.c.row == fact_names.c.row)
+    .where(fact_names.c.namespace == bindparam("namespace"), fact_names.c.folded_name == "")
+    .limit(_MAX_SYMBOLS)
+)
 
 
 class LexicalSearching(Backend):
@@ -52,31 +51,64 @@ class LexicalSearching(Backend):
     def search_lexical(self, namespace: str, text: str, *, limit: int) -> list[LexicalHit]:
         """Facts whose whole name stands in the text first; any text will do."""
         with self._reading() as connection:
-            return search_lexical(connection, namespace, text, limit=limit)
+            return search_lexical(_Names(connection, self._dialect, namespace), text, limit=limit)
 
 
-def search_lexical(connection: Connection, namespace: str, text: str, *, limit: int) -> list[LexicalHit]:
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names of one namespace, as they are in one snapshot."""
+
+    connection: Connection
+    dialect: Dialect
+    namespace: str
+
+    def smallest_from(self, grams: Sequence[str]) -> Iterable[tuple[str, str | None]]:
+        """For each gram the first name that is not before it."""
+        return self.dialect.smallest_names(self.connection, self.namespace, grams)
+
+    def rows_of(self, name: str, limit: int) -> list[int]:
+        """Facts of this very name, the oldest first."""
+        asked = {"namespace": self.namespace, "name": name}
+        return list(self.connection.execute(_ROWS_NAMED.limit(limit), asked).scalars())
+
+    def of_symbols(self) -> list[tuple[int, str, str]]:
+        """Row, subject and aliases of facts with a name that folds to nothing."""
+        found = self.connection.execute(_SYMBOLS, {"namespace": self.namespace})
+        return [(row, subject, aliases) for row, subject, aliases in found]
+
+    def with_words(self, *words: str) -> list[int]:
+        """Rows that have all these words, perhaps some of other namespaces among them; one more than is useful."""
+        return self.dialect.rows_with_words(self.connection, self.namespace, words, MAX_FREQUENCY + 1)
+
+    def mine(self, rows: Iterable[int]) -> Iterator[int]:
+        """Those of the rows that are live facts here."""
+        for chunk in chunks(rows):
+            here = select(facts.c.row).where(
+                facts.c.row.in_(chunk), facts.c.namespace == self.namespace, facts.c.delete_time.is_(None)
+            )
+            yield from self.connection.execute(here).scalars()
+
+
+def search_lexical(here: _Names, text: str, *, limit: int) -> list[LexicalHit]:
     """Whole names first, the longest of them first; then by the share of rare words. Ties by row."""
     folded = fold_name(text)
     spans = word_spans(folded)
     scores: dict[int, float] = {}
-    names = _whole_names(connection, namespace, folded, spans)
-    for name, rows in _rows_of_names(connection, namespace, names, limit).items():
+    names = _whole_names(here, folded, spans)
+    for name, rows in _rows_of_names(here, names, limit).items():
         for row in rows:
             scores.setdefault(row, 2.0 + len(name) / 1024)
-    for row in _symbol_names(connection, namespace, text):
+    for row in _symbol_names(here, text):
         scores.setdefault(row, 2.0)
     if len(scores) < limit:
         words = [folded[start:end] for start, end in spans]
-        for row, score in _by_words(connection, namespace, words).items():
+        for row, score in _by_words(here, words).items():
             scores.setdefault(row, score)
     best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     return [LexicalHit(row, score) for row, score in best[:limit]]
 
 
-def _whole_names(
-    connection: Connection, namespace: str, folded: str, spans: Sequence[tuple[int, int]]
-) -> list[str]:
+def _whole_names(here: _Names, folded: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """Names that stand in the text, longest first; of equal length the later first."""
     found: dict[str, int] = {}
     starts: Iterable[int] = range(len(spans))
@@ -89,9 +121,9 @@ def _whole_names(
                 gram = folded[spans[start][0] : spans[start + length][1]]
                 grams[gram].append(start)
                 inflected.update((form, start) for form in _without_ending(gram))
-        asked = json.dumps([*grams, *(form for form in inflected if form not in grams)])
+        asked = [*grams, *(form for form in inflected if form not in grams)]
         alive: list[int] = []
-        for gram, smallest in connection.exec_driver_sql(_SMALLEST_FROM, (namespace, asked)):
+        for gram, smallest in here.smallest_from(asked):
             if smallest is None:
                 continue
             if smallest == gram:
@@ -110,14 +142,9 @@ def _without_ending(gram: str) -> Iterator[str]:
             yield gram[:-2]
 
 
-def _rows_of_names(
-    connection: Connection, namespace: str, names: Sequence[str], limit: int
-) -> dict[str, list[int]]:
+def _rows_of_names(here: _Names, names: Sequence[str], limit: int) -> dict[str, list[int]]:
     """At most `limit` rows in all. A name of very many facts must not crowd out the others."""
-    found = {
-        name: [row for (row,) in connection.exec_driver_sql(_ROWS_NAMED, (namespace, name, limit))]
-        for name in names[:limit]
-    }
+    found = {name: here.rows_of(name, limit) for name in names[:limit]}
     room = limit
     for place, name in enumerate(sorted(found, key=lambda name: len(found[name]))):
         share = max(1, room // (len(found) - place))
@@ -126,25 +153,24 @@ def _rows_of_names(
     return found
 
 
-def _symbol_names(connection: Connection, namespace: str, text: str) -> list[int]:
+def _symbol_names(here: _Names, text: str) -> list[int]:
     """Facts with a name that folds to nothing, such as an emoji, where it stands in the text."""
-    found = connection.exec_driver_sql(_SYMBOLS, (namespace, _MAX_SYMBOLS))
     return [
         row
-        for row, subject, aliases in found
+        for row, subject, aliases in here.of_symbols()
         if any(name and name in text for name in (subject, *json.loads(aliases)) if not fold_name(name))
     ]
 
 
-def _by_words(connection: Connection, namespace: str, words: Sequence[str]) -> dict[int, float]:
+def _by_words(here: _Names, words: Sequence[str]) -> dict[int, float]:
     """Score of rows by the rare words, and pairs of frequent neighbours, that they contain: up to 1."""
     telling = [word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word.isdigit())]
     asked = set(list(dict.fromkeys(reversed(telling)))[:MAX_WORDS])
-    matching = {word: _matching(connection, f'"{word}"') for word in asked}
+    matching = {word: here.with_words(word) for word in asked}
     frequent = {word for word, rows in matching.items() if len(rows) > MAX_FREQUENCY}
     evidence = [(1.0, rows) for word, rows in matching.items() if word not in frequent and rows]
     pairs = [pair for pair in dict.fromkeys(pairwise(telling)) if frequent.issuperset(pair)]
-    evidence += [(2.0, _matching(connection, f'"{one}" AND "{other}"')) for one, other in pairs]
+    evidence += [(2.0, here.with_words(one, other)) for one, other in pairs]
     scores: defaultdict[int, float] = defaultdict(float)
     total = 0.0
     for worth, rows in evidence:
@@ -152,10 +178,4 @@ def _by_words(connection: Connection, namespace: str, words: Sequence[str]) -> d
         total += weight
         for row in rows:
             scores[row] += weight
-    mine = connection.exec_driver_sql(_ROWS_OF, (namespace, json.dumps(list(scores))))
-    return {row: scores[row] / total for (row,) in mine}
-
-
-def _matching(connection: Connection, query: str) -> list[int]:
-    found = connection.exec_driver_sql(_ROWS_MATCHING, (query, MAX_FREQUENCY + 1))
-    return [row for (row,) in found]
+    return {row: scores[row] / total for row in here.mine(scores)}

@@ -173,7 +173,8 @@ class NamespaceKeeping(Backend):
             literal(last) + place, facts.c.namespace, facts.c.row, facts.c.namespace_revision
         ).where(mine, facts.c.delete_time.is_(None))
         columns = ["sequence", "namespace", "row", "namespace_revision"]
-        added = connection.execute(insert(outbox).from_select(columns, gone)).rowcount
+        entries = insert(outbox).from_select(columns, gone).execution_options(preserve_rowcount=True)
+        added = connection.execute(entries).rowcount
         connection.execute(counters.update().values(last_sequence=last + added))
         self._dialect.remove_namespace_text(connection, namespace_id)
         connection.execute(delete(fact_names).where(fact_names.c.namespace == namespace_id))

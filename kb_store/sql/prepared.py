@@ -53,5 +53,7 @@ class Prepared:
             parameters = [(row[order[0]],) for row in rows]
         else:
             parameters = list(map(itemgetter(*order), rows))
-        if parameters:
+        if len(parameters) == 1:  # many at once cost more than one, where they travel
+            connection.exec_driver_sql(sql, parameters[0])
+        elif parameters:
             connection.exec_driver_sql(sql, parameters)

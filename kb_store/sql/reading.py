@@ -79,8 +79,9 @@ class FactReading(Backend):
         )
         if not show_deleted:
             statement = statement.where(facts.c.delete_time.is_(None))
-            if any(each.field == "subject" and each.op is FilterOp.EQUAL for each in conditions):
-                statement = self._dialect.by_subject(statement)
+            for each in conditions:
+                if each.field == "subject" and each.op is FilterOp.EQUAL:
+                    statement = self._dialect.by_subject(statement, each.value)
         statement = statement.where(*map(self._criterion, conditions))
         with self._reading() as connection:
             revision = _namespace_revision(connection, namespace)
@@ -125,9 +126,12 @@ class FactReading(Backend):
         found: dict[int, Fact] = {}
         with self._reading() as connection:
             for chunk in chunks(rows):
-                statement = select(*FACT_COLUMNS).where(
-                    facts.c.row.in_(chunk), facts.c.namespace == namespace, facts.c.delete_time.is_(None)
+                here = (
+                    facts.c.row.in_(chunk),
+                    facts.c.namespace == namespace,
+                    facts.c.delete_time.is_(None),
                 )
+                statement = select(*FACT_COLUMNS).where(*here).order_by(facts.c.row)
                 found.update(stored_from_row(row) for row in connection.execute(statement))
         return found
 

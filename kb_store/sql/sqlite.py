@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,21 @@ _REMOVE_NAMESPACE_TEXT = (
     "SELECT 'delete', row, subject, aliases FROM facts WHERE namespace = ? AND delete_time IS NULL"
 )
 _ADD_TEXT = "INSERT INTO facts_fts(rowid, subject, aliases) VALUES (?, ?, ?)"
+_SMALLEST_FROM = """
+SELECT grams.value, (
+    SELECT folded_name FROM fact_names
+    WHERE namespace = ?1 AND folded_name >= grams.value ORDER BY folded_name LIMIT 1
+) FROM json_each(?2) AS grams
+"""
+_ROWS_MATCHING = "SELECT rowid FROM facts_fts WHERE facts_fts MATCH ?1 LIMIT ?2"
 # With rank 1 the index is compared with the texts themselves.
 _CHECK_TEXT = "INSERT INTO facts_fts(facts_fts, rank) VALUES ('integrity-check', 1)"
 
 
 class SqliteDialect:
     """One database file."""
+
+    longest_name: int | None = None
 
     def __init__(self, path: Path) -> None:
         self._url = URL.create("sqlite+pysqlite", database=str(path))
@@ -109,21 +118,42 @@ class SqliteDialect:
             _LIVE_OF_RELATIONS, (json.dumps(keys, ensure_ascii=False), namespace)
         ).all()
 
-    def by_subject(self, statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    def by_subject(self, statement: Select[*tuple[Any, ...]], subject: str) -> Select[*tuple[Any, ...]]:
         """Without statistics the planner prefers the index that is in the right order, and reads it whole."""
         return statement.with_hint(facts, f"INDEXED BY {_LIVE_INDEX}", "sqlite")
 
-    def remove_text(self, connection: Connection, texts: Sequence[TextRow]) -> None:
+    def remove_text(self, connection: Connection, namespace: str, texts: Sequence[TextRow]) -> None:
         """Forgets these rows."""
         connection.exec_driver_sql(_REMOVE_TEXT, list(texts))
 
-    def add_text(self, connection: Connection, texts: Sequence[TextRow]) -> None:
+    def add_text(self, connection: Connection, namespace: str, texts: Sequence[TextRow]) -> None:
         """Plain values: reading the texts from the facts row by row takes eight times as long."""
         connection.exec_driver_sql(_ADD_TEXT, list(texts))
 
     def remove_namespace_text(self, connection: Connection, namespace: str) -> None:
         """In one statement, also for a million facts."""
         connection.exec_driver_sql(_REMOVE_NAMESPACE_TEXT, (namespace,))
+
+    def smallest_names(
+        self, connection: Connection, namespace: str, grams: Sequence[str]
+    ) -> Iterable[tuple[str, str | None]]:
+        """One probe of the table's own order for each."""
+        found = connection.exec_driver_sql(_SMALLEST_FROM, (namespace, json.dumps(grams)))
+        return [(gram, name) for gram, name in found]
+
+    def rows_with_words(
+        self, connection: Connection, namespace: str, words: Sequence[str], limit: int
+    ) -> list[int]:
+        """The full text knows no namespaces: of a word that is frequent elsewhere, rows here may be left out."""
+        query = " AND ".join(f'"{word}"' for word in words)
+        return [row for (row,) in connection.exec_driver_sql(_ROWS_MATCHING, (query, limit))]
+
+    def announce(self, connection: Connection) -> None:
+        """Nobody else is there: one process at a time has the file."""
+
+    def watch(self, heard: Callable[[], None]) -> Callable[[], None]:
+        """Nobody else writes."""
+        return lambda: None
 
     def translate(self, error: DBAPIError) -> StoreError | None:
         """Full disks, also where SQLite meets them in the shared-memory file."""

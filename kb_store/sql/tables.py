@@ -1,7 +1,8 @@
 """The tables. Times are microseconds since 1970 UTC; texts compare byte for byte on every engine.
 
 The full-text table `facts_fts(subject, aliases)`, whose rowid is `facts.row`, and the view `live_facts` that
-it reads from differ between engines and are made by the migrations alone.
+it reads from differ between engines and are made by the migrations alone; PostgreSQL has `fact_words(namespace,
+word, row)` instead.
 """
 
 from __future__ import annotations
@@ -203,4 +204,22 @@ operations = Table(
     _integer("error_code"),
     _text("error_message"),
     _integer("create_time"),
+)
+
+# The process that runs an operation, where it said who it is.
+operation_owners = Table(
+    "operation_owners", metadata, _text("operation_id", primary_key=True), _text("replica")
+)
+
+# Processes at this database. `sequence`: the outbox entry up to which it needs none again; null: it reads none.
+replicas = Table(
+    "replicas",
+    metadata,
+    _text("replica", primary_key=True),
+    _moment("sequence"),
+    _integer("seen_time"),
+)
+
+shared_keys = Table(
+    "shared_keys", metadata, _text("name", primary_key=True), Column("key", LargeBinary, nullable=False)
 )

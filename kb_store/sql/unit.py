@@ -265,10 +265,9 @@ class Unit:
 
     def _names(self, stored: Stored) -> list[dict[str, Any]]:
         content = stored.fact.content
-        return [
-            {"namespace": self.namespace, "folded_name": name, "row": stored.row}
-            for name in fold_names(content.subject, content.aliases)
-        ]
+        longest = self.dialect.longest_name
+        names = dict.fromkeys(name[:longest] for name in fold_names(content.subject, content.aliases))
+        return [{"namespace": self.namespace, "folded_name": name, "row": stored.row} for name in names]
 
     def _enter_text(self, stored: Stored) -> None:
         self._text_in.append(_text_row(stored))
@@ -284,7 +283,7 @@ class Unit:
             return
         connection = self.connection
         if self._text_out:
-            self.dialect.remove_text(connection, self._text_out)
+            self.dialect.remove_text(connection, self.namespace, self._text_out)
         _DELETE_NAME.run_many(connection, self._names_out)
         _INSERT_FACT.run_many(connection, self._inserts)
         _UPDATE_FACT.run_many(connection, self._updates)
@@ -292,7 +291,7 @@ class Unit:
         _INSERT_REVISION.run_many(connection, self._revisions)
         _INSERT_NAME.run_many(connection, self._names_in)
         if self._text_in:
-            self.dialect.add_text(connection, self._text_in)
+            self.dialect.add_text(connection, self.namespace, self._text_in)
         _INSERT_OUTBOX.run_many(connection, self._outbox)
         self._reset()
 

@@ -69,9 +69,17 @@ class Writer:
         return job.future
 
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Calls the listener after each commit with announcing work, on the writer's thread: it must be quick
-        and must not wait for the writer."""
+        """Calls the listener after each commit with announcing work, on the writer's thread or that which hears of
+        other processes: it must be quick and must not wait for the writer."""
         self._listeners.append(listener)
+
+    def tell(self) -> None:
+        """Calls the listeners. What one of them fails with is its own trouble."""
+        for listener in self._listeners:
+            try:
+                listener()
+            except Exception:
+                _log.exception("a commit listener failed")
 
     def close(self) -> None:
         """Finishes what is queued, then refuses."""
@@ -102,6 +110,8 @@ class Writer:
             with connection.begin():
                 for job in group:
                     self._attempt(connection, job)
+                if _anything_announced(group):
+                    self._dialect.announce(connection)
                 failpoints.hit(BEFORE_COMMIT)
             failpoints.hit(AFTER_COMMIT)
 
@@ -135,9 +145,9 @@ class Writer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
-        if any(job.announces and job.keep and job.error is None for job in group):
-            for listener in self._listeners:
-                try:
-                    listener()
-                except Exception:
-                    _log.exception("a commit listener failed")
+        if _anything_announced(group):
+            self.tell()
+
+
+def _anything_announced(group: list[_Job[Any]]) -> bool:
+    return any(job.announces and job.keep and job.error is None for job in group)

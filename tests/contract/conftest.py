@@ -1,5 +1,7 @@
 import pytest
 
+from tests.postgres_server import postgres_server as postgres_server
+
 pytest.register_assert_rewrite(
     "tests.contract.reading_rules",
     "tests.contract.writing_rules",

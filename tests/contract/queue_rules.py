@@ -83,3 +83,43 @@ class QueueRules(Rules):
         for refuse in (store.get_operation, store.delete_operation):
             with pytest.raises(NotFound):
                 refuse("b")
+
+    def test_the_outbox_waits_for_replicas_that_read(self, store: Store, clock: Clock) -> None:
+        create(store, "before")
+        store.join("slow", reads_outbox=True)
+        store.join("searcher", reads_outbox=False)
+        store.join("me", reads_outbox=True)
+        create(store, "after")
+        newest = store.last_sequence()
+        store.trim_outbox(newest)
+        assert [entry.sequence for entry in store.read_outbox(after=0, limit=9)] == [newest]
+        assert store.replicas() == {"slow", "searcher", "me"}
+        clock.advance(days=2)
+        store.join("slow", reads_outbox=True)  # a restart: it has still not read
+        store.join("me", reads_outbox=True)
+        store.trim_outbox(newest)
+        assert len(store.read_outbox(after=0, limit=9)) == 1
+        clock.advance(days=2)
+        store.join("me", reads_outbox=True)
+        clock.advance(days=2)
+        store.join("me", reads_outbox=True)
+        store.trim_outbox(newest)
+        assert store.read_outbox(after=0, limit=9) == []
+        assert store.replicas() == {"me"}
+
+    def test_keys_are_shared(self, store: Store, harness: Harness) -> None:
+        assert store.shared_key("pages", b"\x00first") == b"\x00first"
+        assert store.shared_key("pages", b"second") == b"\x00first"
+        assert store.shared_key("others", b"second") == b"second"
+        store.close()
+        assert harness.open().shared_key("pages", b"third") == b"\x00first"
+
+    def test_operations_say_who_runs_them(self, store: Store) -> None:
+        store.save_operation(OperationRecord("a", "import", False, b"", replica="me"))
+        store.save_operation(OperationRecord("a", "import", True, b"", replica="another"))
+        store.save_operation(OperationRecord("b", "import", False, b""))
+        assert [record.replica for record in store.list_operations(limit=9)] == ["me", ""]
+        assert store.get_operation("a").replica == "me"
+        store.delete_operation("a")
+        store.save_operation(OperationRecord("a", "import", False, b"", replica="later"))
+        assert store.get_operation("a").replica == "later"

@@ -85,10 +85,13 @@ def upgrade() -> None:
     live, leaving = sa.text("delete_time IS NULL"), sa.text("purge_time IS NOT NULL")
     op.create_index("facts_by_id", "facts", ["namespace", "fact_id"], unique=True)
     op.create_index("facts_in_order", "facts", ["namespace", "row"])
+    # An entry of PostgreSQL's index is limited to 2,700 bytes, and texts are not.
+    whole = op.get_bind().dialect.name == "sqlite"
+    beginnings = [sa.text("left(subject, 300)"), sa.text("left(relation, 200)")]
     op.create_index(
         "facts_live_by_relation",
         "facts",
-        ["namespace", "subject", "relation"],
+        ["namespace", "subject", "relation"] if whole else ["namespace", *beginnings],
         sqlite_where=live,
         postgresql_where=live,
     )
@@ -165,11 +168,17 @@ def upgrade() -> None:
             "CREATE VIRTUAL TABLE facts_fts USING fts5(subject, aliases, content='live_facts', "
             "content_rowid='row', tokenize='unicode61 remove_diacritics 2')"
         )
+    else:
+        op.create_table(
+            "fact_words", text("namespace", primary_key=True), text("word", primary_key=True), key("row")
+        )
 
 
 def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TABLE facts_fts")
+    else:
+        op.drop_table("fact_words")
     op.execute("DROP VIEW live_facts")
     for table in (
         "operations",
