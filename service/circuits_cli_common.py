@@ -9,7 +9,6 @@ import typer
 from google.longrunning import operations_pb2
 
 from interleaf.cli._connection import Shell
-from interleaf.v1 import circuits_pb2 as pb
 from interleaf.v1 import inference_pb2
 from service import circuits_show as shown
 from service.edits_calls import CIRCUITS, ask, finished
@@ -46,7 +45,7 @@ def parent_of(shell: Shell) -> str:
 def studied(shell: Shell, rpc: str, request: Any, response: Any) -> Any:
     """Begins a study and waits for what it finds."""
     started = ask(shell, rpc, request, operations_pb2.Operation, CIRCUITS)
-    return finished(shell, started, response, pb.CircuitWorkMetadata)
+    return finished(shell, started, response)
 
 
 def show(shell: Shell, message: Any, name: str, out: Path | None, lines: Any) -> None:
