@@ -1,6 +1,6 @@
 """Circuits of LRE relations: what a tenth of the nodes keeps of the model's answers, beside random circuits.
 
-    python -m bench.circuits --data FOLDER --size quick|full --seed N [--ablation zero|mean|resample]
+    python -m bench.circuits --data FOLDER --size quick|full --seed N [--ablation zero|mean|resample] [--minutes N]
 
 FOLDER (INTERLEAF_LRE names it too) has factual/*.json: relations with subjects, objects and prompt templates. Of each
 relation, by its first template, a circuit is found with validation subjects whose object's first token is among the
@@ -8,13 +8,16 @@ model's ten best, and judged with as many other subjects, whatever the model ans
 whose object's first token is among the ten best of the model, of the circuit alone, and of random circuits with as
 many heads and MLPs and no more edges; what is cut carries its stand-in by --ablation. keeps: hit10_circuit /
 hit10_model. HOW_*: the same circuits judged under each ablation, with faithfulness and completeness of the
-log-probability of the whole object. spearman_*: estimates against exact cuts of edges drawn at random.
+log-probability of the whole object. spearman_*: estimates against exact cuts of edges drawn at random. Relations and
+cuts are kept as they come (bench/kept.py): a run that was ended goes on where it was, and edges_compared says how many
+there was time for.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import resource
 import statistics
 import sys
@@ -26,18 +29,21 @@ from typing import Any
 
 import torch
 
+from bench.circuits_agreement import agreement
 from bench.common import Bench, share_keys
 from bench.hallucination_data import data_argument
+from bench.kept import Kept, Row, kept_arguments
+from circuits.discovery import choosing, judging, scoring, wiring
 from circuits.discovery.choosing import Budget, discover, discovery_cost
 from circuits.discovery.circuit import Circuit
 from circuits.discovery.graph import Graph
 from circuits.discovery.judging import Judgement, behave, judge
 from circuits.discovery.picture import picture
-from circuits.discovery.scoring import Case, Method, StandIns, exact_edges, score_edges, stand_ins
+from circuits.discovery.scoring import Case, stand_ins
 from circuits.interventions import Ablation
 from circuits.lab import Lab
 from circuits.probe import answer_tokens
-from engines.models import load_model, resolve_model
+from engines.models import load_model, model_digest, resolve_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,6 @@ class _Size:
 
 _QUICK = _Size(relations=2, cases=6, randoms=3, others=6, edges=120, cut_cases=2)
 _FULL = _Size(relations=12, cases=20, randoms=5, others=24, edges=2000, cut_cases=4)
-_ESTIMATES = {"eapig": Method.IG_INPUTS, "eapig_edges": Method.IG_EDGES, "eap": Method.EAP}
-_STEPS = 8  # of the estimates that are compared with exact cuts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,56 +71,57 @@ class Relation:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the benchmark; ends with 2 where there are no data."""
+    """Runs the benchmark; ends with 2 where there are no data, or no figures yet."""
     bench = Bench("circuits", description=__doc__ or "", argv=argv, add_arguments=_arguments)
     size = _FULL if bench.full else _QUICK
     path = resolve_model(bench.args.model)
     model, tokenizer = load_model(path, dtype=torch.float32)
     lab = Lab(model, tokenizer, rows=20)
     graph = Graph.of(lab.spec)
-    with bench.stage("what the model knows"):
-        relations = _relations(bench, lab, graph, size)
+    chosen = Ablation(bench.args.ablation)
     budget = Budget(nodes=bench.args.nodes, edges=bench.args.edges, rounds=bench.args.rounds)
-    rows, seconds, circuits, judged = [], [], [], []
+    made_by = (choosing, judging, scoring, wiring)
+    kept = Kept(bench, made_by, model=model_digest(model), size=size, how=chosen.value, budget=budget)
+    with bench.stage("what the model knows"):
+        relations = _relations(bench, lab, graph, size, kept)
+    rows: list[Row] = []
     for relation in relations:
         texts = [case.prompt for other in relations if other is not relation for case in other.found_with]
-        ways = {
-            how: stand_ins(lab, graph, how, bench.random.sample(texts, min(size.others, len(texts))))
-            for how in Ablation
-        }
-        started = time.perf_counter()
-        circuit = discover(lab, graph, relation.found_with, ways[Ablation(bench.args.ablation)], budget)
-        seconds.append(time.perf_counter() - started)
-        found = {
-            how: judge(lab, circuit, relation.tested_with, instead, size.randoms, bench.seed)
-            for how, instead in ways.items()
-        }
-        circuits.append(circuit)
-        judged.append(found)
-        rows.append(_row(relation, circuit, found, seconds[-1]))
-        bench.log(f"{relation.name}: {rows[-1]}")
-        if bench.args.pictures:
-            _draw(bench.args.pictures, relation, circuit)
-    chosen = Ablation(bench.args.ablation)
+        others = random.Random(f"{bench.seed} {relation.name}").sample(texts, min(size.others, len(texts)))
+        row = kept.row(
+            f"circuit {relation.name}",
+            lambda relation=relation, others=others: _studied(  # type: ignore[misc]
+                bench, lab, graph, size, budget, relation, others
+            ),
+        )
+        if row is None:
+            bench.log(f"time is up: {len(rows)} of {len(relations)} relations")
+            break
+        rows.append(row)
+        bench.log(f"{relation.name}: {row}")
+    if not rows:
+        print(f"bench.{bench.name}: no circuit was found in this time", file=sys.stderr)
+        raise SystemExit(2)
     keys: dict[str, Any] = {
         "ablation": chosen.value,
-        "relations": len(relations),
-        "nodes_share": statistics.fmean(each.nodes_share for each in circuits),
-        "edges_share": statistics.fmean(each.edges_share for each in circuits),
-        **_hits("hit10", [found[chosen] for found in judged], bench.seed),
+        "relations": len(rows),
+        "nodes_share": statistics.fmean(row["nodes"] / graph.nodes for row in rows),
+        "edges_share": statistics.fmean(row["edges"] / int(graph.possible.sum()) for row in rows),
+        **_hits("hit10", [row[chosen.value] for row in rows], bench.seed),
     }
     keys["keeps"] = keys["hit10_circuit"] / keys["hit10_model"] if keys["hit10_model"] else None
     for how in Ablation:
-        keys |= _under(how, [found[how] for found in judged], bench.seed)
+        keys |= _under(how, [row[how.value] for row in rows], bench.seed)
     with bench.stage(f"{size.edges} edges cut exactly"):
-        keys |= _agreement(bench, lab, graph, relations[0].found_with[: size.cut_cases], size.edges)
-    keys["seconds_per_relation"] = statistics.fmean(seconds)
+        compared = relations[0].found_with[: size.cut_cases]
+        keys |= agreement(lab, graph, compared, chosen, size.edges, f"{bench.seed}", kept)
+    keys["seconds_per_relation"] = statistics.fmean(row["seconds"] for row in rows)
     passes = discovery_cost(lab, size.cases, budget)
     keys |= {"passes_forward": passes.forward, "passes_backward": passes.backward}
     keys["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     bench.finish(
         keys,
-        n=sum(len(each.tested_with) for each in relations),
+        n=sum(row["tested"] for row in rows),
         model=path.name,
         rows=rows,
         configuration={
@@ -124,8 +129,31 @@ def main(argv: Sequence[str] | None = None) -> None:
             "steps": budget.steps,
             "nodes": budget.nodes,
             "edges": budget.edges,
+            "score": budget.method.value,
         },
     )
+
+
+def _studied(
+    bench: Bench,
+    lab: Lab,
+    graph: Graph,
+    size: _Size,
+    budget: Budget,
+    relation: Relation,
+    others: Sequence[Sequence[int]],
+) -> Row:
+    ways = {how: stand_ins(lab, graph, how, others) for how in Ablation}
+    started = time.perf_counter()
+    circuit = discover(lab, graph, relation.found_with, ways[Ablation(bench.args.ablation)], budget)
+    seconds = time.perf_counter() - started
+    found = {
+        how: judge(lab, circuit, relation.tested_with, instead, size.randoms, bench.seed)
+        for how, instead in ways.items()
+    }
+    if bench.args.pictures:
+        _draw(bench.args.pictures, relation, circuit)
+    return _row(relation, circuit, found, seconds)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,9 +164,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edges", type=float, default=1.0, help="share of the graph's edges")
     parser.add_argument("--rounds", type=int, default=Budget().rounds)
     parser.add_argument("--pictures", type=Path, help="folder for a picture and the data of each circuit")
+    kept_arguments(parser)
 
 
-def _relations(bench: Bench, lab: Lab, graph: Graph, size: _Size) -> list[Relation]:
+def _relations(bench: Bench, lab: Lab, graph: Graph, size: _Size, kept: Kept) -> list[Relation]:
     folder: Path | None = bench.args.data
     files = sorted((folder / "factual").glob("*.json")) if folder else []
     if not files:
@@ -154,9 +183,14 @@ def _relations(bench: Bench, lab: Lab, graph: Graph, size: _Size) -> list[Relati
             continue
         chosen = bench.random.sample(sorted(pairs.items()), min(4 * size.cases, len(pairs)))
         cases = [_case(lab, template.replace("{}", subject), value) for subject, value in chosen]
-        tested = cases[: size.cases]
-        hits = behave(lab, graph, cases[size.cases :]).hits()
-        known = [case for case, hit in zip(cases[size.cases :], hits, strict=True) if hit][: size.cases]
+        tested, rest = cases[: size.cases], cases[size.cases :]
+        row = kept.row(
+            f"known {data['name']}",
+            lambda rest=rest: {"hits": behave(lab, graph, rest).hits()},  # type: ignore[misc]
+        )
+        if row is None:
+            break
+        known = [case for case, hit in zip(rest, row["hits"], strict=True) if hit][: size.cases]
         if len(known) >= (size.cases + 1) // 2:
             found.append(Relation(data["name"], template, known, tested))
         if len(found) == size.relations:
@@ -171,15 +205,15 @@ def _case(lab: Lab, prompt: str, value: str) -> Case:
     return Case(tuple(lab.prompts.encode(prompt)), tuple(answer_tokens(lab, prompt, value)))
 
 
-def _row(
-    relation: Relation, circuit: Circuit, found: dict[Ablation, Judgement], seconds: float
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(relation: Relation, circuit: Circuit, found: dict[Ablation, Judgement], seconds: float) -> Row:
+    row: Row = {
         "relation": relation.name,
         "cases": len(relation.found_with),
+        "tested": len(relation.tested_with),
         "tokens": sum(len(case.row) for case in relation.found_with),
         "nodes": circuit.node_count,
         "edges": circuit.edge_count,
+        "mlps": sum(bool(circuit.nodes[circuit.graph.mlp(layer)]) for layer in range(circuit.graph.layers)),
         "seconds": round(seconds, 1),
     }
     for how, each in found.items():
@@ -189,6 +223,7 @@ def _row(
             "circuit_whole": sum(each.circuit.whole_hits()),
             "rest": sum(each.rest.hits()),
             "random": [sum(one.hits()) for one in each.random],
+            "of": len(relation.tested_with),
             "log_probability": [
                 round(one.mean, 3) for one in (each.model, each.circuit, each.rest, each.nothing)
             ],
@@ -198,12 +233,8 @@ def _row(
     return row
 
 
-def _hits(name: str, judged: Sequence[Judgement], seed: int) -> dict[str, float]:
-    hits = {
-        "model": [hit for each in judged for hit in each.model.hits()],
-        "circuit": [hit for each in judged for hit in each.circuit.hits()],
-        "random": [hit for each in judged for one in each.random for hit in one.hits()],
-    }
+def _hits(name: str, judged: Sequence[Row], seed: int) -> dict[str, float]:
+    hits = {which: _each(judged, which) for which in ("model", "circuit", "random")}
     return {
         key: value
         for which, outcomes in hits.items()
@@ -211,36 +242,21 @@ def _hits(name: str, judged: Sequence[Judgement], seed: int) -> dict[str, float]
     }
 
 
-def _under(how: Ablation, judged: Sequence[Judgement], seed: int) -> dict[str, Any]:
+def _each(judged: Sequence[Row], which: str) -> list[bool]:
+    """Counts as outcomes, one for each question."""
+    found: list[bool] = []
+    for row in judged:
+        for count in row[which] if which == "random" else [row[which]]:
+            found += [True] * count + [False] * (row["of"] - count)
+    return found
+
+
+def _under(how: Ablation, judged: Sequence[Row], seed: int) -> dict[str, Any]:
     found: dict[str, Any] = dict(_hits(f"{how.value}_hit10", judged, seed))
     for name in ("faithfulness", "completeness"):
-        values = [value for each in judged if (value := getattr(each, name)) is not None]
+        values = [row[name] for row in judged if row[name] is not None]
         found[f"{how.value}_{name}"] = statistics.median(values) if values else None
     return found
-
-
-def _agreement(bench: Bench, lab: Lab, graph: Graph, cases: Sequence[Case], count: int) -> dict[str, Any]:
-    instead: StandIns = stand_ins(lab, graph, Ablation(bench.args.ablation), [case.prompt for case in cases])
-    edges = [(int(source), int(port)) for source, port in graph.possible.nonzero()]
-    chosen = bench.random.sample(edges, min(count, len(edges)))
-    exact = exact_edges(lab, graph, cases, chosen, instead)
-    found: dict[str, Any] = {"edges_compared": len(chosen)}
-    for name, method in _ESTIMATES.items():
-        scores = score_edges(lab, graph, cases, instead, method=method, steps=_STEPS)
-        found[f"spearman_{name}_exact"] = spearman(
-            [float(scores[edge]) for edge in chosen], [float(exact[edge]) for edge in chosen]
-        )
-    return found
-
-
-def spearman(one: Sequence[float], other: Sequence[float]) -> float:
-    """Correlation of ranks; equal values share their mean rank."""
-    ranks = []
-    for values in (one, other):
-        tensor = torch.tensor(values, dtype=torch.float64)
-        below = (tensor[None] < tensor[:, None]).sum(1)
-        ranks.append(below + ((tensor[None] == tensor[:, None]).sum(1) - 1) / 2)
-    return float(torch.corrcoef(torch.stack(ranks))[0, 1])
 
 
 def _draw(folder: Path, relation: Relation, circuit: Circuit) -> None:
