@@ -26,10 +26,10 @@ class Page:
         self.browser.get(f"{self.address}/#/{path}")
         self.until(lambda: self.all("main h1"))
 
-    def until(self, found: Callable[[], T]) -> T:
+    def until(self, found: Callable[[], T], patience: float = _PATIENCE) -> T:
         """Waits until it is true."""
         waiting: Any = WebDriverWait(
-            self.browser, _PATIENCE, 0.05, ignored_exceptions=[StaleElementReferenceException]
+            self.browser, patience, 0.05, ignored_exceptions=[StaleElementReferenceException]
         )
         result: T = waiting.until(lambda _: found())
         return result
@@ -46,9 +46,9 @@ class Page:
         """What a person reads there."""
         return self.one(selector).text
 
-    def shows(self, selector: str, text: str) -> None:
+    def shows(self, selector: str, text: str, patience: float = _PATIENCE) -> None:
         """Waits until a text can be read there."""
-        self.until(lambda: any(text in found.text for found in self.all(selector)))
+        self.until(lambda: any(text in found.text for found in self.all(selector)), patience)
 
     def field(self, label: str, within: str = "main") -> WebElement:
         """The input of a label."""

@@ -1,8 +1,10 @@
 // Why did the model say this: the check of an answer, and studies that take longer.
 
 import { post } from "/static/api.js";
-import { busy, field, fill, h, percent, toast } from "/static/dom.js";
-import { picture } from "/static/pictures.js";
+import { busy, field, fill, h, percent } from "/static/dom.js";
+import { figures } from "/static/operations.js";
+import { picture, pictures } from "/static/pictures.js";
+import { ended, progress } from "/static/running.js";
 
 const VERDICTS = {
   VERDICT_OK: ["good", "Nothing speaks against it"],
@@ -12,13 +14,21 @@ const VERDICTS = {
   VERDICT_NEVER_ENRICHED: ["warn", "The subject never held the right answer"],
 };
 const SOURCES = { TRUTH_SOURCE_CALLER: "as you said", TRUTH_SOURCE_STORE: "a stored fact", TRUTH_SOURCE_NONE: "not known" };
+// Of the model: path, title, and what the probe is wrapped in.
 const STUDIES = [
-  ["circuits:studyHeads", "What every head does"],
-  ["circuits:studyKnockout", "What blocking does"],
-  ["circuits:studyRecall", "How it is recalled"],
+  ["circuits:studyHeads", "What every head does", (probe) => ({ probe })],
+  ["circuits:studyKnockout", "What blocking does", (probe) => ({ probe })],
+  ["circuits:studyRecall", "How it is recalled", (probe) => ({ probe })],
+  ["circuits:discoverCircuit", "The circuit", (probe) => ({ probes: [probe] })],
+  ["circuits:locateHeads", "Where it is looked up", (probe) => ({ probes: [probe] })],
+];
+// Of the facts of a namespace.
+const OF_FACTS = [
+  ["explainFacts", "Which heads read the facts", ["subject", "answer"]],
+  ["studyEmergence", "Which heads come in with a fact", ["answer"]],
 ];
 
-export function diagnostics({ place, parent }) {
+export function diagnostics({ place, parent, signal }) {
   const prompt = h("textarea", { rows: 2, required: true, maxlength: 20000, placeholder: "The capital of France is" });
   const plain = h("input", { type: "radio", name: "mode", checked: true });
   const chat = h("input", { type: "radio", name: "mode" });
@@ -36,30 +46,41 @@ export function diagnostics({ place, parent }) {
       fill(result, h("p", { class: "notice bad" }, error.message));
     }
   };
-  const begin = (path) => async () => {
-    const probe = { ...input(), subject: subject.value, object: answer.value || truth.value };
-    await post(`/v1/${path}`, { probe });
-    started();
-  };
-  const button = (title, work) => {
-    const made = h("button", { type: "button", onclick: () => busy(made, work) }, title);
+  const study = (path, title, body) => {
+    const made = h("button", { type: "button", onclick: () => busy(made, async () => {
+      if (!form.reportValidity()) return;
+      const { element, told } = progress(title);
+      studies.prepend(element);
+      try {
+        const found = await ended(await post(`/v1/${path}`, body()), signal, told);
+        studies.prepend(h("section", { class: "card study" }, h("h2", {}, title), figures(found), ...pictures(found)));
+      } finally {
+        element.remove();
+      }
+    }) }, title);
     return made;
   };
+  const probe = () => ({ ...input(), subject: subject.value, object: answer.value || truth.value });
+  const studies = h("div", { class: "cards studies", "aria-live": "polite" });
+  const form = h("form", { class: "card ask", onsubmit: (event) => { event.preventDefault(); busy(check, run); } },
+    field("Question or text", prompt),
+    h("div", { class: "row" }, h("fieldset", { class: "choice" }, h("legend", { class: "hidden" }, "How to read it"), h("label", {}, plain, " Text to continue"), h("label", {}, chat, " Question"))),
+    h("div", { class: "row triple" }, field("Answer to check", answer), field("Right answer", truth), field("Subject", subject), check));
   fill(place,
     h("h1", {}, "Diagnostics"),
     h("p", { class: "lead" }, "Was this answer made up? The check looks inside the model: what it would have said at every depth, which heads said it, and what a right answer would have needed."),
-    h("form", { class: "card ask", onsubmit: (event) => { event.preventDefault(); busy(check, run); } },
-      field("Question or text", prompt),
-      h("div", { class: "row" }, h("fieldset", { class: "choice" }, h("legend", { class: "hidden" }, "How to read it"), h("label", {}, plain, " Text to continue"), h("label", {}, chat, " Question"))),
-      h("div", { class: "row triple" }, field("Answer to check", answer), field("Right answer", truth), field("Subject", subject), check)),
+    form,
     result,
     h("section", { class: "card" }, h("h2", {}, "Longer studies"),
-      h("p", { class: "soft" }, "They want the subject and the answer named above, run in the background, and leave their pictures under Operations."),
-      h("div", { class: "row" }, STUDIES.map(([path, title]) => button(title, begin(path))),
-        button("Which heads read the facts", async () => { await post(`/v1/${parent}:explainFacts`, { ...input(), subject: subject.value, answer: answer.value }); started(); }))));
+      h("p", { class: "soft" }, "They want the subject and the answer named above, and run in the background: what they find stands here, and under Operations."),
+      h("div", { class: "row" },
+        STUDIES.map(([path, title, wrapped]) => study(path, title, () => wrapped(probe()))),
+        OF_FACTS.map(([name, title, given]) => study(`${parent}:${name}`, title, () => {
+          const told = { subject: subject.value, answer: answer.value };
+          return { ...input(), ...Object.fromEntries(given.map((part) => [part, told[part]])) };
+        })))),
+    studies);
 }
-
-const started = () => toast("Started: its picture will be under Operations.");
 
 function report(found) {
   const [kind, name] = VERDICTS[found.verdict] || ["neutral", "No verdict"];

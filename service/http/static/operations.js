@@ -51,8 +51,10 @@ function card(operation, again) {
     h("div", { class: "row end" }, end));
 }
 
-/** What an operation tells of itself: plain values only. */
+const LONGEST = 200; // characters; what is longer is a picture or a file
+
+/** What an operation tells of itself: plain, short values only. */
 export function figures(metadata = {}) {
-  const plain = Object.entries(metadata).filter(([name, value]) => name !== "@type" && typeof value !== "object" && value !== "");
+  const plain = Object.entries(metadata).filter(([name, value]) => name !== "@type" && typeof value !== "object" && value !== "" && String(value).length <= LONGEST);
   return h("dl", { class: "facts-of" }, plain.map(([name, value]) => h("div", {}, h("dt", {}, name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)), h("dd", {}, String(value)))));
 }
