@@ -2,6 +2,8 @@
 
     python -m bench.load --size quick|full --seed N
 
+A run that was ended goes on with the next of its four stages (answers, facts, quota, overhead); ratios are within one.
+
 Calls leave at random times at 0.5, 1 and 4 times what the server was measured to answer, whether it answers or not;
 each has a deadline. Server and caller are two processes on the same machine.
 
@@ -23,11 +25,15 @@ import argparse
 import asyncio
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench import load_calls, load_overhead, load_stand, load_world
 from bench.common import Bench
+from bench.kept import Kept, kept_arguments
 from bench.load_calls import Caller, Phase, closed_loop, open_loop, recovery
 from bench.load_overhead import overhead
 from bench.load_stand import Watched, server
@@ -40,6 +46,9 @@ _QUIET_SHARE = 0.2
 _QUOTA_SHARE = 0.3
 _FACT_CLIENTS = 64
 _CAPACITY_TIMEOUT = 120.0
+_MADE_BY = (load_calls, load_overhead, load_stand, load_world)
+Made = tuple[dict[str, Any], list[dict[str, Any]]]
+Stage = Callable[[], Coroutine[Any, Any, Made]]
 
 
 class Sizes:
@@ -54,9 +63,29 @@ class Sizes:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs everything and prints the last line."""
+    """Runs the stages that were not run yet, and prints the last line."""
     bench = Bench("load", description=__doc__.splitlines()[0], argv=argv, add_arguments=_arguments)
-    asyncio.run(_run(bench))
+    stages = Stages(bench, Sizes(bench.args, bench.full))
+    kept = Kept(bench, _MADE_BY, **vars(stages.sizes), **stages.engine)
+    done = {}
+    for name, stage in stages.all().items():
+        if (row := kept.row(name, partial(_made, bench, name, stage))) is not None:
+            done[name] = row
+            stages.capacity = row["keys"].get("capacity_rps", stages.capacity)
+    rows = [row for stage in done.values() for row in stage["rows"]]
+    bench.finish(
+        {key: value for stage in done.values() for key, value in stage["keys"].items()},
+        n=sum(row.get("calls", 0) for row in rows),
+        model=bench.args.model,
+        rows=rows,
+        configuration={**vars(stages.sizes), "batch": _BATCH, "stages": list(done)},
+    )
+
+
+def _made(bench: Bench, name: str, stage: Stage) -> dict[str, Any]:
+    with bench.stage(name):
+        keys, rows = asyncio.run(stage())
+    return {"keys": keys, "rows": rows}
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,49 +95,61 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repetitions", type=int, help="of the comparison with the bare engine")
     parser.add_argument("--tokens", type=int, default=16, help="of an answer")
     parser.add_argument("--deadline", type=float, default=15.0, help="of each call, in seconds")
+    kept_arguments(parser)
 
 
-async def _run(bench: Bench) -> None:
-    sizes = Sizes(bench.args, bench.full)
-    world = World.make(sizes.facts, sizes.tokens, bench.random)
-    engine = {"model": bench.args.model, "encoder": bench.args.encoder, "max_batch": _BATCH}
-    with bench.stage("the service and its engine by turns"):
-        keys, rows = await overhead(bench, world, sizes.repetitions, engine)
-    under_load = UnderLoad(bench, sizes, world)
-    with tempfile.TemporaryDirectory() as folder:
-        with server(Path(folder) / "one", {"engine": engine}) as watched:
+class Stages:
+    """What is measured, each with servers of its own."""
+
+    def __init__(self, bench: Bench, sizes: Sizes) -> None:
+        self._bench, self.sizes, self.capacity = bench, sizes, 0.0
+        self._world = World.make(sizes.facts, sizes.tokens, bench.random)
+        self.engine = {"model": bench.args.model, "encoder": bench.args.encoder, "max_batch": _BATCH}
+
+    def all(self) -> dict[str, Stage]:
+        """In their order: the last one needs to know the capacity."""
+        return {
+            "overhead": lambda: overhead(self._bench, self._world, self.sizes.repetitions, self.engine),
+            "answers": self._answers,
+            "facts": self._facts,
+            "quota": self._quota,
+        }
+
+    async def _answers(self) -> Made:
+        async with self._serving({"engine": self.engine}) as (caller, watched):
+            await self._world.store(caller, SPACE, NOISY)
+            load = UnderLoad(self._bench, self.sizes, self._world)
+            keys = await load.answers(caller, watched)
+            return {**keys, **await load.neighbour(caller)}, load.rows
+
+    async def _facts(self) -> Made:
+        """Without a model: what a write takes is not hidden behind it."""
+        async with self._serving({"engine": {"kind": "none"}}) as (caller, watched):
+            await caller.space(SPACE)
+            load = UnderLoad(self._bench, self.sizes, self._world)
+            return await load.facts(caller, watched), load.rows
+
+    async def _quota(self) -> Made:
+        quota = _QUOTA_SHARE * self.capacity
+        quotas = {"generate_per_second": quota, "burst_seconds": 2.0}
+        async with self._serving({"engine": self.engine, "quotas": quotas}) as (caller, _):
+            await self._world.store(caller, SPACE, NOISY)
+            load = UnderLoad(self._bench, self.sizes, self._world, self.capacity)
+            return await load.neighbour_with_quota(caller, quota), load.rows
+
+    @asynccontextmanager
+    async def _serving(self, sections: dict[str, dict[str, Any]]) -> AsyncIterator[tuple[Caller, Watched]]:
+        with tempfile.TemporaryDirectory() as folder, server(Path(folder), sections) as watched:
             async with Caller(watched.address) as caller:
-                await world.store(caller, SPACE, NOISY)
-                keys |= await under_load.answers(caller, watched)
-                keys |= await under_load.neighbour(caller)
-        # Facts alone: what a write takes is not hidden behind the model.
-        with server(Path(folder) / "two", {"engine": {"kind": "none"}}) as watched:
-            async with Caller(watched.address) as caller:
-                await caller.space(SPACE)
-                keys |= await under_load.facts(caller, watched)
-        quota = _QUOTA_SHARE * under_load.capacity
-        limited = {"engine": engine, "quotas": {"generate_per_second": quota, "burst_seconds": 2.0}}
-        with server(Path(folder) / "three", limited) as watched:
-            async with Caller(watched.address) as caller:
-                await world.store(caller, SPACE, NOISY)
-                keys |= await under_load.neighbour_with_quota(caller, quota)
-    count = sum(row.get("calls", 0) for row in under_load.rows)
-    bench.finish(
-        keys,
-        n=count,
-        model=bench.args.model,
-        rows=[*rows, *under_load.rows],
-        configuration={**vars(sizes), "batch": _BATCH},
-    )
+                yield caller, watched
 
 
 class UnderLoad:
     """The phases, and what they showed."""
 
-    def __init__(self, bench: Bench, sizes: Sizes, world: World) -> None:
-        self._bench, self._sizes, self._world = bench, sizes, world
+    def __init__(self, bench: Bench, sizes: Sizes, world: World, capacity: float = 0.0) -> None:
+        self._bench, self._sizes, self._world, self.capacity = bench, sizes, world, capacity
         self.rows: list[dict[str, Any]] = []
-        self.capacity = 0.0
 
     async def answers(self, caller: Caller, watched: Watched) -> dict[str, Any]:
         """Generate."""

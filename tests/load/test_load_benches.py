@@ -25,7 +25,8 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return keys
 
 
-def test_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_load(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERLEAF_CACHE", str(tmp_path / "cache"))
     engine = save_tiny(tmp_path)
     load.main(
         [
