@@ -11,7 +11,7 @@ from interleaf import _decode
 from interleaf._calls import Streamed, Upload
 from interleaf._fact_calls import FACTS, POLICIES, choose
 from interleaf._session import Session
-from interleaf._types import FileFormat, ImportReport, OnConflict
+from interleaf._types import FileFormat, ImportReport, OnConflict, Quarantine
 from interleaf.v1 import facts_pb2
 
 CHUNK = 64 * 1024
@@ -26,6 +26,11 @@ SUFFIXES: dict[str, FileFormat] = {
     ".ndjson": "jsonl",
     ".nt": "ntriples",
     ".ntriples": "ntriples",
+}
+QUARANTINES = {
+    "server": facts_pb2.QUARANTINE_UNSPECIFIED,
+    "flagged": facts_pb2.QUARANTINE_FLAGGED,
+    "all": facts_pb2.QUARANTINE_ALL,
 }
 ProgressCallback = Callable[[ImportReport], None]
 
@@ -59,6 +64,7 @@ def import_file(
     source: str = "",
     import_id: str | None = None,
     validate_only: bool = False,
+    quarantine: Quarantine = "server",
     progress: ProgressCallback | None = None,
 ) -> Upload:
     """Imports a CSV, JSONL or N-Triples file of any size. Rows that are refused do not hinder the others.
@@ -68,6 +74,9 @@ def import_file(
 
     A broken connection is taken up again. To go on with an import whose program died, give its `import_id`
     (every progress report has it): rows that were committed are passed over.
+
+    `quarantine`: `"flagged"` rows, or `"all"`, wait for approval (`interleaf review`), if the server does not ask for
+    more. `report.rows_held` counts them.
     """
     chosen = format_of(path, format)
     Path(path).open("rb").close()  # a missing file is the caller's error, and is raised here
@@ -79,6 +88,7 @@ def import_file(
         source=source,
         import_id=import_id,
         validate_only=validate_only,
+        quarantine=quarantine,
         progress=progress,
     )
 
@@ -92,6 +102,7 @@ def import_data(
     source: str = "",
     import_id: str | None = None,
     validate_only: bool = False,
+    quarantine: Quarantine = "server",
     progress: ProgressCallback | None = None,
 ) -> Upload:
     """The same as `import_file` for data from elsewhere: `open_data` gives its bytes from the start.
@@ -106,6 +117,7 @@ def import_data(
         import_id=chosen_id,
         source=source,
         validate_only=validate_only,
+        quarantine=choose("quarantine", QUARANTINES, quarantine),
     )
 
     def requests() -> Iterator[Any]:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 OnConflict = Literal["fail", "replace", "add"]
+Quarantine = Literal["server", "flagged", "all"]
 SearchBy = Literal["fused", "dense", "lexical"]
 FileFormat = Literal["csv", "jsonl", "ntriples"]
 

@@ -32,6 +32,7 @@ from kb_store.model import (
     Page,
     WriteResult,
 )
+from kb_store.reviews import Quarantine, Review, ReviewState
 
 Vectors = NDArray[np.float32]
 
@@ -104,9 +105,13 @@ class FactWriter(Protocol):
         rows: Sequence[ImportRow],
         policy: ConflictPolicy,
         context: Context,
+        *,
+        quarantine: Quarantine = Quarantine.OFF,
     ) -> Future[ImportResult]:
         """Must commit the rows and the import's progress in one transaction. A row that is refused must be
-        reported with its line and not hinder the others; a row that says what is stored counts as unchanged."""
+        reported with its line and not hinder the others; a row that says what is stored counts as unchanged.
+        With `quarantine`, rows that are flagged (or all) must become reviews in place of facts; a row that waits
+        already, saying the same, must not wait twice, and counts as unchanged."""
         ...
 
     def import_progress(self, namespace: str, import_id: str) -> ImportProgress:
@@ -238,6 +243,45 @@ class AuditLog(Protocol):
         ...
 
 
+class ReviewStore(Protocol):
+    """Rows of imports that wait for approval. None of them may be found by any read or search of facts."""
+
+    def get_review(self, namespace: str, review_id: str) -> Review:
+        """NotFound when there is none."""
+        ...
+
+    def list_reviews(
+        self,
+        namespace: str,
+        *,
+        state: ReviewState = ReviewState.HELD,
+        import_id: str = "",
+        limit: int,
+        after: str = "",
+    ) -> tuple[Review, ...]:
+        """Must be ordered by review_id (the order in which they came), starting after `after`; of one import where
+        one is named. NotFound when there is no such namespace."""
+        ...
+
+    def count_held(self) -> int:
+        """Must count the rows that wait, in all namespaces."""
+        ...
+
+    def decide_review(
+        self,
+        namespace: str,
+        review_id: str,
+        *,
+        approve: bool,
+        policy: ConflictPolicy | None,
+        context: Context,
+    ) -> Review:
+        """An approved row must be written as its import would have (or by `policy`), in one transaction with the
+        decision and its audit entry, and refused as the import would have refused it; then it goes on waiting.
+        WrongState when it was decided about before; idempotent by request_id like `submit`."""
+        ...
+
+
 class Store(
     FactReader,
     FactWriter,
@@ -246,6 +290,7 @@ class Store(
     LexicalSearch,
     OperationStore,
     AuditLog,
+    ReviewStore,
     Replicas,
     Protocol,
 ):

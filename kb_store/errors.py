@@ -11,6 +11,7 @@ StoreError
 ├── WrongState              undelete of a live fact, update of a deleted one, ...
 ├── RevisionNotReached      min_revision lies ahead, and waiting did not help
 ├── StorageFull             no space left; reads go on
+├── QuotaExceeded           the namespace has as many facts as it may have
 ├── StoreUnavailable        the database cannot be reached, or is busy: try again
 ├── StoreClosed             the store is shutting down
 └── IndexCorrupt            an index file fails its checksum; it is rebuilt from SQL
@@ -138,6 +139,22 @@ class StoreUnavailable(StoreError):
     """The database cannot be reached, or is busy. A write may or may not have been made: its request_id tells."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class QuotaExceeded(StoreError):
+    """The namespace has as many live facts as it may have."""
+
+    reason = "FACT_QUOTA_EXCEEDED"
+
+    def __init__(self, namespace: str, limit: int, facts: int) -> None:
+        super().__init__(
+            f"namespace {namespace!r} has {facts} facts and may have {limit} (quotas.max_facts): delete some, or have "
+            "the quota raised",
+            namespace=namespace,
+            quota="quotas.max_facts",
+            limit=limit,
+            facts=facts,
+        )
 
 
 class StoreClosed(StoreError):

@@ -321,3 +321,4 @@ class ImportResult:
     progress: ImportProgress
     failures: tuple[RowFailure, ...] = field(default=())
     namespace_revision: int = 0
+    held: int = 0  # rows of the chunk that wait for approval

@@ -16,6 +16,7 @@ from kb_store.contract import Embedder, Store
 from kb_store.errors import AlreadyExists, NotFound, StoreError
 from kb_store.indexer import Indexer
 from kb_store.model import Context
+from kb_store.quotas import FactQuotas
 from kb_store.retrieval import Retriever
 from kb_store.sql import open_store
 from service import model as served
@@ -121,8 +122,11 @@ class App:
 
 def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitStack) -> Parts:
     limits = settings.limits.for_store()
+    quotas = FactQuotas(settings.quotas.max_facts, settings.quotas.max_facts_of)
     try:
-        store = open_store(settings.database, limits, retention=timedelta(days=settings.store.retention_days))
+        store = open_store(
+            settings.database, limits, retention=timedelta(days=settings.store.retention_days), quotas=quotas
+        )
     except StoreError as error:
         raise ConfigError(f"store: {error}") from None
     undo.callback(store.close)

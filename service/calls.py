@@ -18,6 +18,7 @@ _FACTS, _INFERENCE = "/interleaf.v1.Facts/", "/interleaf.v1.Inference/"
 _ENCODERS, _EDITS = "/interleaf.v1.Encoders/", "/interleaf.v1.Edits/"
 _MONITOR = "/interleaf.v1.Monitor/"
 _CIRCUITS = "/interleaf.v1.Circuits/"
+_REVIEWS = "/interleaf.v1.Reviews/"
 _NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Operations/"
 
 KINDS: Mapping[str, str] = {
@@ -59,6 +60,8 @@ KINDS: Mapping[str, str] = {
             *("DiscoverCircuit", "LocateHeads", "StudyEmergence", "StudyGrafting"),
         )
     },
+    **{_REVIEWS + name: READ for name in ("GetReview", "ListReviews")},
+    **{_REVIEWS + name: WRITE for name in ("ApproveReview", "RejectReview")},
     **{_NAMESPACES + name: READ for name in ("GetNamespace", "ListNamespaces")},
     **{
         _NAMESPACES + name: WRITE

@@ -178,10 +178,15 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for section, keys in values.items():
         typer.echo(f"[{section}]")
         for key, value in keys.items():
-            typer.echo(
-                f"# {key} is unset" if value is None else f"{key} = {json.dumps(value, ensure_ascii=False)}"
-            )
+            typer.echo(f"# {key} is unset" if value is None else f"{key} = {_toml(value)}")
         typer.echo("")
+
+
+def _toml(value: Any) -> str:
+    """JSON is TOML, but for tables."""
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return "{" + ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items()) + "}"
 
 
 @serve_app.command("new-key")

@@ -131,6 +131,11 @@ class StoreSettings(Section):
     import_rows: int = Field(
         default=2000, ge=1, le=100_000, description="Rows of an import that are committed in one transaction."
     )
+    import_quarantine: Literal["off", "flagged", "all"] = Field(
+        default="off",
+        description="Rows of imports that wait for approval: none, those that are flagged, all. An import may ask for "
+        "more.",
+    )
 
 
 class RetrievalSettings(Section):
@@ -308,13 +313,13 @@ class Settings(BaseSettings):
     listen: ListenSettings = ListenSettings()
     http: HttpSettings = HttpSettings()
     security: SecuritySettings = SecuritySettings()
+    jwt: JwtSettings = JwtSettings()
     store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     engine: EngineSettings = EngineSettings()
     encoders: EncoderSettings = EncoderSettings()
     edits: EditSettings = EditSettings()
-    jwt: JwtSettings = JwtSettings()
     circuits: CircuitSettings = CircuitSettings()
     compile: CompileSettings = CompileSettings()
     deadlines: DeadlineSettings = DeadlineSettings()

@@ -102,13 +102,21 @@ class AdmissionSettings(Section):
 
 
 class QuotaSettings(Section):
-    """How often one namespace may be called; more is RESOURCE_EXHAUSTED, reason RATE_EXCEEDED, and told when to come
-    back. Unset: as often as admission allows."""
+    """How often one namespace may be called, and how large it may be. More calls are RESOURCE_EXHAUSTED, reason
+    RATE_EXCEEDED, and told when to come back. Unset: as admission allows."""
 
     read_per_second: float | None = Field(default=None, gt=0, description="Reads and searches.")
     write_per_second: float | None = Field(default=None, gt=0, description="Writes; a batch is one.")
     generate_per_second: float | None = Field(default=None, gt=0, description="Calls that need the model.")
     transfer_per_second: float | None = Field(default=None, gt=0, description="Imports and exports.")
+    max_facts: int | None = Field(
+        default=None,
+        ge=0,
+        description="Live facts that a namespace may have; one more is RESOURCE_EXHAUSTED, reason FACT_QUOTA_EXCEEDED.",
+    )
+    max_facts_of: dict[str, int] = Field(
+        default={}, description="The same for single namespaces, by name: `{ films = 1000 }`."
+    )
     burst_seconds: float = Field(
         default=5.0, gt=0, le=3600, description="So many seconds' worth of calls may come at once."
     )

@@ -12,6 +12,7 @@ from google.protobuf import any_pb2, timestamp_pb2
 from interleaf.v1 import facts_pb2, namespaces_pb2
 from kb_store.formats import FileFormat
 from kb_store.model import ConflictPolicy, Content, Fact, FactRevision, Hit, OperationRecord, SearchMode
+from kb_store.reviews import Quarantine
 from service.commands.importing import ImportReport
 from service.commands.reindexing import ReindexProgress
 from service.commands.spaces import SeenNamespace
@@ -34,6 +35,11 @@ MODES: Mapping[int, SearchMode] = {
     facts_pb2.SEARCH_MODE_FUSED: SearchMode.FUSED,
     facts_pb2.SEARCH_MODE_DENSE: SearchMode.DENSE,
     facts_pb2.SEARCH_MODE_LEXICAL: SearchMode.LEXICAL,
+}
+QUARANTINES: Mapping[int, Quarantine] = {
+    facts_pb2.QUARANTINE_UNSPECIFIED: Quarantine.OFF,
+    facts_pb2.QUARANTINE_FLAGGED: Quarantine.FLAGGED,
+    facts_pb2.QUARANTINE_ALL: Quarantine.ALL,
 }
 _STATES: Mapping[FactState, facts_pb2.FactState] = {
     FactState.DURABLE: facts_pb2.FACT_STATE_DURABLE,
@@ -118,6 +124,7 @@ def import_message(report: ImportReport) -> Any:
         rows_written=report.rows_written,
         rows_unchanged=report.rows_unchanged,
         rows_failed=report.rows_failed,
+        rows_held=report.rows_held,
         failures=[
             facts_pb2.ImportFailure(line=failure.line, reason=failure.reason, message=failure.message)
             for failure in report.failures

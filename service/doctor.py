@@ -89,7 +89,7 @@ def _access(settings: Settings) -> str:
     access = decide(settings)
     how = "TLS" if access.credentials is not None else "plain text, this machine only"
     return f"{settings.listen.host}:{settings.listen.port}, {how}, " + (
-        "no keys" if access.keys is None else "API keys"
+        "no keys" if access.callers is None else ", ".join(access.callers.kinds)
     )
 
 

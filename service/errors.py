@@ -18,7 +18,6 @@ ServiceError
 ├── StudyDisturbed       an edit was applied or taken back during a study
 ├── NoFactFits           no stored fact fits the prompt
 ├── TooLargeToTune       a copy of the model is more than the server fine-tunes
-├── TooLargeToTune       a copy of the model is more than the server fine-tunes
 ├── NotWithoutKey        nothing that says who calls, or nobody who is known
 ├── NotAllowed           the caller's grants do not cover the call
 ├── RateExceeded         a namespace is called more often than its quota
@@ -40,11 +39,11 @@ from circuits import errors as circuit
 from editors.weights import errors as edit
 from engines import errors as engine
 from kb_store import errors as store
+from service.error_details import quota_failure
 
 DOMAIN = "interleaf"
 _MAX_TEXT = 1000
 _MAX_VALUE = 200
-_MAX_FIELD = 200
 
 
 class ServiceError(Exception):
@@ -285,7 +284,7 @@ _RETRY_SECONDS = 1.0
 
 def _bad_request(error: Exception) -> list[Message]:
     violation = error_details_pb2.BadRequest.FieldViolation(
-        field=_printable(str(getattr(error, "field", "")), _MAX_FIELD),
+        field=_printable(str(getattr(error, "field", "")), _MAX_VALUE),
         description=_printable(str(error), _MAX_TEXT),
         reason=_reason(error),
     )
@@ -322,6 +321,7 @@ TABLE: dict[type[Exception], Row] = {
     store.WrongState: Row(Code.FAILED_PRECONDITION),
     store.RevisionNotReached: Row(Code.FAILED_PRECONDITION),
     store.StorageFull: Row(Code.RESOURCE_EXHAUSTED),
+    store.QuotaExceeded: Row(Code.RESOURCE_EXHAUSTED, quota_failure),
     store.StoreUnavailable: Row(Code.UNAVAILABLE, _retry),
     store.StoreClosed: Row(Code.UNAVAILABLE),
     store.IndexCorrupt: Row(Code.INTERNAL, hidden=True),

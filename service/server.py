@@ -21,8 +21,10 @@ from interleaf.v1 import (
     inference_pb2_grpc,
     monitor_pb2_grpc,
     namespaces_pb2_grpc,
+    reviews_pb2_grpc,
 )
 from kb_store.contract import Embedder
+from kb_store.reviews import Quarantine
 from service import convert
 from service.access import Access, decide
 from service.access_gate import Gate
@@ -34,6 +36,7 @@ from service.commands.exporting import Exporting
 from service.commands.importing import Importing
 from service.commands.reading import Reading
 from service.commands.reindexing import Reindexing
+from service.commands.reviewing import Reviewing
 from service.commands.spaces import Spaces
 from service.commands.studying import Studying
 from service.commands.watching import Watching
@@ -62,6 +65,7 @@ from service.servicers.inference import InferenceServicer
 from service.servicers.monitor import MonitorServicer
 from service.servicers.namespaces import NamespacesServicer
 from service.servicers.operations import OperationsServicer
+from service.servicers.reviews import ReviewsServicer
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -73,6 +77,7 @@ SERVICES = (
     "interleaf.v1.Edits",
     "interleaf.v1.Circuits",
     "interleaf.v1.Monitor",
+    "interleaf.v1.Reviews",
     "interleaf.v1.Namespaces",
     "google.longrunning.Operations",
 )
@@ -221,6 +226,7 @@ def _add_services(server: Gate, parts: Parts, interceptors: Sequence[grpc.aio.Se
         parts.tokens,
         limits,
         top_k,
+        Quarantine(settings.store.import_quarantine),
     )
     reindexing = Reindexing(
         store,
@@ -272,6 +278,8 @@ def _add_services(server: Gate, parts: Parts, interceptors: Sequence[grpc.aio.Se
     inference_pb2_grpc.add_InferenceServicer_to_server(inference, server)
     monitor_pb2_grpc.add_MonitorServicer_to_server(MonitorServicer(watching, limits), server)
     namespaces_pb2_grpc.add_NamespacesServicer_to_server(namespaces, server)
+    reviewing = Reviewing(store, workers)
+    reviews_pb2_grpc.add_ReviewsServicer_to_server(ReviewsServicer(reviewing, parts.tokens, limits), server)
     operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)
 
 

@@ -19,6 +19,7 @@ from kb_store.validation import is_id
 T = TypeVar("T")
 
 _NAMESPACE = re.compile(r"namespaces/([^/]+)")
+_REVIEW = re.compile(r"namespaces/([^/]*)/reviews/([^/]*)")
 _FACT = re.compile(r"namespaces/([^/]+)/facts/([^/]+)")
 _OPERATION = re.compile(r"operations/([A-Za-z0-9-]{1,63})", re.ASCII)
 _ENCODER = re.compile(r"encoders/([^/]+)")
@@ -43,6 +44,16 @@ def fact_of(field: str, name: str) -> tuple[str, str]:
     if found is None or not (is_id(found[1]) and is_id(found[2])):
         raise InvalidInput(
             field, f"must be of the form namespaces/NAMESPACE/facts/FACT, ids being {_ID_RULE}"
+        )
+    return found[1], found[2]
+
+
+def review_of(field: str, name: str) -> tuple[str, str]:
+    """The ids in `namespaces/{namespace}/reviews/{review}`."""
+    found = _REVIEW.fullmatch(name)
+    if found is None or not (is_id(found[1]) and is_id(found[2])):
+        raise InvalidInput(
+            field, f"must be of the form namespaces/NAMESPACE/reviews/REVIEW, ids being {_ID_RULE}"
         )
     return found[1], found[2]
 

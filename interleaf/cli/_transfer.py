@@ -42,6 +42,14 @@ class Format(StrEnum):
     NTRIPLES = "ntriples"
 
 
+class Hold(StrEnum):
+    """Rows that wait for approval."""
+
+    SERVER = "server"
+    FLAGGED = "flagged"
+    ALL = "all"
+
+
 FormatOption = Annotated[
     Format | None,
     typer.Option("--format", help="When the suffix (.csv, .jsonl, .nt) does not say it.", show_default=False),
@@ -63,6 +71,9 @@ def import_facts(
         str,
         typer.Option(metavar="IMPORT-ID", help="Go on with an import that broke off.", show_default=False),
     ] = "",
+    quarantine: Annotated[
+        Hold, typer.Option(help="Rows that wait for approval: flagged ones, all, or as the server says.")
+    ] = Hold.SERVER,
     dry_run: DryRunOption = False,
 ) -> None:
     """Import facts from a file of any size; rows that are refused do not hinder the others.
@@ -87,6 +98,7 @@ def import_facts(
             source=source,
             import_id=import_id,
             validate_only=dry_run,
+            quarantine=quarantine.value,
             progress=lambda seen: bar.update(task, completed=seen.rows_read),
         )
         bar.update(task, total=report.rows_read, completed=report.rows_read)
@@ -146,4 +158,6 @@ def _summary(report: ImportReport, dry_run: bool) -> Text:
     text.append(f", {report.rows_unchanged:,} already there", style="dim")
     if report.rows_failed:
         text.append(f", {report.rows_failed:,} refused", style="bold red")
+    if report.rows_held:
+        text.append(f", {report.rows_held:,} held back (interleaf review list)", style="yellow")
     return text

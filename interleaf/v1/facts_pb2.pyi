@@ -32,6 +32,12 @@ class FactFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FACT_FORMAT_JSONL: _ClassVar[FactFormat]
     FACT_FORMAT_N_TRIPLES: _ClassVar[FactFormat]
 
+class Quarantine(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUARANTINE_UNSPECIFIED: _ClassVar[Quarantine]
+    QUARANTINE_FLAGGED: _ClassVar[Quarantine]
+    QUARANTINE_ALL: _ClassVar[Quarantine]
+
 class SearchMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SEARCH_MODE_UNSPECIFIED: _ClassVar[SearchMode]
@@ -50,6 +56,9 @@ FACT_FORMAT_UNSPECIFIED: FactFormat
 FACT_FORMAT_CSV: FactFormat
 FACT_FORMAT_JSONL: FactFormat
 FACT_FORMAT_N_TRIPLES: FactFormat
+QUARANTINE_UNSPECIFIED: Quarantine
+QUARANTINE_FLAGGED: Quarantine
+QUARANTINE_ALL: Quarantine
 SEARCH_MODE_UNSPECIFIED: SearchMode
 SEARCH_MODE_FUSED: SearchMode
 SEARCH_MODE_DENSE: SearchMode
@@ -324,23 +333,25 @@ class ImportFactsRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[ImportHeader, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class ImportHeader(_message.Message):
-    __slots__ = ("parent", "format", "on_conflict", "import_id", "source", "validate_only")
+    __slots__ = ("parent", "format", "on_conflict", "import_id", "source", "validate_only", "quarantine")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     ON_CONFLICT_FIELD_NUMBER: _ClassVar[int]
     IMPORT_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_FIELD_NUMBER: _ClassVar[int]
     parent: str
     format: FactFormat
     on_conflict: ConflictPolicy
     import_id: str
     source: str
     validate_only: bool
-    def __init__(self, parent: _Optional[str] = ..., format: _Optional[_Union[FactFormat, str]] = ..., on_conflict: _Optional[_Union[ConflictPolicy, str]] = ..., import_id: _Optional[str] = ..., source: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+    quarantine: Quarantine
+    def __init__(self, parent: _Optional[str] = ..., format: _Optional[_Union[FactFormat, str]] = ..., on_conflict: _Optional[_Union[ConflictPolicy, str]] = ..., import_id: _Optional[str] = ..., source: _Optional[str] = ..., validate_only: _Optional[bool] = ..., quarantine: _Optional[_Union[Quarantine, str]] = ...) -> None: ...
 
 class ImportFactsResponse(_message.Message):
-    __slots__ = ("import_id", "rows_read", "rows_written", "rows_unchanged", "rows_failed", "failures", "namespace_revision", "done")
+    __slots__ = ("import_id", "rows_read", "rows_written", "rows_unchanged", "rows_failed", "failures", "namespace_revision", "done", "rows_held")
     IMPORT_ID_FIELD_NUMBER: _ClassVar[int]
     ROWS_READ_FIELD_NUMBER: _ClassVar[int]
     ROWS_WRITTEN_FIELD_NUMBER: _ClassVar[int]
@@ -349,6 +360,7 @@ class ImportFactsResponse(_message.Message):
     FAILURES_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_REVISION_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_HELD_FIELD_NUMBER: _ClassVar[int]
     import_id: str
     rows_read: int
     rows_written: int
@@ -357,7 +369,8 @@ class ImportFactsResponse(_message.Message):
     failures: _containers.RepeatedCompositeFieldContainer[ImportFailure]
     namespace_revision: int
     done: bool
-    def __init__(self, import_id: _Optional[str] = ..., rows_read: _Optional[int] = ..., rows_written: _Optional[int] = ..., rows_unchanged: _Optional[int] = ..., rows_failed: _Optional[int] = ..., failures: _Optional[_Iterable[_Union[ImportFailure, _Mapping]]] = ..., namespace_revision: _Optional[int] = ..., done: _Optional[bool] = ...) -> None: ...
+    rows_held: int
+    def __init__(self, import_id: _Optional[str] = ..., rows_read: _Optional[int] = ..., rows_written: _Optional[int] = ..., rows_unchanged: _Optional[int] = ..., rows_failed: _Optional[int] = ..., failures: _Optional[_Iterable[_Union[ImportFailure, _Mapping]]] = ..., namespace_revision: _Optional[int] = ..., done: _Optional[bool] = ..., rows_held: _Optional[int] = ...) -> None: ...
 
 class ImportFailure(_message.Message):
     __slots__ = ("line", "reason", "message")

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from kb_store.errors import StoreClosed
 from kb_store.model import Limits
+from kb_store.quotas import UNLIMITED, FactQuotas
 from kb_store.sql.dialect import Dialect
 from kb_store.sql.migrate import migrate
 from kb_store.sql.mutations import Mutator
@@ -37,8 +38,10 @@ class Backend:
         *,
         retention: timedelta = DEFAULT_RETENTION,
         clock: Clock = utc_now,
+        quotas: FactQuotas = UNLIMITED,
     ) -> None:
         self.limits = limits or Limits()
+        self._quotas = quotas
         self._dialect = dialect
         self._clock = clock
         self._mutator = Mutator(self.limits, retention)

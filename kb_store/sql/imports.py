@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from kb_store import failpoints
-from kb_store.errors import AlreadyExists, ConflictingFact, InvalidInput, StoreError
+from kb_store.errors import AlreadyExists, ConflictingFact, InvalidInput, QuotaExceeded, StoreError
 from kb_store.model import (
     Action,
     ConflictPolicy,
@@ -19,6 +19,8 @@ from kb_store.model import (
     Limits,
     RowFailure,
 )
+from kb_store.reviews import Quarantine
+from kb_store.sql.holding import split_off
 from kb_store.sql.lookups import many_by_id, many_live_of_relation
 from kb_store.sql.mutations import fact_name, place
 from kb_store.sql.prepared import Prepared
@@ -53,6 +55,7 @@ class ImportChunk:
     import_id: str
     rows: Sequence[ImportRow]
     policy: ConflictPolicy
+    quarantine: Quarantine = Quarantine.OFF
 
 
 def check_import_id(import_id: str) -> None:
@@ -124,11 +127,15 @@ def import_chunk(
     """Writes the good rows and the progress; `good` and `refused` come from `check_rows`."""
     failures = list(refused)
     known = _Known(unit, good)
-    written = 0
+    held, written = 0, 0
+    if chunk.quarantine is not Quarantine.OFF:
+        good, held = split_off(
+            unit, good, known, chunk.quarantine, import_id=chunk.import_id, policy=chunk.policy
+        )
     for row in good:
         try:
-            written += _import_row(unit, known, row, chunk.policy)
-        except AlreadyExists as error:
+            written += _import_row(unit, known, row, chunk.policy)[0]
+        except (AlreadyExists, QuotaExceeded) as error:
             failures.append(_failure(row, error))
     unit.flush()
     failpoints.hit(IN_IMPORT)
@@ -137,28 +144,33 @@ def import_chunk(
         before,
         rows=before.rows + len(chunk.rows),
         written=before.written + written,
-        unchanged=before.unchanged + len(chunk.rows) - written - len(failures),
+        unchanged=before.unchanged + len(chunk.rows) - written - len(failures) - held,
         failed=before.failed + len(failures),
     )
     _save_progress(unit, progress, known=before.rows > 0)
     revision = unit.finish()
     write_audit(unit.connection, unit.context, unit.now, "import", chunk.namespace, chunk.import_id, revision)
     failures.sort(key=lambda failure: failure.line)
-    return ImportResult(progress, tuple(failures), revision)
+    return ImportResult(progress, tuple(failures), revision, held)
 
 
-def _import_row(unit: Unit, known: _Known, row: ImportRow, policy: ConflictPolicy) -> bool:
-    """Whether the row changed something."""
+def write_one(unit: Unit, row: ImportRow, policy: ConflictPolicy) -> Stored:
+    """One row as an import would write it; AlreadyExists and its children as there."""
+    return _import_row(unit, _Known(unit, [row]), row, policy)[1]
+
+
+def _import_row(unit: Unit, known: _Known, row: ImportRow, policy: ConflictPolicy) -> tuple[bool, Stored]:
+    """Whether the row changed something, and the fact that says it now."""
     group = known.group(row.content)
     same_id = known.by_id(row.fact_id)
     if same_id is None:
         stored = place(unit, row.content, row.fact_id, group, policy)
         old = next((other for other in group if other.row == stored.row), None)
         if old is stored:
-            return False
+            return False, stored
     else:
         if not same_id.fact.deleted and same_id.fact.content == row.content:
-            return False
+            return False, same_id
         if same_id.fact.deleted or policy is not ConflictPolicy.REPLACE:
             raise AlreadyExists("fact", fact_name(unit.namespace, row.fact_id))
         if row.content.relation not in unit.multi_valued:
@@ -167,7 +179,7 @@ def _import_row(unit: Unit, known: _Known, row: ImportRow, policy: ConflictPolic
                     raise ConflictingFact(unit.namespace, other.fact.fact_id)
         old, stored = same_id, unit.change(same_id, Action.REPLACE, row.content)
     known.note(old, stored)
-    return True
+    return True, stored
 
 
 def _save_progress(unit: Unit, progress: ImportProgress, *, known: bool) -> None:

@@ -20,6 +20,7 @@ from kb_store.sql.tables import (
     namespaces,
     outbox,
     requests,
+    reviews,
 )
 from kb_store.sql.unit import write_audit
 from kb_store.validation import check_display_name, check_id, check_integer, check_relations, is_id
@@ -182,5 +183,6 @@ class NamespaceKeeping(Backend):
         connection.execute(delete(fact_revisions).where(fact_revisions.c.row.in_(rows)))
         connection.execute(delete(facts).where(mine))
         connection.execute(delete(imports).where(imports.c.namespace == namespace_id))
+        connection.execute(delete(reviews).where(reviews.c.namespace == namespace_id))
         connection.execute(delete(requests).where(requests.c.namespace == namespace_id))
         connection.execute(delete(namespaces).where(namespaces.c.id == namespace_id))

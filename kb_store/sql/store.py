@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from kb_store.errors import InvalidInput, StoreError
 from kb_store.model import Limits
+from kb_store.quotas import UNLIMITED, FactQuotas
 from kb_store.sql.auditing import AuditKeeping
 from kb_store.sql.backend import DEFAULT_RETENTION, Clock, utc_now
 from kb_store.sql.checking import Checking
@@ -18,6 +19,7 @@ from kb_store.sql.lexical import LexicalSearching
 from kb_store.sql.namespacing import NamespaceKeeping
 from kb_store.sql.queues import OperationKeeping, OutboxKeeping
 from kb_store.sql.reading import FactReading
+from kb_store.sql.reviewing import Reviewing
 from kb_store.sql.sqlite import SqliteDialect
 from kb_store.sql.writing import FactWriting
 
@@ -30,6 +32,7 @@ class SqlStore(
     OperationKeeping,
     LexicalSearching,
     AuditKeeping,
+    Reviewing,
     Checking,
 ):
     """Implements `kb_store.contract.Store` on a SQL database."""
@@ -41,6 +44,7 @@ def open_store(
     *,
     retention: timedelta = DEFAULT_RETENTION,
     clock: Clock = utc_now,
+    quotas: FactQuotas = UNLIMITED,
 ) -> SqlStore:
     """Opens a database, makes it when it is not there, and brings its schema up to date.
 
@@ -49,7 +53,7 @@ def open_store(
     """
     dialect, name = _dialect(url_or_path)
     try:
-        return SqlStore(dialect, limits, retention=retention, clock=clock)
+        return SqlStore(dialect, limits, retention=retention, clock=clock, quotas=quotas)
     except DBAPIError as error:
         raise StoreError(f"cannot open the database {name}: {error.orig}", database=name) from error
 

@@ -193,6 +193,36 @@ imports = Table(
     _integer("update_time"),
 )
 
+# Rows of imports that wait for approval, and those that were decided about.
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("namespace", TEXT, ForeignKey("namespaces.id"), primary_key=True),
+    _text("review_id", primary_key=True),
+    _text("subject"),
+    _text("relation"),
+    _text("object"),
+    _text("aliases"),
+    _text("source"),
+    _moment("valid_from"),
+    _moment("valid_to"),
+    _text("fact_id"),
+    _text("policy"),
+    _text("flags"),  # JSON list
+    _text("conflicts"),  # JSON list of fact ids
+    _text("content_digest"),
+    _text("import_id"),
+    _integer("line"),
+    _text("principal"),
+    _integer("create_time"),
+    _text("state"),
+    _text("decided_by"),
+    _moment("decide_time"),
+    _text("written"),
+    Index("reviews_by_state", "namespace", "state", "review_id"),
+    Index("reviews_by_content", "namespace", "content_digest"),
+)
+
 operations = Table(
     "operations",
     metadata,

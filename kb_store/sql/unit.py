@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from kb_store.errors import NotFound
+from kb_store.errors import NotFound, QuotaExceeded
 from kb_store.model import Action, Content, Context, Fact
+from kb_store.quotas import UNLIMITED, FactQuotas
 from kb_store.sql.audit_chain import append
 from kb_store.sql.dialect import Dialect, TextRow
 from kb_store.sql.prepared import Prepared
@@ -114,6 +115,7 @@ class Unit:
         now: datetime,
         *,
         audit_each: bool = True,
+        quotas: FactQuotas = UNLIMITED,
     ) -> None:
         found = _OPEN.run(connection, {"namespace": namespace}).one_or_none()
         if found is None:
@@ -129,6 +131,7 @@ class Unit:
         self._audit_each = audit_each
         self._first_revision = self.revision
         self._live_count: int = found[1]
+        self._most = quotas.of(namespace)
         self._last_row: int = found[3]
         self._last_sequence: int = found[4]
         self._audit: list[dict[str, Any]] = []
@@ -147,6 +150,7 @@ class Unit:
 
     def create(self, content: Content, fact_id: str) -> Stored:
         """Adds a fact; the caller has made sure that the id is free."""
+        self._require_room()
         uid = new_uid()
         self.revision += 1
         self._last_row += 1
@@ -183,6 +187,8 @@ class Unit:
         if old.row in self._touched:
             self.flush()
         before = old.fact
+        if before.deleted and delete_time is None:
+            self._require_room()
         self.revision += 1
         revision = before.revision + 1
         fact = Fact(
@@ -211,6 +217,10 @@ class Unit:
             if not fact.deleted:
                 self._enter_text(stored)
         return stored
+
+    def _require_room(self) -> None:
+        if self._most is not None and self._live_count >= self._most:
+            raise QuotaExceeded(self.namespace, self._most, self._live_count)
 
     def _values(self, fact: Fact) -> dict[str, Any]:
         """All columns but `row`, with the content alike for fact and revision."""

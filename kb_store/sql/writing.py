@@ -18,6 +18,7 @@ from kb_store.model import (
     ImportRow,
     WriteResult,
 )
+from kb_store.reviews import Quarantine
 from kb_store.sql.backend import REQUESTS_KEPT, Backend
 from kb_store.sql.imports import ImportChunk, check_import_id, check_rows, find_progress, import_chunk
 from kb_store.sql.lookups import chunks
@@ -48,7 +49,7 @@ class FactWriting(Backend):
             if answer is not None:
                 return replay(connection, answer)
             now = self._clock()
-            unit = Unit(connection, self._dialect, mutations[0].namespace, context, now)
+            unit = Unit(connection, self._dialect, mutations[0].namespace, context, now, quotas=self._quotas)
             stored = [self._mutator.apply(unit, mutation) for mutation in mutations]
             revision = unit.finish()
             keep_answer(connection, context, digest, unit.namespace, refer(stored, revision), now)
@@ -79,6 +80,8 @@ class FactWriting(Backend):
         rows: Sequence[ImportRow],
         policy: ConflictPolicy,
         context: Context,
+        *,
+        quarantine: Quarantine = Quarantine.OFF,
     ) -> Future[ImportResult]:
         """One transaction for the rows and the progress. The import_id makes an import safe to repeat, not
         the context's request_id: rows that are stored already change nothing."""
@@ -90,11 +93,19 @@ class FactWriting(Backend):
             refused: Future[ImportResult] = Future()
             refused.set_exception(error)
             return refused
-        chunk = ImportChunk(namespace, import_id, rows, policy)
+        chunk = ImportChunk(namespace, import_id, rows, policy, quarantine)
         good, failures = check_rows(rows, self.limits)
 
         def work(connection: Connection) -> ImportResult:
-            unit = Unit(connection, self._dialect, namespace, context, self._clock(), audit_each=False)
+            unit = Unit(
+                connection,
+                self._dialect,
+                namespace,
+                context,
+                self._clock(),
+                audit_each=False,
+                quotas=self._quotas,
+            )
             return import_chunk(unit, chunk, good, failures)
 
         return self._writer.submit(work, keep=not context.validate_only, announces=True)

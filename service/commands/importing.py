@@ -17,6 +17,7 @@ from ulid import ULID
 from kb_store.contract import Store
 from kb_store.formats import FileFormat, Row, reader
 from kb_store.model import ConflictPolicy, Context, ImportProgress, ImportResult, ImportRow, RowFailure
+from kb_store.reviews import Quarantine
 from service.errors import ImportRunning
 from service.workers import Workers
 
@@ -33,6 +34,7 @@ class ImportHeader:
     import_id: str
     source: str
     context: Context
+    quarantine: Quarantine = Quarantine.OFF
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class ImportReport:
     rows_written: int = 0
     rows_unchanged: int = 0
     rows_failed: int = 0
+    rows_held: int = 0
     failures: list[RowFailure] = field(default_factory=list)
     namespace_revision: int = 0
     done: bool = False
@@ -83,7 +86,13 @@ class Importing:
 
     async def _commit(self, header: ImportHeader, run: _Run, rows: Sequence[ImportRow]) -> None:
         future = await self._workers.writes.run(
-            self._store.import_rows, header.namespace, header.import_id, rows, header.policy, header.context
+            self._store.import_rows,
+            header.namespace,
+            header.import_id,
+            rows,
+            header.policy,
+            header.context,
+            quarantine=header.quarantine,
         )
         run.committed(len(rows), await asyncio.wrap_future(future))
 
@@ -146,7 +155,8 @@ class _Run:
         if not self._header.context.validate_only:
             self._written_before = result.progress.written
         self._counts.rows_written += written
-        self._counts.rows_unchanged += rows - written - len(result.failures)
+        self._counts.rows_held += result.held
+        self._counts.rows_unchanged += rows - written - result.held - len(result.failures)
         self._namespace_revision = result.namespace_revision
         for failure in result.failures:
             self._fail(failure)

@@ -16,7 +16,9 @@ _NAMESPACES, _OPERATIONS = "/interleaf.v1.Namespaces/", "/google.longrunning.Ope
 _ENCODERS, _EDITS = "/interleaf.v1.Encoders/", "/interleaf.v1.Edits/"
 _MONITOR = "/interleaf.v1.Monitor/"
 _CIRCUITS = "/interleaf.v1.Circuits/"
+_REVIEWS = "/interleaf.v1.Reviews/"
 _SPACE, _FACT = "namespaces/*", "namespaces/*/facts/*"
+_REVIEW = "namespaces/*/reviews/*"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ RULES: tuple[Rule, ...] = (
     Rule("PATCH", f"{{namespace.name={_SPACE}}}", _NAMESPACES + "UpdateNamespace", "namespace"),
     Rule("DELETE", f"{{name={_SPACE}}}", _NAMESPACES + "DeleteNamespace"),
     Rule("POST", f"{{name={_SPACE}}}:reindex", _NAMESPACES + "ReindexNamespace", "*"),
+    Rule("GET", f"{{parent={_SPACE}}}/reviews", _REVIEWS + "ListReviews"),
+    Rule("GET", f"{{name={_REVIEW}}}", _REVIEWS + "GetReview"),
+    Rule("POST", f"{{name={_REVIEW}}}:approve", _REVIEWS + "ApproveReview", "*"),
+    Rule("POST", f"{{name={_REVIEW}}}:reject", _REVIEWS + "RejectReview", "*"),
     Rule("GET", "encoders", _ENCODERS + "ListEncoders"),
     Rule("GET", "{name=encoders/*}", _ENCODERS + "GetEncoder"),
     Rule("POST", "encoders:train", _ENCODERS + "TrainEncoder", "*"),

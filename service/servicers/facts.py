@@ -18,6 +18,7 @@ from kb_store.model import (
     UndeleteFact,
     UpdateFact,
 )
+from kb_store.reviews import Quarantine
 from kb_store.validation import check_changes, check_content, check_id, check_integer, check_text
 from service import convert
 from service.calls import current
@@ -54,7 +55,9 @@ class FactsServicer(facts_pb2_grpc.FactsServicer):  # type: ignore[misc]
         tokens: PageTokens,
         limits: LimitSettings,
         default_top_k: int,
+        quarantine: Quarantine = Quarantine.OFF,
     ) -> None:
+        self._quarantine = quarantine
         self._reading, self._writing = reading, writing
         self._importing, self._exporting = importing, exporting
         self._tokens, self._limits, self._default_top_k = tokens, limits, default_top_k
@@ -233,6 +236,11 @@ class FactsServicer(facts_pb2_grpc.FactsServicer):  # type: ignore[misc]
             header.import_id,
             check_text("header.source", header.source, "max_source_length", limits.max_source_length),
             Context(principal=current().principal, validate_only=header.validate_only),
+            max(
+                self._quarantine,
+                known_enum("header.quarantine", header.quarantine, convert.QUARANTINES),
+                key=lambda how: how.strictness,
+            ),
         )
 
 

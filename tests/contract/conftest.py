@@ -10,4 +10,5 @@ pytest.register_assert_rewrite(
     "tests.contract.namespace_rules",
     "tests.contract.queue_rules",
     "tests.contract.audit_rules",
+    "tests.contract.review_rules",
 )

@@ -17,6 +17,7 @@ from tests.contract.namespace_rules import NamespaceRules
 from tests.contract.queue_rules import QueueRules
 from tests.contract.reading_rules import ReadingRules
 from tests.contract.request_rules import RequestRules
+from tests.contract.review_rules import QuotaRules, ReviewRules
 from tests.contract.writing_rules import WritingRules
 from tests.postgres_server import PostgresServer
 
@@ -69,3 +70,9 @@ class TestQueues(QueueRules): ...
 
 
 class TestAudit(AuditRules): ...
+
+
+class TestReviews(ReviewRules): ...
+
+
+class TestQuotas(QuotaRules): ...

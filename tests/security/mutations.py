@@ -11,7 +11,15 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from interleaf.v1 import circuits_pb2, edits_pb2, encoders_pb2, facts_pb2, inference_pb2, namespaces_pb2
+from interleaf.v1 import (
+    circuits_pb2,
+    edits_pb2,
+    encoders_pb2,
+    facts_pb2,
+    inference_pb2,
+    namespaces_pb2,
+    reviews_pb2,
+)
 
 MEBIBYTE = "x" * (1 << 20)
 _LONE_SURROGATE = b"\xed\xa0\x80"
@@ -55,6 +63,7 @@ _TEXTS = [
 _INTEGERS = [0, 1, 2, 7, 100, 65, 10_000]
 _FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, math.nan, math.inf, -math.inf, 5e-324, 1.7e308]
 _DEFAULT, _KNOWN = "namespaces/default", "namespaces/default/facts/known"
+_HELD = "namespaces/default/reviews/held"
 _SHIPPED, _MADE = "encoders/smollm2-135m-instruct", "edits/made"
 _TRIPLE = facts_pb2.Fact(name=_KNOWN, subject="Anna Keller", relation="employer", object="Werft")
 _PROBE = circuits_pb2.Probe(prompt="Anna Keller works for", subject="Anna Keller", object="Werft")
@@ -91,6 +100,10 @@ VALID: dict[str, Any] = {
         namespaces_pb2.UpdateNamespaceRequest(namespace={"name": _DEFAULT, "display_name": "D"}),
         namespaces_pb2.DeleteNamespaceRequest(name=_DEFAULT, validate_only=True, force=True),
         namespaces_pb2.ReindexNamespaceRequest(name=_DEFAULT),
+        reviews_pb2.ListReviewsRequest(parent=_DEFAULT),
+        reviews_pb2.GetReviewRequest(name=_HELD),
+        reviews_pb2.ApproveReviewRequest(name=_HELD, validate_only=True),
+        reviews_pb2.RejectReviewRequest(name=_HELD, validate_only=True),
         encoders_pb2.GetEncoderRequest(name=_SHIPPED),
         encoders_pb2.TrainEncoderRequest(encoder_id="made", recipe="[train]\nsteps = 1"),
         encoders_pb2.EvaluateEncoderRequest(name=_SHIPPED),

@@ -67,6 +67,8 @@ EXPECTED: dict[str, tuple[Scope | None, bool]] = {
     "Monitor/ListInjections": (Scope.OPS, True),
     "Monitor/WatchInjections": (Scope.OPS, True),
     "Monitor/GetStatus": (ANYBODY, True),
+    **{f"Reviews/{verb}Review{'s' * (verb == 'List')}": (Scope.ADMIN, True) for verb in ("List", "Get")},
+    **{f"Reviews/{verb}Review": (Scope.ADMIN, True) for verb in ("Approve", "Reject")},
     "Namespaces/CreateNamespace": (Scope.ADMIN, True),
     "Namespaces/GetNamespace": (Scope.READ, True),
     "Namespaces/ListNamespaces": (Scope.READ, False),
@@ -81,6 +83,7 @@ EXPECTED: dict[str, tuple[Scope | None, bool]] = {
 RESOURCES = {
     "Facts": f"namespaces/{HERE}/facts/x",
     "Namespaces": f"namespaces/{HERE}",
+    "Reviews": f"namespaces/{HERE}/reviews/x",
     "Encoders": "encoders/x",
     "Edits": "edits/x",
     "Operations": "operations/x",
@@ -120,7 +123,14 @@ def expected(method: str, grant: str) -> bool:
     return scope is ANYBODY or (has == scope and (where == ALL or (where == HERE and one_is_enough)))
 
 
-def allowed(channel: grpc.Channel, method: str, key: str) -> bool:
+Metadata = tuple[tuple[str, str], ...]
+
+
+def bearer(secret: str) -> Metadata:
+    return (("authorization", f"Bearer {secret}"),)
+
+
+def allowed(channel: grpc.Channel, method: str, metadata: Metadata) -> bool:
     found = METHODS[method]
     kind = ("stream" if found.client_streaming else "unary") + (
         "_stream" if found.server_streaming else "_unary"
@@ -129,7 +139,7 @@ def allowed(channel: grpc.Channel, method: str, key: str) -> bool:
     try:
         answer = getattr(channel, kind)(method)(
             iter([data]) if found.client_streaming else data,
-            metadata=(("authorization", f"Bearer {key}"),),
+            metadata=metadata,
             timeout=0.5 if found.name == "WatchInjections" else 30,
         )
         if found.server_streaming:
@@ -151,7 +161,7 @@ def wrong_cells(address: str, keys: Mapping[str, str]) -> set[Cell]:
             (method, grant)
             for method in METHODS
             for grant, key in keys.items()
-            if allowed(channel, method, key) != expected(method, grant)
+            if allowed(channel, method, bearer(key)) != expected(method, grant)
         }
 
 

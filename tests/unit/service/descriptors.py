@@ -13,6 +13,7 @@ from interleaf.v1 import (
     inference_pb2,
     monitor_pb2,
     namespaces_pb2,
+    reviews_pb2,
 )
 
 FILES = (
@@ -24,6 +25,7 @@ FILES = (
     monitor_pb2,
     namespaces_pb2,
     operations_pb2,
+    reviews_pb2,
 )
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method

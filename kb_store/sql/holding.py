@@ -1,0 +1,86 @@
+"""Which rows of an import are held back, and putting them aside in the import's own transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol
+
+from kb_store.flags import text_flags
+from kb_store.model import ConflictPolicy, Content, ImportRow
+from kb_store.reviews import Flag, Quarantine
+from kb_store.sql.review_rows import held_digests, insert_rows, new_row
+from kb_store.sql.rows import Stored
+from kb_store.sql.unit import Unit
+
+
+class Neighbours(Protocol):
+    """The facts that rows may meet."""
+
+    def by_id(self, fact_id: str) -> Stored | None:
+        """Of this id, deleted or not."""
+        ...
+
+    def group(self, content: Content) -> list[Stored]:
+        """Live, of the same subject and relation."""
+        ...
+
+
+def split_off(
+    unit: Unit,
+    rows: Sequence[ImportRow],
+    known: Neighbours,
+    quarantine: Quarantine,
+    *,
+    import_id: str,
+    policy: ConflictPolicy,
+) -> tuple[list[ImportRow], int]:
+    """The rows that may be written, and how many were put aside.
+
+    A row that says what is stored is written (it changes nothing); one that waits already waits once.
+    """
+    objects: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        objects[row.content.subject, row.content.relation].add(row.content.object)
+    free: list[ImportRow] = []
+    made = []
+    for row in rows:
+        content = row.content
+        if any(stored.fact.content == content for stored in known.group(content)):
+            free.append(row)
+            continue
+        conflicts = _conflicts(unit, row, known)
+        flags = [*text_flags(content)]
+        if conflicts:
+            flags.append(Flag.CONTRADICTS_STORED)
+        if content.relation not in unit.multi_valued and len(objects[content.subject, content.relation]) > 1:
+            flags.append(Flag.CONTRADICTS_FILE)
+        if not flags and quarantine is not Quarantine.ALL:
+            free.append(row)
+            continue
+        made.append(
+            new_row(
+                row,
+                tuple(flags) or (Flag.NOT_FLAGGED,),
+                conflicts,
+                namespace=unit.namespace,
+                import_id=import_id,
+                policy=policy,
+                context=unit.context,
+                now=unit.now,
+            )
+        )
+    waiting = held_digests(unit.connection, unit.namespace, [row["content_digest"] for row in made])
+    fresh = {row["content_digest"]: row for row in made if row["content_digest"] not in waiting}
+    insert_rows(unit.connection, list(fresh.values()))
+    return free, len(fresh)
+
+
+def _conflicts(unit: Unit, row: ImportRow, known: Neighbours) -> tuple[str, ...]:
+    """Ids of the live facts that say another object, where the relation has one."""
+    same = known.by_id(row.fact_id)
+    found = [same.fact] if same is not None and not same.fact.deleted else []
+    if row.content.relation not in unit.multi_valued:
+        found += [stored.fact for stored in known.group(row.content)]
+    said = row.content.object
+    return tuple(dict.fromkeys(fact.fact_id for fact in found if fact.content.object != said))

@@ -1,0 +1,114 @@
+"""Between rows of `reviews` and `kb_store.reviews.Review`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select
+
+from kb_store.model import ConflictPolicy, Content, Context, ImportRow
+from kb_store.reviews import Flag, Review, ReviewState
+from kb_store.sql.lookups import chunks
+from kb_store.sql.prepared import Prepared
+from kb_store.sql.rows import content_values, dump_list, load_list, new_uid, to_micros, to_time
+from kb_store.sql.tables import reviews
+
+_INSERT = Prepared(insert(reviews), [column.name for column in reviews.c])
+FIND = Prepared(
+    select(*reviews.c).where(
+        reviews.c.namespace == bindparam("namespace"), reviews.c.review_id == bindparam("review_id")
+    )
+)
+
+
+def content_digest(content: Content, fact_id: str) -> str:
+    """The same for rows that say the same."""
+    parts = json.dumps([content_values(content), fact_id], sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def held_digests(connection: Connection, namespace: str, digests: list[str]) -> set[str]:
+    """Those of these digests that a held row has."""
+    found: set[str] = set()
+    for chunk in chunks(digests):
+        statement = select(reviews.c.content_digest).where(
+            reviews.c.namespace == namespace,
+            reviews.c.content_digest.in_(chunk),
+            reviews.c.state == ReviewState.HELD.value,
+        )
+        found.update(connection.execute(statement).scalars())
+    return found
+
+
+def new_row(
+    row: ImportRow,
+    flags: tuple[Flag, ...],
+    conflicts: tuple[str, ...],
+    *,
+    namespace: str,
+    import_id: str,
+    policy: ConflictPolicy,
+    context: Context,
+    now: datetime,
+) -> dict[str, Any]:
+    """The columns of a row that is held from now on."""
+    return {
+        "namespace": namespace,
+        "review_id": new_uid().lower(),
+        **content_values(row.content),
+        "fact_id": row.fact_id,
+        "policy": policy.value,
+        "flags": dump_list([flag.value for flag in flags]),
+        "conflicts": dump_list(conflicts),
+        "content_digest": content_digest(row.content, row.fact_id),
+        "import_id": import_id,
+        "line": row.line,
+        "principal": context.principal,
+        "create_time": to_micros(now),
+        "state": ReviewState.HELD.value,
+        "decided_by": "",
+        "decide_time": None,
+        "written": "",
+    }
+
+
+def insert_rows(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Holds them."""
+    _INSERT.run_many(connection, rows)
+
+
+def review_from_row(row: Any) -> Review:
+    """From all columns of `reviews`, in their order."""
+    value = dict(zip((column.name for column in reviews.c), row, strict=True))
+
+    def when(name: str) -> datetime | None:
+        return None if value[name] is None else to_time(value[name])
+
+    return Review(
+        namespace=value["namespace"],
+        review_id=value["review_id"],
+        content=Content(
+            value["subject"],
+            value["relation"],
+            value["object"],
+            load_list(value["aliases"]),
+            value["source"],
+            when("valid_from"),
+            when("valid_to"),
+        ),
+        fact_id=value["fact_id"],
+        policy=ConflictPolicy(value["policy"]),
+        flags=tuple(map(Flag, load_list(value["flags"]))),
+        conflicts=load_list(value["conflicts"]),
+        import_id=value["import_id"],
+        line=value["line"],
+        principal=value["principal"],
+        create_time=to_time(value["create_time"]),
+        state=ReviewState(value["state"]),
+        decided_by=value["decided_by"],
+        decide_time=when("decide_time"),
+        written=value["written"],
+    )
