@@ -67,6 +67,7 @@ def ask(
     facts: Iterable[FactRef] = (),
     use_facts: bool = True,
     strict: bool = False,
+    original_weights: bool = False,
 ) -> Call[Answer]:
     """Answers with the relevant facts in the model's attention, and says which it used.
 
@@ -76,12 +77,14 @@ def ask(
     A string is a question to the model, a list of messages a chat; with `complete=True` the string is
     continued as it stands. `facts` injects these instead of retrieving; `use_facts=False` asks the plain model.
     `strict=True` says what a stored fact says, or nothing: then the text is empty and `finish_reason` ABSTAINED.
+    `original_weights=True` answers without the edits that are applied (`client.edits`).
     """
     request = inference_pb2.GenerateRequest(
         parent=session.parent,
         sampling=_sampling(max_tokens, temperature, top_p, seed, stop),
         retrieval=retrieval_of(session, top_k, use_facts, facts),
         strict=strict,
+        original_weights=original_weights,
         **input_of(prompt, complete),
     )
     return Call(
@@ -103,6 +106,7 @@ def stream(
     facts: Iterable[FactRef] = (),
     use_facts: bool = True,
     strict: bool = False,
+    original_weights: bool = False,
 ) -> Streamed[str | Answer]:
     """The same as `ask`, piece by piece; at the end `answer` holds the whole.
 
@@ -124,6 +128,7 @@ def stream(
         facts=facts,
         use_facts=use_facts,
         strict=strict,
+        original_weights=original_weights,
     )
     return Streamed(
         INFERENCE + "StreamGenerate",
@@ -171,10 +176,13 @@ def score(
     top_k: int = 0,
     facts: Iterable[FactRef] = (),
     use_facts: bool = True,
+    original_weights: bool = False,
 ) -> Call[Scores]:
     """How likely the model finds each continuation of a prompt that stands as it is.
 
-    client.score("Anna Keller works for", [" Nordlicht Werft", " the city of Kiel"])
+        client.score("Anna Keller works for", [" Nordlicht Werft", " the city of Kiel"])
+
+    `original_weights=True` scores without the edits that are applied (`client.edits`).
     """
     if isinstance(continuations, str):
         raise ValueError("score: give a list of continuations, such as [' Paris']")
@@ -183,5 +191,6 @@ def score(
         prompt=prompt,
         continuations=continuations,
         retrieval=retrieval_of(session, top_k, use_facts, facts),
+        original_weights=original_weights,
     )
     return Call(INFERENCE + "Score", request, inference_pb2.ScoreResponse, _decode.scores, kind="generate")

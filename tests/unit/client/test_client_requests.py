@@ -136,6 +136,13 @@ def test_sampling_and_retrieval(session: Session) -> None:
         model.score(session, "q", " Paris")
 
 
+def test_original_weights_are_asked_for_by_name(session: Session) -> None:
+    calls = [model.ask, model.stream]
+    assert all(call(session, "q", original_weights=True).request.original_weights for call in calls)
+    assert model.score(session, "q", ["a"], original_weights=True).request.original_weights
+    assert not model.ask(session, "q").request.original_weights
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("a.csv", "csv"), ("a.JSONL", "jsonl"), ("a.ndjson", "jsonl"), ("a.nt", "ntriples")],
