@@ -194,5 +194,6 @@ def _silenced(found: Silenced) -> Any:
     return pb.Silenced(loss=found.loss, right=found.right)
 
 
-def _named(known: Mapping[int, Any], value: Any) -> int:
+def _named(known: Mapping[int, Any], value: Any) -> Any:
+    """The enum's own value, not the unset one that means it too."""
     return max(number for number, each in known.items() if each is value)

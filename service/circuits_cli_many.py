@@ -200,11 +200,10 @@ def _paired(template: str, pairs: list[str]) -> list[Any]:
     return found
 
 
-def _value(enum: Any, prefix: str, name: str, option: str) -> int:
+def _value(enum: Any, prefix: str, name: str, option: str) -> Any:
     if not name:
         return 0
     known = {each.removeprefix(f"{prefix}_").lower(): number for each, number in enum.items() if number}
     if name not in known:
         raise typer.BadParameter(f"{option} must be one of: {', '.join(known)}")
-    found: int = known[name]
-    return found
+    return known[name]
