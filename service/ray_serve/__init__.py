@@ -1,0 +1,1 @@
+"""Engines under Ray Serve."""
