@@ -12,6 +12,7 @@ from tests.http_calls import Http, http_running
 from tests.tiny import tiny_folder
 
 LONG = 240.0  # seconds: what is computed in a process of its own, on a machine that has others to serve
+pytestmark = pytest.mark.timeout(900)
 QUICK = '{"layer": 1, "steps": 40, "rate": 0.02}'
 ASKED = {
     "prompt": "the name of Tom Berg",
