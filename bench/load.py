@@ -16,7 +16,8 @@ each has a deadline. Server and caller are two processes on the same machine.
 - facts_*: the same for CreateFact.
 - neighbour_*: a quiet namespace (a fifth of capacity) alone, and beside one that asks for 4 times capacity;
   neighbour_quota_*: beside one at its quota, and at ten times its quota. Ratios are of p99.
-- overhead_service_b8: time of eight requests through the service to that of the engine alone, less one.
+- overhead_service_b8: time of eight requests through the service to that of the engine alone, less one;
+  overhead_same_answers: share of them with the same text, letter by letter.
 """
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ class UnderLoad:
     async def neighbour_with_quota(self, caller: Caller, quota: float) -> dict[str, Any]:
         """A quiet namespace beside one at its quota, and at ten times that."""
         quiet = _QUIET_SHARE * self.capacity
-        await closed_loop(_Asking(caller, self._world, SPACE), 2, 2.0, _CAPACITY_TIMEOUT)  # warm
+        await self._phase("warming up", _Asking(caller, self._world, SPACE), quiet, 2.0)
         at_quota = await self._beside("quiet beside 1x quota", caller, quiet, quota)
         beyond = await self._beside("quiet beside 10x quota", caller, quiet, 10 * quota)
         return {
