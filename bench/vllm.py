@@ -153,7 +153,8 @@ def _exact(run: Run) -> None:
 
     found = run.pieces("exact", [str(at) for at in range(0, len(usual), _PART)], together)
     found += run.pieces("chunks", [str(at) for at in range(0, len(tight), _PART)], chunks)
-    run.keys |= exactness.keys_of(found)
+    if found:
+        run.keys |= exactness.keys_of(found)
 
 
 def _speed(run: Run) -> None:
@@ -165,7 +166,8 @@ def _speed(run: Run) -> None:
 def _isolation(run: Run) -> None:
     trial = vllm_trials.Isolation(run.made, 500 if run.bench.full else 15, run.bench.seed)
     found = run.pieces("isolation", trial.pieces, lambda name: trial.piece(run.engine(), name))
-    run.keys |= vllm_trials.isolation_keys(found)
+    if found:
+        run.keys |= vllm_trials.isolation_keys(found)
 
 
 def _survival(run: Run) -> None:
@@ -176,6 +178,8 @@ def _survival(run: Run) -> None:
     )
     names = [str(turn) for turn in range(kills + 1)]
     found = run.pieces("survival", names, lambda name: trial.piece(run.engine(), int(name)))
+    if not found:
+        return
     seconds = [row["seconds"] for row in found if row["seconds"] is not None]
     run.keys |= {"hostile_requests": sum(row["hostile"] for row in found), "engines_restarted": len(seconds)}
     run.keys |= {
