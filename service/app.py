@@ -21,6 +21,7 @@ from kb_store.retrieval import Retriever
 from kb_store.sql import open_store
 from service import model as served
 from service import replicas
+from service.canary import Canary
 from service.commands.answering import Answer, Answering, Ask, Model
 from service.commands.scoring import Scoring
 from service.compile_worker import CompileWorker, NothingCompiled
@@ -83,6 +84,7 @@ class App:
         self.parts = parts
         self._closing = closing
         self._maintenance: asyncio.Task[None] | None = None
+        self._canary: asyncio.Task[None] | None = None
 
     @classmethod
     def open(cls, settings: Settings, embedder: Embedder | None = None) -> App:
@@ -99,13 +101,26 @@ class App:
         if self.parts.live is not None:
             await self.parts.workers.waiting.run(self.parts.live.restore)
         self._maintenance = asyncio.create_task(self._maintain(), name="maintenance")
+        self._canary = self._start_canary()
 
     async def stop(self) -> None:
         """Finishes what is under way and closes everything, the store last."""
         if self._maintenance is not None:
             self._maintenance.cancel()
+        if self._canary is not None:
+            self._canary.cancel()
         await self.parts.operations.close()
         await asyncio.to_thread(self._closing.close)
+
+    def _start_canary(self) -> asyncio.Task[None] | None:
+        parts, settings = self.parts, self.parts.settings.canary
+        if settings.interval_seconds is None:
+            return None
+        answering = None if parts.compiled is None else parts.answering
+        canary = Canary(
+            settings, parts.store, parts.retriever, parts.revisions, parts.workers, answering, parts.meters
+        )
+        return asyncio.create_task(canary.rounds(settings.interval_seconds), name="canary")
 
     async def _maintain(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from service.config_operation import AdmissionSettings as AdmissionSettings
+from service.config_operation import CanarySettings as CanarySettings
 from service.config_operation import DeadlineSettings as DeadlineSettings
 from service.config_operation import JwtSettings as JwtSettings
 from service.config_operation import LogSettings as LogSettings
@@ -327,6 +328,7 @@ class Settings(BaseSettings):
     monitor: MonitorSettings = MonitorSettings()
     quotas: QuotaSettings = QuotaSettings()
     metrics: MetricsSettings = MetricsSettings()
+    canary: CanarySettings = CanarySettings()
     tracing: TracingSettings = TracingSettings()
     log: LogSettings = LogSettings()
 

@@ -133,6 +133,19 @@ class MetricsSettings(Section):
     )
 
 
+class CanarySettings(Section):
+    """Made-up facts that the service asks itself for, through SQL, index and model; docs/operations.md says more."""
+
+    interval_seconds: float | None = Field(
+        default=None, gt=0, le=86400, description="How often. Unset: never, and its namespaces are not made."
+    )
+    namespace: str = Field(
+        default="interleaf-canary",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,52}[a-z0-9])?$",
+        description="Namespace of its facts; `-stranger` is added for the one that must not know them.",
+    )
+
+
 class TracingSettings(Section):
     """Spans of calls and of the stages of answers, by OpenTelemetry (the extra `tracing`); ids and figures only."""
 

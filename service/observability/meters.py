@@ -113,6 +113,35 @@ class Meters:
             registry=self.registry,
         )
 
+        self._canary = Counter(
+            "interleaf_canary_questions",
+            "Made-up facts that the service asked itself for, by what came of it.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._canary_leaks = Counter(
+            "interleaf_canary_leaks",
+            "Made-up facts that a namespace said which does not have them.",
+            registry=self.registry,
+        )
+        self._canary_seconds = Histogram(
+            "interleaf_canary_seconds",
+            "From writing the canary's facts to the last answer.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def canary_asked(self, right: int, wrong: int, leaks: int, seconds: float) -> None:
+        """A round of the canary ended."""
+        self._canary.labels("right").inc(right)
+        self._canary.labels("wrong").inc(wrong)
+        self._canary_leaks.inc(leaks)
+        self._canary_seconds.observe(seconds)
+
+    def canary_failed(self) -> None:
+        """A round of the canary broke off."""
+        self._canary.labels("failed").inc()
+
     def call_began(self, kind: str) -> None:
         """A call of the kind runs."""
         self._in_progress.labels(kind).inc()

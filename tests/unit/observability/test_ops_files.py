@@ -33,6 +33,7 @@ KNOWN = {
     "verdict": {verdict.value for verdict in Grounding},
     "stage": set(STAGES),
     "result": {"hit", "miss"},
+    "outcome": {"right", "wrong", "failed"},
     "job": {"interleaf"},
 }
 
