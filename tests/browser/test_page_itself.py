@@ -101,6 +101,11 @@ def test_everything_that_can_be_used_has_a_name(visited: Page) -> None:
         assert [item.get_attribute("outerHTML") for item in found if not _named(item)] == [], name
         assert visited.script("return document.querySelectorAll('h1').length") == 1
         assert visited.script("return document.title").endswith("Interleaf")
+        # The order of the keyboard is that of the page: nothing jumps the queue.
+        order = visited.script(
+            "return [...document.querySelectorAll('[tabindex]')].map((item) => item.tabIndex)"
+        )
+        assert all(number <= 0 for number in order), name
         ids = visited.script("return [...document.querySelectorAll('[id]')].map((item) => item.id)")
         assert len(ids) == len(set(ids)), name
 
