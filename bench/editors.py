@@ -9,7 +9,8 @@ kept as they come (bench/kept.py): a run that was ended, or had its minutes, is 
 es, ps, ns, s: as in ROME's evaluation, teacher-forced, by mean token log-likelihood; es_none ...: the unedited model.
 reliability, generality, locality: teacher-forced, by tokens. free_M, free_paraphrase_M: the share of prompts behind
 which the model freely says the new object; unchanged_M: of neighbours whose text is that of the unedited model;
-fluency_M: entropy of what it goes on to say. seconds_M, peak_mb_M: means of computing one edit. facts_per_s_1, _16:
+fluency_M: entropy of what it goes on to say. seconds_M, cpu_seconds_M (of the
+processor: what a busy machine does not change), peak_mb_M: means of computing one edit. facts_per_s_1, _16:
 values found alone and sixteen together. seqN_M: S over the same N records after all were edited one on top of the
 other, ppl_seqN_M: perplexity of ordinary text then over that of the unedited model; massN_memit, massN_kv: N at once.
 undo_exact: after undo_tries tries, every second with an exception thrown inside the computation, every tensor had its

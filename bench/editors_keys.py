@@ -41,6 +41,7 @@ def _of(name: str, rows: Sequence[Row]) -> dict[str, Any]:
     if name == PLAIN:
         return keys
     keys |= sample_keys(f"seconds_{name}", [row["seconds"] for row in rows])
+    keys |= sample_keys(f"cpu_seconds_{name}", [row["cpu_seconds"] for row in rows])
     memory = [row["peak_mb"] for row in rows if row["peak_mb"] is not None]
     keys[f"peak_mb_{name}"] = fmean(memory) if memory else None
     return keys

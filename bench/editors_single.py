@@ -6,7 +6,8 @@ The edits of weights answer side by side, each row of the batch under its own, a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from bench.editors_memory import peak
@@ -37,9 +38,10 @@ def single_rows(ring: Ring, case: EditCase, names: Sequence[str]) -> dict[str, R
         for at, (name, cost) in enumerate(costs.items())
     }
     if KV in names and ring.facts is not None:
-        with peak() as took, ring.facts.edited(case) as state:
+        with ExitStack() as stack:
+            with _cost() as cost:
+                state = stack.enter_context(ring.facts.edited(case))
             own = state.speaker.forced(pairs), state.speaker.generate(prompts, TOKENS)
-        cost = {"seconds": state.seconds, "peak_mb": took.megabytes}
         rows[KV] = _row(case, *own, forced[0], texts[0]) | cost
     return rows
 
@@ -49,20 +51,26 @@ def _deltas(ring: Ring, case: EditCase, names: Sequence[str]) -> dict[str, tuple
     made: dict[str, tuple[Delta, Row]] = {}
     editor = ring.editor("rrome") if {"rome", "rrome"} <= set(names) else None
     if isinstance(editor, Rome) and ring.settings["rome"] == ring.settings["rrome"]:
-        with peak() as took:
-            began = time.perf_counter()
+        with _cost() as cost:
             corrected, original = editor.both_forms(ring.editable, case.request, ring.means)
-            seconds = time.perf_counter() - began
-        cost = {"seconds": seconds, "peak_mb": took.megabytes}
         made |= {"rome": (original, cost), "rrome": (corrected, cost)}
     for name in names:
         if name not in made:
-            with peak() as took:
-                began = time.perf_counter()
+            with _cost() as cost:
                 delta = ring.editor(name).compute(ring.editable, [case.request], ring.means)
-                seconds = time.perf_counter() - began
-            made[name] = (delta, {"seconds": seconds, "peak_mb": took.megabytes})
+            made[name] = (delta, cost)
     return made
+
+
+@contextmanager
+def _cost() -> Iterator[Row]:
+    """Filled at the end: by the clock, of the processor (what a busy machine does not change), and of memory."""
+    cost: Row = {}
+    with peak() as took:
+        began, worked = time.perf_counter(), time.process_time()
+        yield cost
+        cost |= {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
+    cost["peak_mb"] = took.megabytes
 
 
 def _prompts(case: EditCase) -> list[str]:

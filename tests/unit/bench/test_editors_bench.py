@@ -84,6 +84,7 @@ def test_every_key_is_there_and_null_where_nothing_was_measured(
         for kind in ("es", "ps", "ns", "s", "seconds"):
             assert (found[f"{kind}_{name}"] is None) == (name in ("ftl", "kv"))
     assert found["es_ftm"] == 1.0
+    assert 0 < found["cpu_seconds_rrome"] == found["cpu_seconds_rome"]  # one search for both
     assert {"seq100_rome", "seq100_rrome", "seq100_ftm", "mass1000_memit", "mass10000_kv"} <= set(found)
     assert found["seq100_rrome"] is None
     assert all(0 <= found[f"seq1_{name}"] <= 1 for name in ("rome", "rrome", "ftm"))
