@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import make_url
 
 from bench.common import Bench, percentile
+from bench.postgres_stand import PostgresServer, running_server
 from bench.retrieval_world import world
 from engines.embedder import MiniLMEmbedder
 from kb_store.contract import Store, Vectors
@@ -29,7 +30,6 @@ from kb_store.index.pgvector_index import GraphSettings, PgVectorIndex
 from kb_store.keys import key_text
 from kb_store.model import ConflictPolicy, Content, Context, CreateFact, ImportRow
 from kb_store.sql import open_store
-from tests.postgres_server import PostgresServer, running_server
 
 NS = "bench"
 CHUNK = 2000
