@@ -21,6 +21,8 @@ WELCOME = re.compile(
     r"\b(Apache|MIT|BSD|ISC|PSF|Python-2\.0|Unlicense|0BSD|Zlib|MPL[- ]2\.0|Mozilla Public License|HPND|CC0|NCSA)\b",
     re.IGNORECASE,
 )
+# Looked at by a person. LGPL: used unmodified, as libraries that anybody can replace by installing another version.
+LOOKED_AT = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only"}
 _HEAD = """# Licences of what Interleaf stands on
 
 <!-- Made by `python -m scripts.supply.licences` from the metadata of the installed packages. -->
@@ -74,7 +76,9 @@ def page(found: dict[str, tuple[str, str]]) -> str:
 def unwelcome(found: dict[str, tuple[str, str]]) -> list[str]:
     """Packages whose licence is unknown, or needs a person to look at it."""
     return [
-        f"{name}: {says or 'says nothing'}" for name, (_, says) in found.items() if not WELCOME.search(says)
+        f"{name}: {says or 'says nothing'}"
+        for name, (_, says) in found.items()
+        if not WELCOME.search(says) and LOOKED_AT.get(name) != says
     ]
 
 
