@@ -152,7 +152,7 @@ def _start(binaries: Path, folder: Path, user: pwd.struct_passwd | None) -> subp
     if made.returncode:
         raise RuntimeError(f"initdb failed: {made.stderr.decode(errors='replace')}")
     settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    command = [binaries / "postgres", "-D", data, "-k", folder, *settings]
+    command = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), *settings]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, preexec_fn=_die_with_parent, **who

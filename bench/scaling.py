@@ -68,7 +68,7 @@ def _questions(vectors: Vectors, count: int, random: np.random.Generator) -> Vec
 
 def _built(vectors: Vectors, storage: str, random: np.random.Generator) -> Any:
     """All cells are visited: few of them are enough."""
-    index = faiss.index_factory(vectors.shape[1], f"IVF16,{storage}", faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(vectors.shape[1], f"IVF16,{storage}", faiss.METRIC_INNER_PRODUCT)
     if storage != "Flat":
         index.by_residual = False
     index.train(vectors[np.sort(random.choice(len(vectors), min(len(vectors), 10_000), replace=False))])
