@@ -1,0 +1,101 @@
+"""What `discover`, `locate`, `emerge` and `graft` are given and show, without a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console, RenderableType
+
+from interleaf.v1 import circuits_pb2 as pb
+from service import circuits_show as shown
+from service.circuits_cli_many import _questions, _value
+
+HOSTILE = "[red]x[/red]\x1b[31m"
+
+
+def text(what: RenderableType) -> str:
+    console = Console(width=200, record=True)
+    with console.capture() as captured:
+        console.print(what)
+    return captured.get()
+
+
+def test_pairs_fill_a_template() -> None:
+    found, held = _questions("{} is in", ["Rome=Italy", "Oslo=Norway"], ["Bonn=Germany"], None, "")
+    assert [(probe.prompt, probe.subject, probe.object) for probe in found] == [
+        ("Rome is in", "Rome", "Italy"),
+        ("Oslo is in", "Oslo", "Norway"),
+    ]
+    assert [probe.subject for probe in held] == ["Bonn"]
+    for template, pairs in (("no place", ["a=b"]), ("{} is", None), ("{} is", ["ab"]), ("{} is", ["=b"])):
+        with pytest.raises(typer.BadParameter):
+            _questions(template, pairs, None, None, "")
+
+
+def test_questions_come_from_a_file_and_every_second_is_held_out(tmp_path: Path) -> None:
+    items = [
+        {
+            "prompt": f"{at} is",
+            "subject": str(at),
+            "object": "x",
+            "relation": "a" if at % 2 else "b",
+            "right": at > 1,
+        }
+        for at in range(8)
+    ]
+    file = tmp_path / "probes.json"
+    for data in (items, {"file": "kept", "probes": items}):
+        file.write_text(json.dumps(data))
+        found, held = _questions("", None, None, file, "a")
+        assert [probe.subject for probe in found] == ["3", "7"]
+        assert [probe.subject for probe in held] == ["5"]
+    with pytest.raises(typer.BadParameter, match="a, b"):
+        _questions("", None, None, file, "c")
+    for broken in ("{", "[1]", '[{"right": true}]'):
+        file.write_text(broken)
+        with pytest.raises(typer.BadParameter, match="holds no probes"):
+            _questions("", None, None, file, "a")
+
+
+def test_names_of_enums_are_the_apis() -> None:
+    assert _value(pb.Ablation, "ABLATION", "resample", "--ablation") == pb.ABLATION_RESAMPLE
+    assert _value(pb.EdgeScore, "EDGE_SCORE", "", "--score") == pb.EDGE_SCORE_UNSPECIFIED
+    with pytest.raises(typer.BadParameter, match="eap, eap_ig, eap_ig_edges"):
+        _value(pb.EdgeScore, "EDGE_SCORE", "unspecified", "--score")
+
+
+def test_results_are_shown_as_what_they_are() -> None:
+    study = pb.CircuitStudy(nodes=3, all_nodes=30, edges=2, all_edges=400, judged=5, held_out=True)
+    study.kept_edges.add(source="L0H1", port="MLP2", score=-0.5)
+    said: list[tuple[RenderableType, Any]] = [
+        (shown.circuit(study), ("3 of 30 nodes (10.0%)", "L0H1", "-0.500", "5 questions held out")),
+        (
+            shown.located(
+                pb.LocatedHeads(heads=[{"head": {"layer": 4, "head": 2}, "chosen": True}], judged=2)
+            ),
+            ("L4H2", "that they were found with"),
+        ),
+        (
+            shown.emergence(
+                pb.EmergenceStudy(answer=HOSTILE, heads=[{"head": {"layer": 1}, "enters_injected": True}])
+            ),
+            ("[red]x[/red]", "L1H0", "injected"),
+        ),
+        (
+            shown.grafting(
+                pb.GraftingStudy(
+                    outcomes=[{"scheme": "fe_lt", "top5": 0.5}], losses=[2, 1], left_out=3, facts=7
+                )
+            ),
+            ("fe_lt", "50%", "3 facts left out", "loss 2.00 to 1.00"),
+        ),
+    ]
+    for what, expected in said:
+        printed = text(what)
+        assert "\x1b[31m" not in printed
+        for words in expected:
+            assert words in printed
