@@ -21,6 +21,8 @@ from interleaf.v1 import (
     inference_pb2,
     monitor_pb2,
     namespaces_pb2,
+    reviews_pb2,
+    reviews_pb2,
 )
 from kb_store.errors import InvalidInput
 from service.errors import MalformedMessage
@@ -36,6 +38,8 @@ _FILES = (
     inference_pb2,
     monitor_pb2,
     namespaces_pb2,
+    reviews_pb2,
+    reviews_pb2,
     operations_pb2,
 )
 _METHODS: Mapping[str, MethodDescriptor] = {

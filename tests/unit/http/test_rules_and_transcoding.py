@@ -33,7 +33,14 @@ def test_no_path_is_for_two_calls_with_one_verb() -> None:
     for rule in RULES:
         path = rule.path
         for name in ("parent", "name", "fact.name", "namespace.name"):
-            for shape in ("namespaces/*/facts/*", "namespaces/*", "encoders/*", "edits/*", "operations/*"):
+            for shape in (
+                "namespaces/*/facts/*",
+                "namespaces/*/reviews/*",
+                "namespaces/*",
+                "encoders/*",
+                "edits/*",
+                "operations/*",
+            ):
                 path = path.replace(f"{{{name}={shape}}}", shape.replace("*", "x"))
         assert "{" not in path
         assert [each for each in RULES if each.match(rule.verb, path) is not None] == [rule]
