@@ -22,7 +22,6 @@ from interleaf.v1 import (
     monitor_pb2,
     namespaces_pb2,
     reviews_pb2,
-    reviews_pb2,
 )
 from kb_store.errors import InvalidInput
 from service.errors import MalformedMessage
@@ -38,7 +37,6 @@ _FILES = (
     inference_pb2,
     monitor_pb2,
     namespaces_pb2,
-    reviews_pb2,
     reviews_pb2,
     operations_pb2,
 )
