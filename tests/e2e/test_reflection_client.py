@@ -45,6 +45,7 @@ def test_every_service_is_announced(reflected: Reflected) -> None:
         "interleaf.v1.Inference",
         "interleaf.v1.Encoders",
         "interleaf.v1.Namespaces",
+        "interleaf.v1.Reviews",
         "interleaf.v1.Edits",
         "interleaf.v1.Circuits",
         "interleaf.v1.Monitor",
