@@ -18,6 +18,7 @@ from interleaf import AsyncClient, Client, EditFact, EditState, Probe, Study, Wo
 from service import circuits_cli
 from tests.e2e.test_inference_service import ANNA, QUESTION, save_tiny
 from tests.serving import serving
+from tests.tiny import RECIPE, tiny_folder
 
 PATIENCE = 280.0
 DOCS = (Path(__file__).parents[2] / "docs" / "client.md").read_text(encoding="utf-8")
@@ -225,17 +226,26 @@ def test_asyncio(address: str) -> None:
 
 
 @pytest.mark.slow
-def test_an_encoder_is_trained_and_measured_and_methods_are_compared(client: Client) -> None:
-    from tests.tiny import RECIPE
+@pytest.mark.timeout(600)
+def test_an_encoder_is_trained_and_measured(tmp_path: Path) -> None:
+    model = str(tiny_folder(tmp_path / "model"))
+    encoders = {"work": True, "models": [model]}
+    with serving(tmp_path / "data", encoders=encoders) as server, Client(server.address) as client:
+        seen: list[interleaf.Progress] = []
+        work = client.encoders.train("whole", model=model, recipe=RECIPE)
+        trained = work.result(progress=seen.append)
+        assert (trained.id, trained.state, trained.shipped) == ("whole", "trained", False)
+        assert trained.steps == 2
+        assert seen[-1].details["encoder"] == trained.name
+        evaluation = client.encoders.evaluate(trained, problems=1).result()
+        assert (evaluation.encoder, evaluation.digest) == (trained.name, trained.digest)
+        assert evaluation.questions > 0
+        assert client.encoders.wait(work.name) == trained
 
-    seen: list[interleaf.Progress] = []
-    trained = client.encoders.train("whole", recipe=RECIPE).result(timeout=PATIENCE, progress=seen.append)
-    assert (trained.id, trained.state, trained.shipped) == ("whole", "trained", False)
-    assert trained.steps == 2
-    assert "training" in {progress.stage for progress in seen}
-    evaluation = client.encoders.evaluate(trained, problems=1).result(timeout=PATIENCE)
-    assert (evaluation.encoder, evaluation.digest) == (trained.name, trained.digest)
-    assert evaluation.questions > 0
-    found = client.edits.compare(FACT, methods=["ft_m"]).result(timeout=PATIENCE)
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_methods_are_compared(client: Client) -> None:
+    found = client.edits.compare(FACT, methods=["ft_m"]).result()
     assert [each.method for each in found.methods] == ["original", "ft_m"]
     assert found.picture.svg.startswith("<svg")
