@@ -24,7 +24,7 @@ from editors.kv.storage import write_tensors, write_text
 class TrainSettings:
     """The defaults are the recipe of the shipped encoder."""
 
-    steps: int = 700
+    steps: int = 400
     repeats: int = 4  # steps for every problem that is read
     remembered: int = 48  # problems that are kept to be gone through again, with other candidates
     # Of the maps; low, so that they stay near a start that knows all relations alike (docs/adr/0008).

@@ -125,7 +125,7 @@ def test_texts_longer_than_an_index_entry(url: str) -> None:
     assert [item.content.subject for item in listed] == [other]
     again = store.write([fact(other, long)], Context())
     assert again.facts == listed
-    assert store.search_lexical(NS, "龍", limit=5)
+    assert store.search_lexical(NS, other, limit=5)
     assert store.check() == []
     store.close()
 

@@ -156,9 +156,9 @@ def test_facts_by_the_thousand_are_asked_of_a_service(ready: list[str], tmp_path
 
 def test_memory_is_counted_from_where_it_began() -> None:
     with peak() as took:
-        block = torch.ones(30 * 2**18)  # 30 MiB
+        block = torch.ones(64 * 2**18)  # 64 MiB: more than malloc ever takes from what it has
     assert block.sum() > 0
-    assert took.megabytes is None or 25 < took.megabytes < 200
+    assert took.megabytes is None or 55 < took.megabytes < 250
 
 
 def test_without_data_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
