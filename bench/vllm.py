@@ -141,7 +141,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _exact(run: Run) -> None:
     full = run.bench.full
-    usual = exactness.mixed(run.made, 128 if full else 32, random.Random(run.bench.seed), 12)
+    usual = exactness.mixed(run.made, 128 if full else 64, random.Random(run.bench.seed), 12)
     tight = exactness.mixed(run.made, 32 if full else 16, random.Random(run.bench.seed + 2), 32)
 
     def together(name: str) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _speed(run: Run) -> None:
 
 
 def _isolation(run: Run) -> None:
-    trial = vllm_trials.Isolation(run.made, 500 if run.bench.full else 15, run.bench.seed)
+    trial = vllm_trials.Isolation(run.made, 500 if run.bench.full else 20, run.bench.seed)
     found = run.pieces("isolation", trial.pieces, lambda name: trial.piece(run.engine(), name))
     if found:
         run.keys |= vllm_trials.isolation_keys(found)
