@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from editors.kv.contract import Evidence, FactEncoder
+from editors.kv.prior import MIN_SUBJECT_COVER
 from engines.contract import InjectedFact
 from kb_store.contract import Embedder, Store
 from kb_store.errors import WrongState
@@ -128,7 +129,8 @@ class KnowledgeSource:
                 for hit, bias in zip(result.hits, compiled.encoder.biases(evidence), strict=True)
                 if bias is not None
             ]
-            if weighed:
+            # A text that names a subject is not helped by what was said before, also when it asks for nothing stored.
+            if any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence):
                 return weighed, revision
         return [], revision
 
@@ -148,7 +150,7 @@ class KnowledgeSource:
         evidence = self._evidence.read(queries[:1], contents, compiled.encoder.meaning, named=True)[0]
         return [
             _Weighed(fact, 1.0, bias)
-            for fact, bias in zip(facts, compiled.encoder.biases(evidence), strict=True)
+            for fact, bias in zip(facts, compiled.encoder.biases(evidence, wanted=True), strict=True)
             if bias is not None
         ], revision
 

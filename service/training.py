@@ -18,6 +18,7 @@ from torch import Tensor
 
 from editors.kv.encoder import EncoderConfig, KVEncoder
 from editors.kv.evaluate import evaluate
+from editors.kv.likely import fit_likely
 from editors.kv.matching import MatchSettings, match_relations
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import PhraseBank, Phrasing, is_held_out
@@ -111,6 +112,10 @@ def train_encoder(
         on_step,
         cancelled,
     )
+    likely = fit_likely(
+        bank, tokenizer, score, encoder.meaning, seed, progress=lambda share: on_start("threshold", share)
+    )
+    encoder.prior.likely.fill_(likely.threshold)
     figures = evaluate(
         encoder,
         model,
@@ -125,7 +130,7 @@ def train_encoder(
         "model": path.name,
         "model_digest": model_digest(model),
         "calibration": {"grounded_threshold": figures["grounded_threshold"]},
-        "figures": figures,
+        "figures": figures | {f"likely_{name}": value for name, value in asdict(likely).items()},
         "recipe": asdict(recipe),
         "data": {"phrases": bank.digest, "facts": facts_digest(), "embedder": embedder.digest},
         "excluded_pairs": {"count": len(read_pairs(exclude_pairs)), "sha256": file_digest(exclude_pairs)}

@@ -24,7 +24,8 @@ FILE = "calibration.json"
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The attention bias of a candidate is `prior_scale * bias + prior_offset`."""
+    """The attention bias of a fact that is seen is multiplied by `prior_scale`; `prior_offset` is added to how likely
+    a fact is asked for, before that is compared with the encoder's threshold: above zero more facts are seen."""
 
     digest: str  # of the weights
     grounded_threshold: float
@@ -60,16 +61,18 @@ def read_calibration(folder: Path, digest: str) -> Calibration | None:
 
 
 class ScaledPrior(nn.Module):
-    """A prior with one multiplier and one offset; candidates that are not to be seen stay unseen."""
+    """A prior with one multiplier of its bias and one offset to the meaning that it is given."""
 
     def __init__(self, inner: nn.Module, scale: float, offset: float) -> None:
         super().__init__()
         self.inner, self.scale, self.offset = inner, scale, offset
 
-    def forward(self, *evidence: Tensor) -> Tensor:
+    def forward(
+        self, subject: Tensor, relation: Tensor, dense: Tensor, meaning: Tensor, visible: Tensor
+    ) -> Tensor:
         """As the inner one, scaled."""
-        bias: Tensor = self.inner(*evidence)
-        return bias * self.scale + self.offset
+        bias: Tensor = self.inner(subject, relation, dense, meaning + self.offset, visible)
+        return bias * self.scale
 
 
 @contextmanager

@@ -66,6 +66,9 @@ class FactEncoder(Protocol):
         """Runs the frozen model over the facts' texts, in batches."""
         ...
 
-    def biases(self, evidence: Sequence[Evidence]) -> list[float | None]:
-        """What is added to each candidate's attention logits; None: do not inject this candidate."""
+    def biases(self, evidence: Sequence[Evidence], wanted: bool = False) -> list[float | None]:
+        """What is added to each candidate's attention logits; None: do not inject this candidate.
+
+        `wanted`: the caller has chosen these facts; none is left out for being unlikely.
+        """
         ...

@@ -13,7 +13,7 @@ from torch import Tensor
 from editors.kv.encoder import KVEncoder
 from editors.kv.objective import first_tokens, log_probabilities, pooled_tokens
 from editors.kv.problems import Problem, Scorer
-from editors.kv.reading import answer_states, read_problem
+from editors.kv.reading import Known, answer_states, read_problem
 from editors.kv.world import Slice, World
 from engines.kv_attention import AttentionRecord, inject
 
@@ -38,31 +38,39 @@ class Judged:
 
     right: Tensor  # bool: the whole object (teacher-forced greedy, which is greedy exact match)
     unchanged: Tensor  # bool: first token as the plain model's
+    kept: Tensor  # bool: every token, where the object would stand, as the plain model's
     intruded: Tensor  # bool: first token changed into the first token of a candidate's object
     mass: Tensor  # the most attended candidate's share at the first answer position
 
 
-@torch.inference_mode()
 def judge(encoder: KVEncoder, model: Any, tokenizer: Any, problem: Problem, scorer: Scorer) -> Judged:
     """Runs a problem with facts and without."""
-    known = read_problem(model, tokenizer, encoder.config, encoder.meaning, scorer, problem)
+    return judge_known(
+        encoder, model, read_problem(model, tokenizer, encoder.config, encoder.meaning, scorer, problem)
+    )
+
+
+@torch.inference_mode()
+def judge_known(encoder: KVEncoder, model: Any, known: Known) -> Judged:
+    """A problem that was read, with facts."""
     answers, record = known.read.answers, AttentionRecord(full=True)
     with inject(model, encoder, pooled_tokens(encoder, known), record):
         states = answer_states(model, known.read)
     object_at = answers.nth >= 0
-    predicted = torch.full_like(answers.target, -100)
+    predicted, expected = torch.full_like(answers.target, -100), torch.full_like(answers.target, -100)
     predicted[object_at] = log_probabilities(model, states[object_at]).argmax(-1)
+    expected[object_at] = log_probabilities(model, known.read.plain[object_at]).argmax(-1)
     right = ((predicted == answers.target) | ~object_at).all(-1)
-    first = log_probabilities(model, states[:, 0]).argmax(-1)
-    plain = log_probabilities(model, known.read.plain[:, 0]).argmax(-1)
+    first, plain = predicted[:, 0], expected[:, 0]
     starts = known.features.token_ids[first_tokens(known)].tolist()
     intruded = torch.tensor(
         [
             int(first[row]) in {starts[c] for c in question.candidates} and bool(first[row] != plain[row])
-            for row, question in enumerate(problem.questions)
+            for row, question in enumerate(known.problem.questions)
         ]
     )
-    return Judged(right, first == plain, intruded, _mass(record, known.features.owner))
+    kept = (predicted == expected).all(-1)
+    return Judged(right, first == plain, kept, intruded, _mass(record, known.features.owner))
 
 
 def evaluate(
@@ -92,6 +100,7 @@ def evaluate(
             judged.append(judge(encoder, model, tokenizer, problem, scorer))
         if view.absent:
             rates[f"{name}_unchanged"] = _mean(judged, "unchanged")
+            rates[f"{name}_kept"] = _mean(judged, "kept")
             rates[f"{name}_intrusion"] = _mean(judged, "intruded")
             missing += [item.mass for item in judged]
         else:

@@ -7,6 +7,7 @@ steps: more of them fit the relations of the bank better and relations that nobo
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ _LINEARS = (
 )
 _SHARPNESS = 20.0
 _LIKELIHOOD_OF_NONE = -8.0
+_KEPT_BACK = 0.1  # of the relations
 
 # What a text says of a subject, the subject's name replaced: the store's own reading of texts, given from outside.
 About = Callable[[str, str], Sequence[str]]
@@ -87,12 +89,28 @@ def match_relations(
         return {name: value.detach().half().contiguous() for name, value in changes.items()}
 
 
+def taught(bank: PhraseBank) -> tuple[Relation, ...]:
+    """The relations that are taught; the others of the training side show from where on a fit is likely
+    (editors/kv/likely.py), as the relations of a user will fit that nobody taught."""
+    return tuple(relation for relation in bank.relations_of("train") if not _kept_back(relation))
+
+
+def kept_back(bank: PhraseBank) -> tuple[Relation, ...]:
+    """The relations of the training side that are not taught."""
+    return tuple(relation for relation in bank.relations_of("train") if _kept_back(relation))
+
+
+def _kept_back(relation: Relation) -> bool:
+    digest = hashlib.sha256(f"kept back/{relation.name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") < _KEPT_BACK * 2**32
+
+
 class _Draw:
     """Batches of relations with a text that asks for each and a name that each goes by."""
 
     def __init__(self, bank: PhraseBank, about: About, settings: MatchSettings) -> None:
         self._bank, self._about, self._settings = bank, about, settings
-        self._all = bank.relations_of("train")
+        self._all = taught(bank)
         self._kinds: dict[str, list[Relation]] = {}
         for relation in self._all:
             self._kinds.setdefault(relation.subject_kind, []).append(relation)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from editors.kv.encoder import EncoderConfig, KVEncoder
 
+_FORMAT = 2  # 1 had a prior that was trained
 _WEIGHTS, _EMBEDDER, _MANIFEST = "encoder.safetensors", "embedder.safetensors", "manifest.json"
 
 
@@ -29,14 +30,18 @@ def save_encoder(encoder: KVEncoder, folder: Path, manifest: Mapping[str, Any]) 
     changes = {name: value.half().contiguous() for name, value in encoder.meaning.changes.items()}
     write_tensors(changes, folder / _EMBEDDER)
     digest = _digest(tensors | changes)
-    full = {"format": 1, "digest": digest, "shape": encoder.config.to_json(), **manifest}
+    full = {"format": _FORMAT, "digest": digest, "shape": encoder.config.to_json(), **manifest}
     write_text(folder / _MANIFEST, json.dumps(full, indent=2, sort_keys=True) + "\n")
     return digest
 
 
 def load_weights(folder: Path) -> tuple[KVEncoder, dict[str, Any]]:
-    """The encoder and its manifest; ValueError when the weights are not those of the manifest."""
+    """The encoder and its manifest; ValueError when the weights are not those of the manifest, or of another format."""
     manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text())
+    if manifest.get("format") != _FORMAT:
+        raise ValueError(
+            f"{folder}: made by another version of Interleaf; train the encoder again with this one"
+        )
     tensors = load_file(folder / _WEIGHTS)
     changes = load_file(folder / _EMBEDDER) if (folder / _EMBEDDER).is_file() else {}
     if _digest(tensors | changes) != manifest["digest"]:

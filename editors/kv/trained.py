@@ -134,13 +134,11 @@ class TrainedEncoder:
             return []
         return self._run(lambda model, tokenizer: self._compile(model, tokenizer, facts)).result()
 
-    def biases(self, evidence: Sequence[Evidence]) -> list[float | None]:
-        """The learned prior, as strong as calibration has it."""
-        learned = self._module.prior.biases(evidence)
-        if self._calibration is None:
-            return learned
-        scale, offset = self._calibration.prior_scale, self._calibration.prior_offset
-        return [None if bias is None else scale * bias + offset for bias in learned]
+    def biases(self, evidence: Sequence[Evidence], wanted: bool = False) -> list[float | None]:
+        """The prior, as calibration has it."""
+        known = self._calibration
+        scale, offset = (known.prior_scale, known.prior_offset) if known else (1.0, 0.0)
+        return self._module.prior.biases(evidence, scale, offset, wanted)
 
     def _compile(self, model: Any, tokenizer: Any, facts: Sequence[FactText]) -> list[KVTokens]:
         return compile_facts(self._module, model, tokenizer, facts)

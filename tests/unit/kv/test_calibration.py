@@ -19,6 +19,7 @@ from editors.kv.calibration import (
 )
 from editors.kv.contract import Evidence
 from editors.kv.encoder import KVEncoder
+from editors.kv.meaning import FLOOR
 from editors.kv.storage import save_encoder
 from editors.kv.trained import load_encoder
 
@@ -58,11 +59,12 @@ def test_it_is_kept_with_the_weights_that_it_was_made_for(tmp_path: Path) -> Non
 
 def test_a_scaled_prior_keeps_unseen_facts_unseen(encoder: KVEncoder) -> None:
     class Fixed(torch.nn.Module):
-        def forward(self, bias: torch.Tensor) -> torch.Tensor:
-            return bias
+        def forward(self, *evidence: torch.Tensor) -> torch.Tensor:
+            return evidence[3].masked_fill(evidence[3] < -1.0, float("-inf"))
 
-    bias = ScaledPrior(Fixed(), 2.0, 1.0)(torch.tensor([1.0, float("-inf")]))
-    assert bias.tolist() == [3.0, float("-inf")]
+    meaning = torch.tensor([1.0, -1.5, -3.0])
+    bias = ScaledPrior(Fixed(), 2.0, 1.0)(*torch.zeros(3, 3), meaning, torch.ones(3) > 0)
+    assert bias.tolist() == [4.0, -1.0, float("-inf")]
     before = encoder.prior
     with prior_scaled(encoder, 2.0, 0.0):
         assert encoder.prior is not before
@@ -85,4 +87,7 @@ def test_a_served_encoder_uses_it(encoder: KVEncoder, tmp_path: Path) -> None:
     served = load_encoder(str(tmp_path), "tiny", tmp_path / "elsewhere").bind(run)
     assert served.grounded_threshold == 0.5
     assert learned is not None
-    assert served.biases(evidence) == [pytest.approx(2 * learned + 3), None]
+    assert served.biases(evidence) == [pytest.approx(2 * learned), None]
+    unlikely = [Evidence(1.0, 0.5, 0.5, FLOOR - 3.0)]
+    assert plain.biases(unlikely) == [None]
+    assert served.biases(unlikely) != [None]

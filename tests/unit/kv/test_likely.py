@@ -1,0 +1,38 @@
+"""The threshold from which on a fact is likely asked for, found on relations that nobody taught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from editors.kv.likely import fit_likely
+from editors.kv.matching import kept_back, taught
+from editors.kv.meaning import FLOOR
+from editors.kv.phrases import load
+from engines.embedder import MiniLMEmbedder
+from service.background import background
+from service.evidence import scorer
+
+
+def test_some_relations_of_the_training_side_are_not_taught() -> None:
+    bank = load()
+    left, known = kept_back(bank), taught(bank)
+    assert not set(left) & set(known)
+    assert {*left, *known} == set(bank.relations_of("train"))
+    assert 0.05 < len(left) / len(known) < 0.15
+
+
+def test_the_threshold_tells_most_questions_with_a_fact_from_those_without(tokenizer: Any) -> None:
+    bank, embedder = load(), MiniLMEmbedder.load()
+    found = fit_likely(bank, tokenizer, scorer(embedder), background(bank, embedder), seed=0, problems=2)
+    assert FLOOR < found.threshold < 0.0
+    assert found.shown + found.hidden > 1.2
+
+
+def test_without_relations_to_find_it_on_every_fact_is_likely(tokenizer: Any) -> None:
+    bank, embedder = load(), MiniLMEmbedder.load()
+    few = replace(bank, relations=kept_back(bank)[:1])
+    found = fit_likely(few, tokenizer, scorer(embedder), background(bank, embedder), seed=0, problems=1)
+    assert found.threshold == pytest.approx(FLOOR)
