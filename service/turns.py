@@ -24,6 +24,30 @@ _RUNNING_SHARE = 7  # times the free places
 _WAITING_SHARE = 1
 _SMOOTHING = 0.1
 _LONGEST_RETRY = 30.0
+_FEWEST_ENDS = 3  # that show a pace
+_LAST_ENDS = 32
+
+
+class _Pace:
+    """How often a place becomes free while somebody waits for one. What calls took when there was room says little
+    about that: each is slower among many."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._times: deque[float] = deque(maxlen=_LAST_ENDS + 1)  # since when somebody waits; ends since
+
+    def note(self, *, waited_for: bool, ended: bool = False) -> None:
+        """Whether anybody waits now, and whether a call has just ended."""
+        if not waited_for:
+            self._times.clear()
+        elif ended or not self._times:
+            self._times.append(self._clock())
+
+    @property
+    def seconds(self) -> float | None:
+        """Between two ends; the time since the last one counts too. None before it can be told."""
+        ends = len(self._times) - 1
+        return (self._clock() - self._times[0]) / ends if ends >= _FEWEST_ENDS else None
 
 
 class Turns:
@@ -48,6 +72,7 @@ class Turns:
         self._turn_numbers = itertools.count()
         self._waiting = 0
         self._usual: float | None = None  # seconds that a call runs
+        self._pace = _Pace(clock)
         self.refused = 0
 
     @property
@@ -75,17 +100,27 @@ class Turns:
             took = self._clock() - began
             usual = self._usual
             self._usual = took if usual is None else usual + _SMOOTHING * (took - usual)
+            self._pace.note(waited_for=bool(self._waiting), ended=True)
             self._leave(namespace)
 
     def expected(self, namespace: str) -> float:
-        """Seconds until a call that came now would have its turn, by what calls have taken lately."""
+        """Seconds until a call that came now would have its turn, by how calls have ended lately."""
         if self._usual is None or not self.running:
             return 0.0
         queue = self._queues.get(namespace, ())
         others = sum(
             min(len(other), len(queue) + 1) for name, other in self._queues.items() if name != namespace
         )
-        return (len(queue) + 1 + others) * self._usual / self.running
+        return (len(queue) + 1 + others) * self._between()
+
+    def _between(self) -> float:
+        """Seconds from one free place to the next."""
+        seen = self._pace.seconds
+        return (self._usual or 0.0) / max(1, self.running) if seen is None else seen
+
+    def _takes(self) -> float:
+        """Seconds that a call would run now."""
+        return max(self._usual or 0.0, self.running * (self._pace.seconds or 0.0))
 
     def _may_run(self, namespace: str) -> bool:
         free = self._places - self.running
@@ -96,12 +131,13 @@ class Turns:
         free = self._room - self._waiting
         if len(queue) >= _WAITING_SHARE * free:
             raise self._refusal(self._room)
-        patience = min(self._wait_seconds, remaining - (self._usual or 0.0))
+        patience = min(self._wait_seconds, remaining - self._takes())
         if self.expected(namespace) > patience:
             raise self._refusal(self._waiting)
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(namespace, deque()).append(mine)
         self._waiting += 1
+        self._pace.note(waited_for=True)
         try:
             async with asyncio.timeout(patience):
                 await mine
@@ -130,6 +166,7 @@ class Turns:
     def _shorter(self, namespace: str) -> None:
         """A call waits no more."""
         self._waiting -= 1
+        self._pace.note(waited_for=bool(self._waiting))
         if not self._queues[namespace]:
             del self._queues[namespace]
             self._forget(namespace)
@@ -154,6 +191,6 @@ class Turns:
 
     def _refusal(self, limit: int) -> TooBusy:
         self.refused += 1
-        until_room = (self._waiting + 1) * (self._usual or 0.0) / max(1, self.running)
+        until_room = (self._waiting + 1) * self._between()
         retry = min(_LONGEST_RETRY, max(self._retry_seconds, until_room))
         return TooBusy(f"calls wait for their turn (admission.{self._name})", limit, retry)

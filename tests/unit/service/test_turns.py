@@ -207,3 +207,27 @@ def test_places_are_never_overdrawn_and_always_used(seed: int) -> None:
             assert served > done["noisy"] / (done["noisy"] + refused["noisy"])
 
     run(scene())
+
+
+def test_who_would_not_be_served_in_time_at_the_pace_of_now_is_refused_on_arrival() -> None:
+    async def scene() -> None:
+        stand = Stand(running=8, waiting=64, wait_seconds=30.0)
+        for number in range(3):  # alone a call takes a second
+            await stand.call(f"a/{number}")
+            stand.clock.now += 1.0
+            await stand.end(f"a/{number}")
+        for number in range(10, 24):  # seven run at once
+            await stand.call(f"a/{number}")
+        assert (stand.turns.running, stand.turns.waiting) == (7, 7)
+        assert stand.turns.expected("a") < 2.0
+        for number in range(10, 14):  # now one ends every four seconds
+            stand.clock.now += 4.0
+            await stand.end(f"a/{number}")
+        assert stand.turns.expected("a") == pytest.approx(16.0)
+        await stand.call("a/hurried", remaining=40.0)  # sixteen seconds to wait, and then it runs for 28
+        assert stand.refusal("a/hurried").retry_seconds == pytest.approx(16.0)
+        await stand.call("a/patient", remaining=60.0)
+        assert not stand.tasks["a/patient"].done()
+        await stand.close()
+
+    run(scene())
