@@ -92,7 +92,7 @@ class KnowledgeSource:
         return page.facts
 
     async def gather(self, namespace: str, queries: Sequence[str], spec: RetrievalSpec) -> Knowledge:
-        """The facts for the first of the queries that finds any (later ones look further back in a chat)."""
+        """The facts for the first of the queries that names a subject (later ones look further back in a chat)."""
         if spec.disabled:
             found = await self._workers.reads.run(self._store.get_namespace, namespace)
             return Knowledge((), found.revision)
