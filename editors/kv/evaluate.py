@@ -70,7 +70,7 @@ def judge_known(encoder: KVEncoder, model: Any, known: Known) -> Judged:
         ]
     )
     kept = (predicted == expected).all(-1)
-    return Judged(right, first == plain, kept, intruded, _mass(record, known.features.owner))
+    return Judged(right, first == plain, kept, intruded, _mass(record, known.features.owner, len(right)))
 
 
 def evaluate(
@@ -117,8 +117,10 @@ def _mean(judged: list[Judged], name: str) -> float:
     return float(torch.cat([getattr(item, name) for item in judged]).float().mean())
 
 
-def _mass(record: AttentionRecord, owner: Tensor) -> Tensor:
+def _mass(record: AttentionRecord, owner: Tensor, questions: int) -> Tensor:
     """As engines report it: per fact, mean over heads and layers; here at the position before the answer."""
+    if not record.probabilities:  # no question was shown a fact
+        return torch.zeros(questions)
     per_token = torch.stack([p[:, :, 0].mean(1) for p in record.probabilities.values()]).mean(0)
     facts = torch.zeros(len(per_token), int(owner.max()) + 1).index_add_(1, owner, per_token)
     return facts.amax(-1)
