@@ -155,10 +155,15 @@ def test_facts_by_the_thousand_are_asked_of_a_service(ready: list[str], tmp_path
 
 
 def test_memory_is_counted_from_where_it_began() -> None:
-    with peak() as took:
-        block = torch.ones(64 * 2**18)  # 64 MiB: more than malloc ever takes from what it has
-    assert block.sum() > 0
-    assert took.megabytes is None or 55 < took.megabytes < 250
+    seen: list[float | None] = []
+    for _ in range(3):  # the system may take other pages of the process back at the same moment
+        with peak() as took:
+            block = torch.ones(64 * 2**18)  # 64 MiB: more than malloc ever takes from what it has
+        assert block.sum() > 0
+        seen.append(took.megabytes)
+        del block
+    assert all(megabytes is None or megabytes < 250 for megabytes in seen)
+    assert any(megabytes is None or megabytes > 55 for megabytes in seen)
 
 
 def test_without_data_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
