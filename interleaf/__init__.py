@@ -66,6 +66,7 @@ from interleaf._fact_calls import KEEP
 from interleaf._monitor_types import CallLoad, Injection, ServerStatus
 from interleaf._options import DEFAULT_NAMESPACE, DEFAULT_TARGET, TLS, Retry, Timeout
 from interleaf._pictures import Picture
+from interleaf._review_types import Review, ReviewFlag, ReviewState
 from interleaf._streams import AnswerStream, AsyncAnswerStream
 from interleaf._types import (
     Answer,
@@ -162,6 +163,9 @@ __all__ = [
     "RequestIdReused",
     "ResourceExhausted",
     "Retry",
+    "Review",
+    "ReviewFlag",
+    "ReviewState",
     "Revision",
     "Scores",
     "SearchHit",

@@ -18,7 +18,7 @@ from interleaf import _inference_calls as on_model
 from interleaf import _namespace_calls as on_namespaces
 from interleaf import _transfer_calls as on_files
 from interleaf._async_binding import RETURNS, calling, paging, polling, streaming
-from interleaf._async_groups import AsyncCircuits, AsyncEdits, AsyncEncoders, AsyncMonitor
+from interleaf._async_groups import AsyncCircuits, AsyncEdits, AsyncEncoders, AsyncMonitor, AsyncReviews
 from interleaf._calls import Call, Paged, Polled, Streamed, Upload
 from interleaf._client import Client
 from interleaf._errors import (
@@ -159,6 +159,11 @@ class AsyncClient:
     def monitor(self) -> AsyncMonitor:
         """What the service has just done: `monitor.injections`, `watch`, `status`."""
         return AsyncMonitor(self)
+
+    @property
+    def reviews(self) -> AsyncReviews:
+        """Rows of imports that wait for approval: `reviews.list`, `get`, `approve`, `reject`."""
+        return AsyncReviews(self)
 
     @property
     def namespace(self) -> str:

@@ -10,6 +10,7 @@ from interleaf import _circuit_calls_many as on_many
 from interleaf import _edit_calls as on_edits
 from interleaf import _encoder_calls as on_encoders
 from interleaf import _monitor_calls as on_monitor
+from interleaf import _review_calls as on_reviews
 from interleaf._async_binding import AsyncCarrier, calling, paging, starting, streaming
 from interleaf._calls import Call, Paged, Polled, Streamed
 from interleaf._settings import Settings
@@ -102,3 +103,12 @@ class AsyncMonitor(_Group):
     injections = calling(on_monitor.injections)
     watch = streaming(on_monitor.watch)
     status = calling(on_monitor.status)
+
+
+class AsyncReviews(_Group):
+    """Rows of imports that wait for approval: listed, let in or not."""
+
+    list = paging(on_reviews.list_reviews)
+    get = calling(on_reviews.get)
+    approve = calling(on_reviews.approve)
+    reject = calling(on_reviews.reject)

@@ -24,7 +24,7 @@ from interleaf._errors import (
     Unavailable,
     from_rpc_error,
 )
-from interleaf._groups import Circuits, Edits, Encoders, Monitor
+from interleaf._groups import Circuits, Edits, Encoders, Monitor, Reviews
 from interleaf._options import DEFAULT_NAMESPACE, DEFAULT_TARGET, TLS, Retry, Timeout
 from interleaf._retry import Attempts
 from interleaf._session import Session
@@ -165,6 +165,11 @@ class Client:
     def monitor(self) -> Monitor:
         """What the service has just done: `monitor.injections`, `watch`, `status`."""
         return Monitor(self)
+
+    @property
+    def reviews(self) -> Reviews:
+        """Rows of imports that wait for approval: `reviews.list`, `get`, `approve`, `reject`."""
+        return Reviews(self)
 
     @property
     def namespace(self) -> str:

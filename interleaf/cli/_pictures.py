@@ -18,6 +18,7 @@ from interleaf import (
     FinishReason,
     Grounding,
     Namespace,
+    Review,
     Revision,
     SearchHit,
 )
@@ -195,3 +196,24 @@ def comparison(both: Comparison) -> RenderableType:
         Panel(block(both.edited.text.strip()), title="with facts", border_style=style),
     )
     return Group(grid, footnotes(both.edited))
+
+
+def reviews(found: Sequence[Review]) -> RenderableType:
+    """A table of rows of imports."""
+    if not found:
+        return nothing("rows")
+    table = _table("review", "line", "flags", "subject", "relation", "object", "contradicts")
+    for review in found:
+        fact = review.fact
+        flags = ", ".join(flag.value.replace("_", " ") for flag in review.flags)
+        conflicts = ", ".join(name.rpartition("/")[2] for name in review.conflicts)
+        table.add_row(
+            cell(review.id, "cyan"),
+            cell(review.line),
+            cell(flags, "yellow"),
+            cell(fact.subject),
+            cell(fact.relation),
+            cell(fact.object, "bold"),
+            cell(conflicts, "dim"),
+        )
+    return table

@@ -13,6 +13,7 @@ from tests.tiny import tiny_folder
 
 LONG = 240.0  # seconds: what is computed in a process of its own, on a machine that has others to serve
 pytestmark = pytest.mark.timeout(900)
+FACT = {"subject": "Tom Berg", "relation": "name", "object": "Oslo"}
 QUICK = '{"layer": 1, "steps": 40, "rate": 0.02}'
 ASKED = {
     "prompt": "the name of Tom Berg",
@@ -108,7 +109,7 @@ def test_what_an_edit_needs_is_asked_for(page: Page, http: Http) -> None:
     assert http.call("GET", "/v1/edits")["edits"] == []
 
 
-def test_a_study_leaves_its_picture_where_it_was_asked_for(page: Page) -> None:
+def test_a_study_leaves_its_picture_where_it_was_asked_for(page: Page, http: Http) -> None:
     page.open("diagnostics")
     page.write("Question or text", "the name of Tom Berg")
     page.write("Answer to check", "Oslo")
@@ -121,6 +122,11 @@ def test_a_study_leaves_its_picture_where_it_was_asked_for(page: Page) -> None:
     page.shows(".study:first-child h2", "The circuit", LONG)
     page.until(lambda: page.script("return document.querySelector('.study img').naturalWidth") > 100)
     assert page.all(".progress") == []
+    http.call("POST", "/v1/namespaces/default/facts", FACT)
+    page.write("Facts", "1")
+    page.press("Where a tuned copy keeps facts")
+    page.shows(".study:first-child h2", "Where a tuned copy keeps facts", LONG)
+    page.until(lambda: page.script("return document.querySelector('.study img').naturalWidth") > 100)
     page.open("operations")
     page.shows(".operation .badge", "done")
     assert page.all(".operation .picture img")

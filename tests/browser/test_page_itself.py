@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from tests.browser.driving import Page
 from tests.http_calls import Http
 
-PAGES = ("playground", "facts", "injections", "edits", "diagnostics", "operations", "health")
+PAGES = ("playground", "facts", "reviews", "injections", "edits", "diagnostics", "operations", "health")
 HOSTILE = (
     "<img src=x onerror=\"window.hacked='img'\">",
     "<script>window.hacked='script'</script>",
@@ -38,6 +39,11 @@ def hostile(http: Http) -> Http:
             "source": text,
         }
         revision = http.call("POST", "/v1/namespaces/hostile/facts", fact)["namespaceRevision"]
+    waiting = json.dumps(
+        {"subject": HOSTILE[1], "relation": HOSTILE[2], "object": HOSTILE[0], "source": HOSTILE[4]}
+    )
+    given = {"format": "jsonl", "quarantine": "QUARANTINE_ALL", "importId": HOSTILE[3]}
+    http.call("POST", "/v1/namespaces/hostile/facts:import", content=waiting, params=given)
     ask = {
         "prompt": QUESTION,
         "sampling": {"maxTokens": 4},
@@ -69,6 +75,8 @@ def test_hostile_facts_are_text_and_nothing_else(visited: Page) -> None:
     visited.shows(".citations", HOSTILE[0])
     visited.open("injections")
     visited.shows(".detail", HOSTILE[0])
+    visited.open("reviews")
+    visited.shows(".review", HOSTILE[1])
     assert visited.script("return window.hacked") is None
     assert (
         visited.script("return document.querySelectorAll('main img, main script, main [onload]').length") == 0

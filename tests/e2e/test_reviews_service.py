@@ -12,8 +12,8 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from typer.testing import CliRunner
 
+from interleaf.cli._app import build
 from interleaf.v1 import facts_pb2, reviews_pb2, reviews_pb2_grpc
-from service.review_cli import app
 from tests.serving import PARENT, Running, get, listed, refusal, running
 
 RUNNER = CliRunner()
@@ -114,7 +114,7 @@ def test_pages_and_wrong_names(server: Running, reviews: Any) -> None:
 
 def test_on_the_command_line(server: Running, reviews: Any) -> None:
     def run(*words: str) -> str:
-        result = RUNNER.invoke(app, ["review", *words, "--server", server.address])
+        result = RUNNER.invoke(build(plugins=False), ["review", *words, "--server", server.address])
         assert result.exit_code == 0, (result.output, result.exception)
         return result.stdout
 

@@ -9,10 +9,12 @@ import { injections } from "/static/injections.js";
 import { edits } from "/static/edits.js";
 import { operations } from "/static/operations.js";
 import { playground } from "/static/playground.js";
+import { reviews } from "/static/reviews.js";
 
 const PAGES = [
   ["playground", "Playground", playground],
   ["facts", "Facts", facts],
+  ["reviews", "Reviews", reviews],
   ["injections", "Injections", injections],
   ["edits", "Edits", edits],
   ["diagnostics", "Diagnostics", diagnostics],

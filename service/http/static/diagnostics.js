@@ -46,9 +46,9 @@ export function diagnostics({ place, parent, signal }) {
       fill(result, h("p", { class: "notice bad" }, error.message));
     }
   };
-  const study = (path, title, body) => {
+  const study = (path, title, body, asked = true) => {
     const made = h("button", { type: "button", onclick: () => busy(made, async () => {
-      if (!form.reportValidity()) return;
+      if (asked && !form.reportValidity()) return;
       const { element, told } = progress(title);
       studies.prepend(element);
       try {
@@ -61,6 +61,8 @@ export function diagnostics({ place, parent, signal }) {
     return made;
   };
   const probe = () => ({ ...input(), subject: subject.value, object: answer.value || truth.value });
+  const many = h("input", { type: "number", min: 1, max: 1000, value: 20 });
+  const parts = h("input", { type: "checkbox" });
   const studies = h("div", { class: "cards studies", "aria-live": "polite" });
   const form = h("form", { class: "card ask", onsubmit: (event) => { event.preventDefault(); busy(check, run); } },
     field("Question or text", prompt),
@@ -78,7 +80,11 @@ export function diagnostics({ place, parent, signal }) {
         OF_FACTS.map(([name, title, given]) => study(`${parent}:${name}`, title, () => {
           const told = { subject: subject.value, answer: answer.value };
           return { ...input(), ...Object.fromEntries(given.map((part) => [part, told[part]])) };
-        })))),
+        }))),
+      h("p", { class: "soft" }, "Of the facts of this namespace, whatever is asked: a copy of the model is tuned on the first of them, and its weights stand in for the model's at some tokens only. It takes minutes."),
+      h("div", { class: "row" },
+        study(`${parent}:studyGrafting`, "Where a tuned copy keeps facts", () => ({ facts: Number(many.value), components: parts.checked }), false),
+        h("label", { class: "check-label" }, "Facts ", many), h("label", { class: "check-label" }, parts, " Layers and components too"))),
     studies);
 }
 

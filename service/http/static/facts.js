@@ -95,27 +95,27 @@ function adding(parent, done) {
 function files(parent, done) {
   const file = h("input", { type: "file", accept: ".csv,.jsonl,.nt", required: true });
   const dry = h("input", { type: "checkbox" });
+  const wait = h("input", { type: "checkbox" });
   const load = h("button", { type: "submit" }, "Import");
   const report = h("div", { "aria-live": "polite" });
   const take = async () => {
     const chosen = file.files[0];
     if (!chosen) return;
     const format = chosen.name.slice(chosen.name.lastIndexOf(".") + 1).toLowerCase();
-    const told = await upload(`/v1/${parent}/facts:import`, chosen, { format, source: chosen.name, validateOnly: dry.checked });
+    const told = await upload(`/v1/${parent}/facts:import`, chosen, { format, source: chosen.name, validateOnly: dry.checked, quarantine: wait.checked ? "QUARANTINE_ALL" : "" });
     fill(report,
       h("p", {}, `${dry.checked ? "Checked" : "Read"} ${told.rowsRead} rows: ${told.rowsWritten} written, ${told.rowsUnchanged} unchanged, ${told.rowsFailed} refused.`),
+      Number(told.rowsHeld) ? h("p", { class: "notice warn" }, `${count(told.rowsHeld, "row")} ${dry.checked ? "would wait" : "wait"} for approval. `, h("a", { href: "#/reviews" }, "Read them")) : null,
       told.failures.length ? h("ul", { class: "small" }, told.failures.slice(0, 20).map((failure) => h("li", {}, `Line ${failure.line}: ${failure.message}`))) : null);
     await done();
   };
   const formats = [["csv", "CSV"], ["jsonl", "JSONL"], ["nt", "N-Triples"]];
   return h("section", { class: "card" }, h("h2", {}, "Files"),
     h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); busy(load, take); } },
-      field("CSV, JSONL or N-Triples", file), h("label", { class: "check-label" }, dry, " Only check"), load),
+      field("CSV, JSONL or N-Triples", file), h("label", { class: "check-label" }, dry, " Only check"), h("label", { class: "check-label" }, wait, " All rows wait for approval"), load),
     report,
     h("div", { class: "row" }, h("span", { class: "soft" }, "Export as"), formats.map(([ending, name]) => {
       const button = h("button", { type: "button", class: "quiet", onclick: () => busy(button, () => save(`/v1/${parent}/facts:export`, { format: ending }, `${last(parent)}.${ending}`)) }, name);
       return button;
     })));
 }
-
-

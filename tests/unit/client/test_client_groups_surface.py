@@ -19,13 +19,14 @@ from interleaf import (
     _groups,
 )
 from interleaf._circuit_calls import STUDIES
-from interleaf.v1 import circuits_pb2, edits_pb2, encoders_pb2, monitor_pb2
+from interleaf.v1 import circuits_pb2, edits_pb2, encoders_pb2, monitor_pb2, reviews_pb2
 from tests.unit.client.test_client_docs import DOCS
 
 GROUPS = {
     "edits": (_groups.Edits, _async_groups.AsyncEdits, edits_pb2, "Edits"),
     "encoders": (_groups.Encoders, _async_groups.AsyncEncoders, encoders_pb2, "Encoders"),
     "circuits": (_groups.Circuits, _async_groups.AsyncCircuits, circuits_pb2, "Circuits"),
+    "reviews": (_groups.Reviews, _async_groups.AsyncReviews, reviews_pb2, "Reviews"),
     "monitor": (_groups.Monitor, _async_groups.AsyncMonitor, monitor_pb2, "Monitor"),
 }
 
@@ -86,6 +87,7 @@ def test_help_shows_handles() -> None:
         (interleaf.Trajectory, circuits_pb2.Trajectory, {}),
         (interleaf.Injection, monitor_pb2.Injection, {"parent": "namespace"}),
         (interleaf.ServerStatus, monitor_pb2.Status, {}),
+        (interleaf.Review, reviews_pb2.Review, {}),
     ],
 )
 def test_values_have_every_field_of_their_message(kind: type, message: Any, apart: dict[str, str]) -> None:
