@@ -9,10 +9,11 @@ fitted on built-in facts of other relations. auroc_*: how well a score tells wro
 its inner features alone (auroc_inside); and, of the first token's distribution, highest probability, entropy, margin.
 auroc_probe: a logistic probe on the last hidden state, fitted on the other four fifths of these very relations.
 auroc_check_refit: the check's features fitted in the same folds, for comparison with the probe. *_within: mean over
-relations with at least five answers of each kind, so that telling relations apart does not help. repaired: of wrong
-answers whose fact is stored among all the others, the share of which the truth is more probable than the answer once
-facts are injected, through the running service; says_truth: each token of the truth is then the first choice. Answers
-are kept as they come (bench/kept.py): a run that was ended goes on where it was.
+relations with at least five answers of each kind, so that telling relations apart does not help. check_over_*: the
+check's AUROC less another's, paired. repaired: of wrong answers whose fact is stored among all the others, the share
+of which the truth is more probable than the answer once facts are injected, through the running service; says_truth:
+each token of the truth is then the first choice. Answers are kept as they come (bench/kept.py): a run that was ended
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ _REPAIRS_QUICK, _REPAIRS_FULL = 40, 300
 _FOLDS = 5
 _OUTSIDE = ("output_", "told_")  # features that any caller could read off the output
 _EACH = 5
+_ROUNDS = 500
+_BASELINES = ("maxprob", "entropy", "margin", "probe")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -120,6 +123,8 @@ def _tables(judged: Sequence[Judged], calibration: Calibration, seed: int) -> di
     for name, values in scores.items():
         keys |= _auroc_keys(f"auroc_{name}", values, wrong, seed)
         keys[f"auroc_{name}_within"] = _within(values, judged)
+    for name in _BASELINES:
+        keys |= _over(f"check_over_{name}", scores["check"], scores[name], wrong, seed)
     counts = Counter(_suspected(each, calibration) for each in judged)
     keys |= {
         f"suspected_{kind}": counts[kind] / max(1, wrong.count(kind == "wrong"))
@@ -167,14 +172,29 @@ def _held_out(
 
 
 def _auroc_keys(name: str, scores: Sequence[float], wrong: Sequence[bool], seed: int) -> dict[str, float]:
-    def measured(pairs: Sequence[Any]) -> float:
-        bad = [score for score, is_wrong in pairs if is_wrong]
-        good = [score for score, is_wrong in pairs if not is_wrong]
-        return auroc(bad, good) if bad and good else 0.5
-
     pairs: list[Any] = list(zip(scores, wrong, strict=True))
-    low, high = interval(pairs, statistic=measured, rounds=500, seed=seed)
-    return {name: measured(pairs), f"{name}_lo": low, f"{name}_hi": high}
+    low, high = interval(pairs, statistic=_auroc, rounds=_ROUNDS, seed=seed)
+    return {name: _auroc(pairs), f"{name}_lo": low, f"{name}_hi": high}
+
+
+def _over(
+    name: str, ours: Sequence[float], theirs: Sequence[float], wrong: Sequence[bool], seed: int
+) -> dict[str, float]:
+    """By how much one score tells more than another, on the same answers drawn again and again."""
+
+    def measured(rows: Sequence[Any]) -> float:
+        mine, others = ([(row[place], row[2]) for row in rows] for place in (0, 1))
+        return _auroc(mine) - _auroc(others)
+
+    rows: list[Any] = list(zip(ours, theirs, wrong, strict=True))
+    low, high = interval(rows, statistic=measured, rounds=_ROUNDS, seed=seed)
+    return {name: measured(rows), f"{name}_lo": low, f"{name}_hi": high}
+
+
+def _auroc(pairs: Sequence[Any]) -> float:
+    bad = [score for score, is_wrong in pairs if is_wrong]
+    good = [score for score, is_wrong in pairs if not is_wrong]
+    return auroc(bad, good) if bad and good else 0.5
 
 
 def _encoder(bench: Bench, model: str) -> str:

@@ -52,16 +52,16 @@ class StandIns:
     seed: int = 0
 
     def over(self, rows: int, positions: int) -> Tensor | None:
-        """For a forward: broadcast to [rows, positions, sources, hidden]; None: nothing at all."""
+        """For a forward: broadcast to [sources, rows, positions, hidden]; None: nothing at all."""
         if self.first is None or self.others is None:
             return None
         if self.how is Ablation.MEAN:
             rest = self.others.mean(0).expand(positions - 1, -1, -1)
-            return torch.cat([self.first.mean(0)[None], rest])[None]
+            return torch.cat([self.first.mean(0)[None], rest]).transpose(0, 1)[:, None].contiguous()
         draw = torch.Generator().manual_seed(self.seed)
         first = torch.randint(len(self.first), (rows, 1), generator=draw)
         rest = torch.randint(len(self.others), (rows, positions - 1), generator=draw)
-        return torch.cat([self.first[first], self.others[rest]], dim=1)
+        return torch.cat([self.first[first], self.others[rest]], dim=1).movedim(2, 0).contiguous()
 
 
 ZERO = StandIns(Ablation.ZERO)
@@ -78,7 +78,7 @@ def stand_ins(
     for text in texts:
         with wired(lab.spec, graph) as wiring:
             lab.run([text])
-        said = wiring.said()[0].float()
+        said = wiring.said()[:, 0].transpose(0, 1).float()
         first.append(said[:1])
         others.append(said[1:])
     return StandIns(how, torch.cat(first), torch.cat(others), seed)
@@ -152,7 +152,7 @@ def score_edges(
     for share, weight in points:
 
         def start(passing: Tensor, share: float = share) -> Tensor:
-            return passing - (1 - share) * differences[:, :, 0].to(passing)
+            return passing - (1 - share) * differences[0].to(passing)
 
         found += weight * _gradients(lab, graph, cases, instead, carries, differences, start)
     return found
@@ -202,9 +202,10 @@ def _gradients(
     with running(lab, graph, cases, instead, carries, gradients=True, start=start) as (logits, wiring):
         firsts = sorted(wiring.ports)
         slopes = lab.gradients(metric(logits, cases), [wiring.ports[first] for first in firsts])
-        says = (wiring.differences() if differences is None else differences).detach()
+        says = wiring.differences() if differences is None else differences
     found = torch.zeros(graph.sources, graph.ports, device=lab.device)
     for first, slope in zip(firsts, slopes, strict=True):
-        ports = slice(first, first + slope.shape[2])
-        found[:, ports] = torch.einsum("btsd,btpd->sp", says.to(slope), slope).float()
+        ports = slice(first, first + len(slope))
+        there = int(graph.possible[:, ports].any(1).sum())  # the sources before these ports
+        found[:there, ports] = (says[:there].to(slope).flatten(1) @ slope.flatten(1).T).float()
     return found * graph.possible.to(found.device)

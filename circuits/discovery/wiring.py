@@ -10,77 +10,99 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from circuits.discovery.graph import Graph, chunks
+from circuits.discovery.ledger import Ledger
 from circuits.interventions import Change, Part, Site, captured, replaced
 from engines.architectures import ModelSpec
 
 
 @dataclass
 class Wiring:
-    """One forward's sources and ports. B rows, T positions."""
+    """One forward's sources and ports. B rows, T positions; sources and ports come first, so that sums over sources
+    are plain products of matrices."""
 
     spec: ModelSpec
     graph: Graph
     carries: Tensor | None  # [sources, ports], 0..1; None: every edge does
-    stand_ins: Tensor | None  # [.., sources, hidden], broadcast to [B, T, sources, hidden]; None: nothing
+    stand_ins: Tensor | None  # [sources, .., hidden], broadcast to [sources, B, T, hidden]; None: nothing
     ports: dict[int, Tensor] = field(default_factory=dict)  # first port -> what it and its neighbours read
     _seen: dict[Site, Tensor] = field(default_factory=dict)
     _said: list[Tensor] = field(default_factory=list)  # by layer; and the embedding first
 
-    def said(self, count: int | None = None) -> Tensor:
-        """What the first so many sources said, or all of them: [B, T, sources, hidden]."""
-        wanted = self.graph.sources if count is None else count
-        while sum(each.shape[2] for each in self._said) < wanted:
-            self._said.append(self._next())
-        return torch.cat(self._said, dim=2)[:, :, :wanted]
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.graph.sources)
 
-    def differences(self, count: int | None = None) -> Tensor:
-        """The same, less what stands in for it."""
-        said = self.said(count)
-        return said if self.stand_ins is None else said - self.stand_ins[..., : said.shape[2], :]
+    def said(self) -> Tensor:
+        """What the sources said: [sources, B, T, hidden]."""
+        self._listen(self.graph.sources)
+        return torch.cat(self._said)
+
+    def differences(self) -> Tensor:
+        """The same, less what stands in for it; without gradients."""
+        self._listen(self.graph.sources)
+        return self._ledger.table
 
     def read(self, ports: slice, residual: Tensor, before: int) -> Tensor | None:
-        """What ports read, [B, T, ports, hidden]; None where it is the residual stream and nobody asks for more."""
-        cut = None if self.carries is None else 1 - self.carries[:before, ports]
+        """What ports read, [ports, B, T, hidden], the first `before` sources being there; None where it is the
+        residual stream and nobody asks for more."""
+        carries = None if self.carries is None else self.carries[:before, ports].to(residual)
+        cut = None if carries is None else 1 - carries
         is_cut = cut is not None and bool(cut.any())
         if not is_cut and not torch.is_grad_enabled():
             return None
-        found = residual[:, :, None].expand(-1, -1, ports.stop - ports.start, -1)
-        if is_cut and cut is not None:
-            found = found - torch.einsum("btsd,sp->btpd", self.differences(before), cut.to(residual))
+        found = residual.expand(ports.stop - ports.start, -1, -1, -1)
+        if is_cut and cut is not None and carries is not None:
+            self._listen(before)
+            away, stays = cut.any(1).nonzero()[:, 0], carries.any(1).nonzero()[:, 0]
+            if len(away) <= len(stays):
+                found = found - self._ledger.mixed(cut, away)
+            else:  # what few edges carry is brought to what is there when none does
+                found = found - self._ledger.sum(before)
+                found = found + self._ledger.mixed(carries, stays) if len(stays) else found
         self.ports[ports.start] = found
         return found
 
+    def _listen(self, count: int) -> None:
+        """Until the first so many sources have been heard."""
+        ledger = self._ledger
+        while ledger.heard < count:
+            said = self._next()
+            own = slice(ledger.heard, ledger.heard + len(said))
+            self._said.append(said)
+            ledger.hear(said if self.stand_ins is None else said - self.stand_ins[own])
+
     def _next(self) -> Tensor:
         if not self._said:
-            return self._seen[Site(Part.RESIDUAL, 0)][:, :, None]
+            return self._seen[Site(Part.RESIDUAL, 0)][None]
         layer, is_mlp = divmod(len(self._said) - 1, 2)
         if is_mlp:
-            return self._seen[Site(Part.MLP, layer)][:, :, None]
+            return self._seen[Site(Part.MLP, layer)][None]
         return self._heads(layer)
 
     def _heads(self, layer: int) -> Tensor:
         spec, read = self.spec, self._seen[Site(Part.HEADS, layer)]
         weight = spec.output_projection(layer).to(read)
-        wrote = torch.einsum("bthk,dhk->bthd", read, weight.view(weight.shape[0], spec.heads, spec.head_dim))
+        wrote = torch.einsum("bthk,dhk->hbtd", read, weight.view(weight.shape[0], spec.heads, spec.head_dim))
         name = spec.architecture.attention_out_norm
         if name is None:
             return wrote
         # The norm behind attention, with the scale that it had: linear, so that heads add up.
         own: Tensor = spec.layers[layer].get_submodule(name).weight  # type: ignore[assignment]
         bias: Any = getattr(spec.output(layer), "bias", None)
-        raw = wrote.sum(2) if bias is None else wrote.sum(2) + bias
+        raw = wrote.sum(0) if bias is None else wrote.sum(0) + bias
         gain = own + spec.architecture.norm_offset
         whole, out = raw * gain, self._seen[Site(Part.ATTENTION, layer)]
         # Nothing is scaled to nothing.
         size = (whole * whole).sum(-1, keepdim=True).clamp(min=torch.finfo(whole.dtype).tiny)
         scale = (out * whole).sum(-1, keepdim=True) / size
-        return wrote * gain * scale[:, :, None]
+        return wrote * gain * scale
 
 
 @contextmanager
@@ -106,7 +128,7 @@ def wired(
 
     def end(passing: Tensor) -> Tensor:
         found = wiring.read(graph.output_port, passing, graph.sources)
-        return passing if found is None else found[:, :, 0]
+        return passing if found is None else found[0]
 
     with ExitStack() as stack:
         stack.enter_context(replaced(spec, [Change(Site(Part.RESIDUAL, 0), begin)]))
@@ -135,7 +157,7 @@ def _wire_attention(wiring: Wiring, layer: int, stack: ExitStack) -> None:
             return None
         weight = spec.weight_of(module)
         by_head = weight.reshape(len(order), -1, weight.shape[1])
-        projected = torch.einsum("btnd,nkd->btnk", _apply(norm, found[:, :, order]), by_head)
+        projected = torch.einsum("nbtd,nkd->btnk", _apply(norm, found[order]), by_head)
         bias: Any = module.bias
         flat = projected.flatten(2)
         return flat if bias is None else flat + bias
@@ -156,7 +178,7 @@ def _wire_mlp(wiring: Wiring, layer: int, stack: ExitStack) -> None:
         if not graph.parallel:
             residual = residual + wiring._seen[Site(Part.ATTENTION, layer)]
         found = wiring.read(graph.mlp_port(layer), residual, graph.before_mlp(layer))
-        return None if found is None else (_apply(spec.mlp_norm(layer), found[:, :, 0]), *args[1:])
+        return None if found is None else (_apply(spec.mlp_norm(layer), found[0]), *args[1:])
 
     stack.callback(spec.mlp(layer).register_forward_pre_hook(hook).remove)
 

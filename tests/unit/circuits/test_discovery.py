@@ -51,7 +51,7 @@ def test_the_graph_untouched_is_the_model_and_its_sources_add_up(kind: str) -> N
         with wired(lab.spec, graph) as wiring, torch.no_grad():
             lab.run([CASES[0].row])
         said = wiring.said()
-        assert said.shape[2] == graph.sources == 1 + LAYERS * (lab.spec.heads + 1)
+        assert len(said) == graph.sources == 1 + LAYERS * (lab.spec.heads + 1)
         assert graph.possible.shape == (graph.sources, graph.ports)
         # What is nobody's are biases of output projections.
         nobody = sum(
@@ -71,7 +71,7 @@ def test_the_graph_untouched_is_the_model_and_its_sources_add_up(kind: str) -> N
         with torch.no_grad():
             lab.run([CASES[0].row])
         handle.remove()
-        assert torch.allclose(said.sum(2) + nobody, last[0], **CLOSE)  # type: ignore[arg-type]
+        assert torch.allclose(said.sum(0) + nobody, last[0], **CLOSE)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("how", list(Ablation))
@@ -96,7 +96,7 @@ def test_cutting_all_of_a_node_is_ablating_it(kind: str, how: Ablation) -> None:
         elif isinstance(node, Site):
             there = instead.over(1, len(CASES[0].row))
             assert there is not None
-            with replaced(lab.spec, [Change(node, there[:, :, source])]):
+            with replaced(lab.spec, [Change(node, there[source])]):
                 expected = lab.run([CASES[0].row])
             assert torch.allclose(cut, expected, **CLOSE)
 
@@ -109,7 +109,7 @@ def test_one_cut_edge_is_what_the_port_reads_without_it(kind: str) -> None:
     layer, source = 2, 1 + spec.heads  # MLP 0 says, layer 2 reads
     with wired(spec, graph) as wiring, torch.no_grad():
         lab.run([row])
-    said = wiring.said()[:, :, source]
+    said = wiring.said()[source]
     for port, (letter, head) in {
         1: ("query", 1),
         spec.heads: ("key", 0),
@@ -204,7 +204,7 @@ def test_scores_along_a_path_add_up_to_what_is_between_its_ends(kind: str, how: 
         return
     there = instead.over(len(CASES), max(len(case.row) for case in CASES))
     assert there is not None
-    without = said(start=lambda passing: there[:, :, 0].expand_as(passing))
+    without = said(start=lambda passing: there[0].expand_as(passing))
     by_inputs = score_edges(lab, graph, CASES, instead, method=Method.IG_INPUTS, steps=steps)
     assert float(by_inputs[0].sum()) == pytest.approx(said() - without, rel=0.03, abs=0.05)
 
@@ -238,3 +238,25 @@ def test_passes_are_what_was_said_beforehand() -> None:
     with lab.metered(Meter()) as meter:
         exact_edges(lab, graph, CASES, [(0, 0), (0, 1)])
     assert meter.done == scoring_cost(Method.EXACT, 1, 2)
+
+
+@pytest.mark.parametrize("how", [Ablation.ZERO, Ablation.MEAN, Ablation.RESAMPLE])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
+def test_ports_read_the_stream_less_what_is_cut(share: float, how: Ablation) -> None:
+    """However few or many edges carry, in part or whole: the sum over all sources, written out."""
+    lab = tiny_lab("gpt2")  # with biases, which are nobody's
+    graph = Graph.of(lab.spec)
+    draw = torch.Generator().manual_seed(4)
+    carries = (torch.rand(graph.possible.shape, generator=draw) < share) * graph.possible * 0.8
+    streams: dict[int, torch.Tensor] = {}
+    with running(lab, graph, CASES, put(lab, graph, how), carries, gradients=True) as (logits, wiring):
+        streams = {layer: wiring._seen[Site(Part.RESIDUAL, layer)] for layer in range(graph.layers)}
+        differences = wiring.differences()
+        slopes = lab.gradients(metric(logits, CASES), [wiring.ports[first] for first in sorted(wiring.ports)])
+    for layer, stream in streams.items():
+        ports, before = graph.attention_ports(layer), graph.before_attention(layer)
+        for place, port in enumerate(range(ports.start, ports.stop)):
+            cut = 1 - carries[:before, port]
+            expected = stream - (cut[:, None, None, None] * differences[:before]).sum(0)
+            assert torch.allclose(wiring.ports[ports.start][place], expected, **CLOSE)
+    assert all(bool(slope.isfinite().all()) for slope in slopes)

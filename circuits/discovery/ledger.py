@@ -1,0 +1,90 @@
+"""What sources say beyond their stand-ins, in one table, and sums over it.
+
+Every port reads a sum over nearly all sources before it. Left to autograd, each of these hundreds of sums would
+gather a gradient of its own for every source. So the gradients are gathered in a table too, in place: a sum adds to it
+on the way back, and a source takes its rows when no sum is left that could. The order is kept by a token that goes
+from source to source and into every sum.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Ledger:
+    """Rows are sources, in order. For one forward, and at most one backward."""
+
+    def __init__(self, sources: int) -> None:
+        self._sources = sources
+        self._shape: tuple[int, ...] = ()  # of what one source says: [B, T, hidden]
+        self._table, self._slopes, self._token = torch.empty(0), torch.empty(0), torch.empty(0)
+        self._sums: dict[int, Tensor] = {}  # by how many sources
+        self.heard = 0
+
+    @property
+    def table(self) -> Tensor:
+        """What has been heard: [sources, B, T, hidden], without gradients."""
+        return self._table[: self.heard].view(-1, *self._shape)
+
+    def hear(self, differences: Tensor) -> None:
+        """The next sources, [sources, B, T, hidden]."""
+        if not self._shape:
+            self._shape = tuple(differences.shape[1:])
+            self._table = differences.new_empty(self._sources, math.prod(self._shape))
+            self._token = differences.new_zeros(1)
+        before = self._sums.get(self.heard)
+        own = differences.sum(0)
+        self._token = _Hear.apply(self, self.heard, differences, self._token)  # type: ignore[no-untyped-call]
+        self.heard += len(differences)
+        self._sums[self.heard] = own if before is None else before + own
+
+    def sum(self, count: int) -> Tensor:
+        """Of the first so many sources, where those that came together end: [B, T, hidden]."""
+        return self._sums[count]
+
+    def mixed(self, shares: Tensor, rows: Tensor) -> Tensor:
+        """Sums [ports, B, T, hidden] over rows, weighed by shares [sources before the ports, ports]."""
+        if 2 * len(rows) > len(shares):  # a table read whole is faster than one picked apart
+            mixed: Tensor = _Mix.apply(self, shares, None, self._token)  # type: ignore[no-untyped-call]
+        else:
+            mixed = _Mix.apply(self, shares[rows], rows, self._token)  # type: ignore[no-untyped-call]
+        return mixed.view(-1, *self._shape)
+
+    def _gathered(self) -> Tensor:
+        if not len(self._slopes):
+            self._slopes = torch.zeros_like(self._table)
+        return self._slopes
+
+
+class _Hear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, ledger: Ledger, start: int, differences: Tensor, token: Tensor) -> Tensor:
+        ledger._table[start : start + len(differences)] = differences.flatten(1)
+        ctx.ledger, ctx.start, ctx.shape = ledger, start, differences.shape
+        return token.clone()
+
+    @staticmethod
+    def backward(ctx: Any, token: Tensor) -> tuple[None, None, Tensor, Tensor]:
+        rows = ctx.ledger._gathered()[ctx.start : ctx.start + ctx.shape[0]]
+        return None, None, rows.view(ctx.shape), token
+
+
+class _Mix(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, ledger: Ledger, shares: Tensor, rows: Tensor | None, token: Tensor) -> Tensor:
+        ctx.ledger, ctx.shares, ctx.rows = ledger, shares, rows
+        table = ledger._table[: len(shares)] if rows is None else ledger._table[rows]
+        return shares.T @ table
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, None, None, Tensor]:
+        gathered = ctx.ledger._gathered()
+        if ctx.rows is None:
+            gathered[: len(ctx.shares)].addmm_(ctx.shares, slope)
+        else:
+            gathered.index_add_(0, ctx.rows, ctx.shares @ slope)
+        return None, None, None, slope.new_zeros(1)
