@@ -69,7 +69,14 @@ def _scores(
     for start in range(0, len(cases), lab.rows):
         part = cases[start : start + lab.rows]
         found = score_edges(
-            lab, graph, part, instead, method=budget.method, steps=budget.steps, carries=carries
+            lab,
+            graph,
+            part,
+            instead,
+            method=budget.method,
+            steps=budget.steps,
+            carries=carries,
+            wanted=kept,
         )
         total += found.cpu() * len(part) / len(cases)
     return total

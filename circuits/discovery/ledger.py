@@ -1,7 +1,8 @@
 """What sources say beyond their stand-ins, in one table, and sums over it.
 
-Every port reads a sum over nearly all sources before it. Left to autograd, each of these hundreds of sums would
-gather a gradient of its own for every source. So the gradients are gathered in a table too, in place: a sum adds to it
+Where every port that reads at all reads the same sources in the same shares, one running sum serves all of them. In
+general, every port reads a sum of its own over nearly all sources before it. Left to autograd, each of these hundreds
+of sums would gather a gradient for every source. So gradients are gathered in a table too, in place: a sum adds to it
 on the way back, and a source takes its rows when no sum is left that could. The order is kept by a token that goes
 from source to source and into every sum.
 """
@@ -16,13 +17,16 @@ from torch import Tensor
 
 
 class Ledger:
-    """Rows are sources, in order. For one forward, and at most one backward."""
+    """Rows are sources, in order. For one forward, and at most one backward.
 
-    def __init__(self, sources: int) -> None:
-        self._sources = sources
+    shares: [sources], what of each goes into the running sum beside the plain one.
+    """
+
+    def __init__(self, sources: int, shares: Tensor) -> None:
+        self._sources, self._weights = sources, shares
         self._shape: tuple[int, ...] = ()  # of what one source says: [B, T, hidden]
         self._table, self._slopes, self._token = torch.empty(0), torch.empty(0), torch.empty(0)
-        self._sums: dict[int, Tensor] = {}  # by how many sources
+        self._sums: dict[int, tuple[Tensor, Tensor]] = {}  # by how many sources; plain, and by shares
         self.heard = 0
 
     @property
@@ -36,14 +40,15 @@ class Ledger:
             self._shape = tuple(differences.shape[1:])
             self._table = differences.new_empty(self._sources, math.prod(self._shape))
             self._token = differences.new_zeros(1)
+        own = self._weights[self.heard : self.heard + len(differences)].to(differences)
+        sums = differences.sum(0), torch.tensordot(own, differences, 1)
         before = self._sums.get(self.heard)
-        own = differences.sum(0)
         self._token = _Hear.apply(self, self.heard, differences, self._token)  # type: ignore[no-untyped-call]
         self.heard += len(differences)
-        self._sums[self.heard] = own if before is None else before + own
+        self._sums[self.heard] = sums if before is None else (before[0] + sums[0], before[1] + sums[1])
 
-    def sum(self, count: int) -> Tensor:
-        """Of the first so many sources, where those that came together end: [B, T, hidden]."""
+    def sums(self, count: int) -> tuple[Tensor, Tensor]:
+        """Of the first so many sources, where those that came together end: plain, and by shares; [B, T, hidden]."""
         return self._sums[count]
 
     def mixed(self, shares: Tensor, rows: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ from circuits.discovery.ledger import Ledger
 from circuits.interventions import Change, Part, Site, captured, replaced
 from engines.architectures import ModelSpec
 
+_FEW = 8  # edges' sources that are better summed one by one
+
 
 @dataclass
 class Wiring:
@@ -37,7 +39,12 @@ class Wiring:
 
     @cached_property
     def _ledger(self) -> Ledger:
-        return Ledger(self.graph.sources)
+        return Ledger(self.graph.sources, self._shares)
+
+    @cached_property
+    def _shares(self) -> Tensor:
+        """[sources]: the most of each that any port reads."""
+        return torch.ones(self.graph.sources) if self.carries is None else self.carries.amax(1)
 
     def said(self) -> Tensor:
         """What the sources said: [sources, B, T, hidden]."""
@@ -53,21 +60,30 @@ class Wiring:
         """What ports read, [ports, B, T, hidden], the first `before` sources being there; None where it is the
         residual stream and nobody asks for more."""
         carries = None if self.carries is None else self.carries[:before, ports].to(residual)
-        cut = None if carries is None else 1 - carries
-        is_cut = cut is not None and bool(cut.any())
+        is_cut = carries is not None and bool((carries != 1).any())
         if not is_cut and not torch.is_grad_enabled():
             return None
         found = residual.expand(ports.stop - ports.start, -1, -1, -1)
-        if is_cut and cut is not None and carries is not None:
+        if is_cut and carries is not None:
             self._listen(before)
-            away, stays = cut.any(1).nonzero()[:, 0], carries.any(1).nonzero()[:, 0]
-            if len(away) <= len(stays):
-                found = found - self._ledger.mixed(cut, away)
-            else:  # what few edges carry is brought to what is there when none does
-                found = found - self._ledger.sum(before)
-                found = found + self._ledger.mixed(carries, stays) if len(stays) else found
+            found = found + self._changes(carries)
         self.ports[ports.start] = found
         return found
+
+    def _changes(self, carries: Tensor) -> Tensor:
+        """To what ports read when every edge carries all, [ports, B, T, hidden]; carries [sources before, ports]."""
+        cut, ledger, before = 1 - carries, self._ledger, len(carries)
+        away, stays = cut.any(1).nonzero()[:, 0], carries.any(1).nonzero()[:, 0]
+        if len(away) <= _FEW:
+            return -ledger.mixed(cut, away)
+        # What is carried is brought to what is there when nothing is.
+        everything, shared = ledger.sums(before)
+        reads = carries.any(0)
+        if bool((carries[:, reads] == self._shares[:before, None].to(carries)).all()):
+            return reads.to(shared)[:, None, None, None] * shared - everything
+        if len(away) <= len(stays):
+            return -ledger.mixed(cut, away)
+        return ledger.mixed(carries, stays) - everything
 
     def _listen(self, count: int) -> None:
         """Until the first so many sources have been heard."""
