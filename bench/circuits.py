@@ -33,7 +33,7 @@ from bench.circuits_agreement import agreement
 from bench.common import Bench, share_keys
 from bench.hallucination_data import data_argument
 from bench.kept import Kept, Row, kept_arguments
-from circuits.discovery import choosing, judging, scoring, wiring
+from circuits.discovery import choosing, judging, ledger, scoring, wiring
 from circuits.discovery.choosing import Budget, discover, discovery_cost
 from circuits.discovery.circuit import Circuit
 from circuits.discovery.graph import Graph
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     graph = Graph.of(lab.spec)
     chosen = Ablation(bench.args.ablation)
     budget = Budget(nodes=bench.args.nodes, edges=bench.args.edges, rounds=bench.args.rounds)
-    made_by = (choosing, judging, scoring, wiring)
+    made_by = (choosing, judging, ledger, scoring, wiring)
     kept = Kept(bench, made_by, model=model_digest(model), size=size, how=chosen.value, budget=budget)
     with bench.stage("what the model knows"):
         relations = _relations(bench, lab, graph, size, kept)
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         compared = relations[0].found_with[: size.cut_cases]
         keys |= agreement(lab, graph, compared, chosen, size.edges, f"{bench.seed}", kept)
     keys["seconds_per_relation"] = statistics.fmean(row["seconds"] for row in rows)
-    passes = discovery_cost(lab, size.cases, budget)
+    passes = discovery_cost(size.cases, budget)
     keys |= {"passes_forward": passes.forward, "passes_backward": passes.backward}
     keys["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     bench.finish(

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from circuits.discovery.choosing import Budget, discover
+from circuits.discovery.choosing import Budget, discover, discovery_cost
 from circuits.discovery.circuit import Circuit
 from circuits.discovery.graph import Graph
 from circuits.discovery.judging import Judgement, judge
-from circuits.discovery.scoring import Case, scoring_cost, stand_ins
+from circuits.discovery.scoring import Case, stand_ins
 from circuits.emergence import Emergence, TellingCase, emergence
 from circuits.errors import InvalidProbe
 from circuits.grafting.schemes import (
@@ -65,10 +65,9 @@ class CircuitAnalysis:
 
     def cost(self, layers: int, heads: int) -> Passes:
         """Rounds of scores, then the judgement."""
-        scores = scoring_cost(self.budget.method, self.budget.steps)
         judged = (4 + self.randoms) * _batches(len(self.held_out or self.probes))
         read = 0 if self.how is Ablation.ZERO else len(self.others) or _OTHERS
-        return scores.times(_batches(len(self.probes)) * (self.budget.rounds + 1)) + Passes(judged + read)
+        return discovery_cost(len(self.probes), self.budget) + Passes(judged + read)
 
     def check(self, lab: Lab) -> None:
         """See `study_kinds.Analysis`."""

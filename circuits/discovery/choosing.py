@@ -14,6 +14,9 @@ from circuits.discovery.graph import Graph
 from circuits.discovery.scoring import ZERO, Case, Method, StandIns, score_edges, scoring_cost
 from circuits.lab import Lab, Passes
 
+# Edge by edge a pass holds hundreds of times what a plain one does: few at a time take no longer, and less memory.
+_CASES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -26,9 +29,9 @@ class Budget:
     method: Method = Method.IG_EDGES
 
 
-def discovery_cost(lab: Lab, cases: int, budget: Budget = Budget()) -> Passes:
+def discovery_cost(cases: int, budget: Budget = Budget()) -> Passes:
     """Of `discover`."""
-    batches = -(-cases // lab.rows)
+    batches = -(-cases // _CASES)
     return scoring_cost(budget.method, budget.steps).times(batches * (budget.rounds + 1))
 
 
@@ -66,8 +69,9 @@ def _scores(
 ) -> Tensor:
     carries = None if torch.equal(kept, graph.possible) else kept.float()
     total = torch.zeros(graph.sources, graph.ports)
-    for start in range(0, len(cases), lab.rows):
-        part = cases[start : start + lab.rows]
+    ordered = sorted(cases, key=lambda case: len(case.row))  # little padding
+    for start in range(0, len(ordered), _CASES):
+        part = ordered[start : start + _CASES]
         found = score_edges(
             lab,
             graph,

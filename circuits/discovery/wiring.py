@@ -173,7 +173,9 @@ def _wire_attention(wiring: Wiring, layer: int, stack: ExitStack) -> None:
             return None
         weight = spec.weight_of(module)
         by_head = weight.reshape(len(order), -1, weight.shape[1])
-        projected = torch.einsum("nbtd,nkd->btnk", _apply(norm, found[order]), by_head)
+        in_one_piece = order == list(range(order[0], order[-1] + 1))
+        own = found[order[0] : order[-1] + 1] if in_one_piece else found[order]
+        projected = torch.einsum("nbtd,nkd->btnk", _apply(norm, own), by_head)
         bias: Any = module.bias
         flat = projected.flatten(2)
         return flat if bias is None else flat + bias

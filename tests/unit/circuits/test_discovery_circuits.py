@@ -97,7 +97,7 @@ def test_a_circuit_found_keeps_more_than_random_ones_of_its_size(kind: str) -> N
     budget = Budget(nodes=0.5, edges=0.3, rounds=3, steps=3)
     with stays_as_it_is(lab.model), lab.metered(Meter()) as meter:
         circuit = discover(lab, graph, cases, instead, budget)
-    assert meter.done == discovery_cost(lab, len(cases), budget)
+    assert meter.done == discovery_cost(len(cases), budget)
     assert circuit.nodes_share <= 0.5
     assert circuit.edges_share <= 0.3
     assert torch.equal(pruned(graph, circuit.kept), circuit.kept)
