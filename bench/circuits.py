@@ -4,13 +4,13 @@
 
 FOLDER (INTERLEAF_LRE names it too) has factual/*.json: relations with subjects, objects and prompt templates. Of each
 relation, by its first template, a circuit is found with validation subjects whose object's first token is among the
-model's ten best, and judged with as many other subjects, whatever the model answers. hit10_*: share of test subjects
-whose object's first token is among the ten best of the model, of the circuit alone, and of random circuits with as
-many heads and MLPs and no more edges; what is cut carries its stand-in by --ablation. keeps: hit10_circuit /
-hit10_model. HOW_*: the same circuits judged under each ablation, with faithfulness and completeness of the
-log-probability of the whole object. spearman_*: estimates against exact cuts of edges drawn at random. Relations and
-cuts are kept as they come (bench/kept.py): a run that was ended goes on where it was, and edges_compared says how many
-there was time for.
+model's ten best (a fourth of the usual number must be), and judged with other subjects, whatever the model answers.
+hit10_*: share of test subjects whose object's first token is among the ten best of the model, of the circuit alone,
+and of random circuits with as many heads and MLPs and no more edges; what is cut carries its stand-in by --ablation.
+keeps: hit10_circuit / hit10_model. HOW_*: the same circuits judged under each ablation, with faithfulness and
+completeness of the log-probability of the whole object. spearman_*: estimates against exact cuts of edges drawn at
+random. Relations and cuts are kept as they come (bench/kept.py): a run that was ended goes on where it was, and
+edges_compared says how many there was time for.
 """
 
 from __future__ import annotations
@@ -179,11 +179,12 @@ def _relations(bench: Bench, lab: Lab, graph: Graph, size: _Size, kept: Kept) ->
         data = json.loads(path.read_text(encoding="utf-8"))
         template = data["prompt_templates"][0]
         pairs = {sample["subject"]: sample["object"] for sample in data["samples"]}
-        if len(pairs) < 2 * size.cases:
-            continue
-        chosen = bench.random.sample(sorted(pairs.items()), min(4 * size.cases, len(pairs)))
+        # A small relation is halved; of what is left only those that the model knows serve to find a circuit.
+        half = min(size.cases, len(pairs) // 2)
+        draw = random.Random(f"{bench.seed} {data['name']}")
+        chosen = draw.sample(sorted(pairs.items()), min(4 * size.cases, len(pairs)))
         cases = [_case(lab, template.replace("{}", subject), value) for subject, value in chosen]
-        tested, rest = cases[: size.cases], cases[size.cases :]
+        tested, rest = cases[:half], cases[half:]
         row = kept.row(
             f"known {data['name']}",
             lambda rest=rest: {"hits": behave(lab, graph, rest).hits()},  # type: ignore[misc]
@@ -191,7 +192,7 @@ def _relations(bench: Bench, lab: Lab, graph: Graph, size: _Size, kept: Kept) ->
         if row is None:
             break
         known = [case for case, hit in zip(rest, row["hits"], strict=True) if hit][: size.cases]
-        if len(known) >= (size.cases + 1) // 2:
+        if len(known) >= (size.cases + 1) // 4:
             found.append(Relation(data["name"], template, known, tested))
         if len(found) == size.relations:
             break
