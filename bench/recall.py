@@ -1,6 +1,7 @@
 """How facts are recalled, after Geva et al. 2023: where knocking out attention edges and sub-layers hurts.
 
     python -m bench.recall --data FOLDER --size quick|full --seed N [--probes N] [--window N] [--minutes N]
+        [--picture FILE]
 
 FOLDER is LRE's; INTERLEAF_LRE names it too. Only questions that the model answers rightly are studied, over all tokens
 of the answer. first_relation_layer, first_subject_layer: the first layer around which blocking the edges from the
@@ -19,6 +20,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from bench.common import Bench, interval, sample_keys, share_keys
@@ -37,6 +39,7 @@ from circuits.recall import attribute_tokens, attributes_rate, extraction, head_
 from engines.models import load_model, model_digest, resolve_model
 from kb_store.factbank import load_facts
 from kb_store.words import FUNCTION_WORDS
+from service.svg_chart import Line, line_chart
 
 _QUICK, _FULL = 16, 200
 _ASKED = 6  # questions asked of each relation for every four that are studied
@@ -77,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         bench.log(f"{number} of {len(right)}: {item.relation}")
     if not rows:
         raise SystemExit("no question was studied in this time")
+    curves = {name: _mean(found) for name, found in _by_name(rows, "curves").items()}
+    if bench.args.picture:
+        bench.args.picture.write_text(_picture(curves, len(rows), window), encoding="utf-8")
     bench.finish(
         _keys(rows, bench.seed),
         n=len(rows),
@@ -84,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows=[{name: row[name] for name in _SHOWN} for row in rows],
         configuration={
             "window": window,
-            "curves": {name: _mean(curves) for name, curves in _by_name(rows, "curves").items()},
+            "curves": curves,
             "extraction_by_layer": {name: _mean(hits) for name, hits in _by_name(rows, "extracted").items()},
         },
     )
@@ -95,7 +101,20 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     data_argument(parser)
     parser.add_argument("--probes", type=int, help="questions that are studied")
     parser.add_argument("--window", type=int, help="layers that are blocked at a time")
+    parser.add_argument("--picture", type=Path, help="where to draw the blocked edges' curves")
     kept_arguments(parser)
+
+
+def _picture(curves: Mapping[str, Sequence[float]], questions: int, window: int) -> str:
+    lines = [
+        Line(
+            f"from the {source.value}",
+            [(float(at), 100 * value) for at, value in enumerate(curves[source.value])],
+        )
+        for source in _SOURCES
+    ]
+    title = f"Blocked in {window} layers: probability of the answer, {questions} questions"
+    return line_chart(title, "layer in the middle", "change, %", lines, lowest=-100.0)
 
 
 def _right(lab: Lab, probes: Sequence[Any], wanted: int, kept: Kept) -> list[Answered]:
