@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -260,3 +262,21 @@ def test_ports_read_the_stream_less_what_is_cut(share: float, how: Ablation) -> 
             expected = stream - (cut[:, None, None, None] * differences[:before]).sum(0)
             assert torch.allclose(wiring.ports[ports.start][place], expected, **CLOSE)
     assert all(bool(slope.isfinite().all()) for slope in slopes)
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_a_pass_leaves_no_memory_behind(share: float) -> None:
+    """Freed when it is over, not whenever a collector comes by: what it holds grows with the square of the model."""
+    lab = tiny_lab("llama")
+    graph = Graph.of(lab.spec)
+    draw = torch.Generator().manual_seed(4)
+    carries = (torch.rand(graph.possible.shape, generator=draw) < share) * graph.possible * 0.5
+    gc.disable()
+    try:
+        with running(lab, graph, CASES, carries=carries, gradients=True) as (logits, wiring):
+            lab.gradients(metric(logits, CASES), [wiring.ports[first] for first in sorted(wiring.ports)])
+            held = [weakref.ref(wiring._ledger), weakref.ref(wiring._ledger._tables), weakref.ref(wiring)]
+        del logits, wiring
+        assert [each() for each in held] == [None, None, None]
+    finally:
+        gc.enable()
