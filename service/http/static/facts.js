@@ -105,7 +105,7 @@ function files(parent, done) {
     const told = await upload(`/v1/${parent}/facts:import`, chosen, { format, source: chosen.name, validateOnly: dry.checked, quarantine: wait.checked ? "QUARANTINE_ALL" : "" });
     fill(report,
       h("p", {}, `${dry.checked ? "Checked" : "Read"} ${told.rowsRead} rows: ${told.rowsWritten} written, ${told.rowsUnchanged} unchanged, ${told.rowsFailed} refused.`),
-      Number(told.rowsHeld) ? h("p", { class: "notice warn" }, `${count(told.rowsHeld, "row")} ${dry.checked ? "would wait" : "wait"} for approval. `, h("a", { href: "#/reviews" }, "Read them")) : null,
+      Number(told.rowsHeld) ? h("p", { class: "notice warn" }, `${count(told.rowsHeld, "row")} ${dry.checked ? "would wait" : Number(told.rowsHeld) === 1 ? "waits" : "wait"} for approval. `, h("a", { href: "#/reviews" }, "Read them")) : null,
       told.failures.length ? h("ul", { class: "small" }, told.failures.slice(0, 20).map((failure) => h("li", {}, `Line ${failure.line}: ${failure.message}`))) : null);
     await done();
   };

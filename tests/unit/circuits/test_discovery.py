@@ -243,7 +243,7 @@ def test_passes_are_what_was_said_beforehand() -> None:
 
 
 @pytest.mark.parametrize("how", [Ablation.ZERO, Ablation.MEAN, Ablation.RESAMPLE])
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.97, 1.0])  # the last: every port reads the same
 def test_ports_read_the_stream_less_what_is_cut(share: float, how: Ablation) -> None:
     """However few or many edges carry, in part or whole: the sum over all sources, written out."""
     lab = tiny_lab("gpt2")  # with biases, which are nobody's
