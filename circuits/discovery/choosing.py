@@ -3,19 +3,21 @@ anew, because what a node is worth depends on what else is left."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from circuits.discovery.circuit import Circuit, among, pruned
+from circuits.discovery.gates import nodes_worth, worth_cost
 from circuits.discovery.graph import Graph
 from circuits.discovery.scoring import ZERO, Case, Method, StandIns, score_edges, scoring_cost
 from circuits.lab import Lab, Passes
 
 # Edge by edge a pass holds hundreds of times what a plain one does: few at a time take no longer, and less memory.
 _CASES = 5
+_ROWS = 20  # at a time where nodes are looked at as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +28,48 @@ class Budget:
     edges: float = 1.0
     rounds: int = 6  # from all nodes to the budget, by the same factor each
     steps: int = 4  # of a score
-    method: Method = Method.IG_EDGES
+    method: Method = Method.IG_EDGES  # how the edges of the nodes that were chosen are scored
 
 
 def discovery_cost(cases: int, budget: Budget = Budget()) -> Passes:
     """Of `discover`."""
-    batches = -(-cases // _CASES)
-    return scoring_cost(budget.method, budget.steps).times(batches * (budget.rounds + 1))
+    nodes = worth_cost(budget.steps).times(-(-cases // _ROWS) * budget.rounds)
+    return nodes + scoring_cost(budget.method, budget.steps).times(-(-cases // _CASES))
 
 
 def discover(
     lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns = ZERO, budget: Budget = Budget()
 ) -> Circuit:
     """The nodes that the answers need most, with the edges among them that speak for the answers."""
-    kept = graph.possible
+    *_, last = narrowed(lab, graph, cases, instead, budget)
+    return joined(lab, graph, cases, instead, budget, last)
+
+
+def narrowed(
+    lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns = ZERO, budget: Budget = Budget()
+) -> Iterator[Tensor]:
+    """[nodes]: those that are left after each round."""
     alive = torch.ones(graph.nodes, dtype=torch.bool)
     wanted = max(2, int(budget.nodes * graph.nodes))
+    batches = _batches(cases, _ROWS)
     for number in range(1, budget.rounds + 1):
-        scores = _scores(lab, graph, cases, instead, budget, kept)
-        # A node is worth what its edges carry; the ends are no matter of choice.
-        worth = (scores * kept).sum(1).masked_fill(~alive[:-1], -torch.inf)
-        worth[0] = torch.inf
+        worth = torch.zeros(graph.sources)
+        for part in batches:
+            found = nodes_worth(lab, graph, part, instead, alive[:-1], budget.steps)
+            worth += found * len(part) / len(cases)
+        worth.masked_fill_(~alive[:-1], -torch.inf)
+        worth[0] = torch.inf  # the ends are no matter of choice
         count = round(graph.nodes * (wanted / graph.nodes) ** (number / budget.rounds)) - 1
-        best = worth.topk(max(1, count)).indices
         alive[:-1] = False
-        alive[best] = True
-        kept = among(graph, alive)
+        alive[worth.topk(max(1, count)).indices] = True
+        yield alive.clone()
+
+
+def joined(
+    lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns, budget: Budget, alive: Tensor
+) -> Circuit:
+    """These nodes [nodes], with their edges scored, and only as many as there may be."""
+    kept = among(graph, alive)
     scores = _scores(lab, graph, cases, instead, budget, kept)
     kept = _fewer(graph, kept, scores, int(budget.edges * int(graph.possible.sum())))
     facts = {
@@ -64,14 +82,18 @@ def discover(
     return Circuit(graph, kept, scores * kept, facts)
 
 
+def _batches(cases: Sequence[Case], count: int) -> list[Sequence[Case]]:
+    """By length: little padding."""
+    ordered = sorted(cases, key=lambda case: len(case.row))
+    return [ordered[start : start + count] for start in range(0, len(ordered), count)]
+
+
 def _scores(
     lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns, budget: Budget, kept: Tensor
 ) -> Tensor:
     carries = None if torch.equal(kept, graph.possible) else kept.float()
     total = torch.zeros(graph.sources, graph.ports)
-    ordered = sorted(cases, key=lambda case: len(case.row))  # little padding
-    for start in range(0, len(ordered), _CASES):
-        part = ordered[start : start + _CASES]
+    for part in _batches(cases, _CASES):
         found = score_edges(
             lab,
             graph,

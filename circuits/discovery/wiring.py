@@ -103,22 +103,31 @@ class Wiring:
         return self._heads(layer)
 
     def _heads(self, layer: int) -> Tensor:
-        spec, read = self.spec, self._seen[Site(Part.HEADS, layer)]
-        weight = spec.output_projection(layer).to(read)
-        wrote = torch.einsum("bthk,dhk->hbtd", read, weight.view(weight.shape[0], spec.heads, spec.head_dim))
-        name = spec.architecture.attention_out_norm
-        if name is None:
-            return wrote
-        # The norm behind attention, with the scale that it had: linear, so that heads add up.
-        own: Tensor = spec.layers[layer].get_submodule(name).weight  # type: ignore[assignment]
-        bias: Any = getattr(spec.output(layer), "bias", None)
-        raw = wrote.sum(0) if bias is None else wrote.sum(0) + bias
-        gain = own + spec.architecture.norm_offset
-        whole, out = raw * gain, self._seen[Site(Part.ATTENTION, layer)]
-        # Nothing is scaled to nothing.
-        size = (whole * whole).sum(-1, keepdim=True).clamp(min=torch.finfo(whole.dtype).tiny)
-        scale = (out * whole).sum(-1, keepdim=True) / size
-        return wrote * gain * scale
+        wrote = by_head(self.spec, layer, self._seen[Site(Part.HEADS, layer)])
+        scale = norm_scale(self.spec, layer, wrote, self._seen[Site(Part.ATTENTION, layer)])
+        return wrote if scale is None else wrote * scale
+
+
+def by_head(spec: ModelSpec, layer: int, read: Tensor) -> Tensor:
+    """What each head writes, [heads, B, T, hidden], from what was read there; before a norm that may follow."""
+    weight = spec.output_projection(layer).to(read)
+    return torch.einsum("bthk,dhk->hbtd", read, weight.view(weight.shape[0], spec.heads, spec.head_dim))
+
+
+def norm_scale(spec: ModelSpec, layer: int, wrote: Tensor, out: Tensor) -> Tensor | None:
+    """Where a norm follows attention: what it multiplies by, [B, T, hidden], held as it was: linear, so that heads add
+    up. out: what attention adds to the residual stream. wrote: [heads, B, T, hidden]."""
+    name = spec.architecture.attention_out_norm
+    if name is None:
+        return None
+    own: Tensor = spec.layers[layer].get_submodule(name).weight  # type: ignore[assignment]
+    bias: Any = getattr(spec.output(layer), "bias", None)
+    raw = wrote.sum(0) if bias is None else wrote.sum(0) + bias
+    gain = own + spec.architecture.norm_offset
+    whole = raw * gain
+    # Nothing is scaled to nothing.
+    size = (whole * whole).sum(-1, keepdim=True).clamp(min=torch.finfo(whole.dtype).tiny)
+    return gain * (out * whole).sum(-1, keepdim=True) / size
 
 
 @contextmanager
@@ -172,10 +181,10 @@ def _wire_attention(wiring: Wiring, layer: int, stack: ExitStack) -> None:
         if found is None:
             return None
         weight = spec.weight_of(module)
-        by_head = weight.reshape(len(order), -1, weight.shape[1])
+        rows = weight.reshape(len(order), -1, weight.shape[1])
         in_one_piece = order == list(range(order[0], order[-1] + 1))
         own = found[order[0] : order[-1] + 1] if in_one_piece else found[order]
-        projected = torch.einsum("nbtd,nkd->btnk", _apply(norm, own), by_head)
+        projected = torch.einsum("nbtd,nkd->btnk", _apply(norm, own), rows)
         bias: Any = module.bias
         flat = projected.flatten(2)
         return flat if bias is None else flat + bias

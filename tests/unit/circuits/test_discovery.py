@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from circuits.discovery.circuit import among
+from circuits.discovery.gates import gated, nodes_worth
 from circuits.discovery.graph import Graph
 from circuits.discovery.scoring import (
     Case,
@@ -280,3 +282,34 @@ def test_a_pass_leaves_no_memory_behind(share: float) -> None:
         assert [each() for each in held] == [None, None, None]
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("how", [Ablation.ZERO, Ablation.MEAN])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gates_are_circuits_of_whole_nodes(kind: str, how: Ablation) -> None:
+    lab = tiny_lab(kind)
+    graph = Graph.of(lab.spec)
+    instead = stand_ins(lab, graph, how, [(9, 8, 7, 6, 5), (100, 101, 102)])
+    nodes = torch.rand(graph.nodes, generator=torch.Generator().manual_seed(3)) < 0.6
+    nodes[0] = True
+    if (
+        lab.spec.architecture.attention_out_norm is not None
+    ):  # there a silent head still counts in the norm's scale
+        for layer in range(graph.layers):
+            nodes[graph.head(layer, 0) : graph.mlp(layer)] = True
+    kept = among(graph, nodes)
+    rows = [case.row for case in CASES]
+    stood = instead.over(len(rows), max(map(len, rows)))
+    with stays_as_it_is(lab.model), torch.no_grad(), gated(lab.spec, graph, nodes[:-1].float(), stood):
+        by_gates = lab.run(rows)
+    with running(lab, graph, CASES, instead, kept.float()) as (logits, _):
+        for row, case in enumerate(CASES):
+            there = slice(len(case.row))
+            assert torch.allclose(by_gates[row, there], logits[row, there], atol=1e-4)
+    # And a node is worth what its edges are worth together.
+    scores = score_edges(lab, graph, CASES, instead, steps=3, carries=kept.float(), wanted=kept)
+    alive = nodes[:-1]
+    worth = nodes_worth(lab, graph, CASES, instead, alive, 3)[alive]
+    by_edges = (scores * kept).sum(1)[alive]
+    # Near nothing at all slopes are steep, and so are rounding errors.
+    assert float((worth - by_edges).abs().max()) < 2e-3 * float(by_edges.abs().max())

@@ -121,7 +121,7 @@ def test_who_could_not_be_served_in_time_is_refused_on_arrival_and_told_when_to_
         await stand.call("a/1")
         await stand.call("a/2", remaining=7.0)
         assert stand.refusal("a/2").retry_seconds == pytest.approx(4.0)
-        await stand.call("a/3", remaining=8.5)
+        await stand.call("a/3", remaining=9.5)
         await stand.call("a/4")
         await stand.call("a/5")
         assert "3600" not in str(stand.refusal("a/5"))
@@ -228,6 +228,52 @@ def test_who_would_not_be_served_in_time_at_the_pace_of_now_is_refused_on_arriva
         assert stand.refusal("a/hurried").retry_seconds == pytest.approx(16.0)
         await stand.call("a/patient", remaining=60.0)
         assert not stand.tasks["a/patient"].done()
+        await stand.close()
+
+    run(scene())
+
+
+def test_a_free_place_is_not_given_to_who_would_not_be_answered_in_time_there() -> None:
+    async def scene() -> None:
+        stand = Stand(running=8, waiting=64, wait_seconds=30.0)
+        for number in range(14):
+            await stand.call(f"a/{number}")
+        for number in range(14):  # one ends every two seconds
+            stand.clock.now += 2.0
+            await stand.end(f"a/{number}")
+        assert (stand.turns.running, stand.turns.waiting) == (0, 0)
+        for number in range(20, 23):
+            await stand.call(f"b/{number}", remaining=9.0)
+        await stand.call(
+            "b/late", remaining=9.0
+        )  # the fourth of them would take eight seconds, if all goes well
+        assert stand.refusal("b/late").retry_seconds == pytest.approx(2.0)
+        await stand.call("b/patient", remaining=12.0)
+        assert stand.turns.running == 4
+        for number in range(20, 23):
+            await stand.end(f"b/{number}")
+        await stand.end("b/patient")
+        await stand.call("b/hurried", remaining=1.0)  # nobody else is there
+        assert stand.began[-1] == "b/hurried"
+        await stand.close()
+
+    run(scene())
+
+
+def test_a_slow_time_is_forgotten() -> None:
+    async def scene() -> None:
+        stand = Stand(running=8, waiting=64, wait_seconds=30.0)
+        for number in range(14):
+            await stand.call(f"a/{number}")
+        for number in range(14):
+            stand.clock.now += 4.0
+            await stand.end(f"a/{number}")
+        await stand.call("b/0")
+        await stand.call("b/1", remaining=9.0)
+        assert isinstance(stand.refusal("b/1"), TooBusy)
+        stand.clock.now += 60.0
+        await stand.call("b/2", remaining=9.0)
+        assert stand.began[-1] == "b/2"
         await stand.close()
 
     run(scene())

@@ -1,0 +1,75 @@
+"""Whole nodes through gates: what a node says passes as far as its gate is open, and its stand-in for the rest.
+
+That is a circuit of all edges among some nodes, run as the plain model with a few sums beside it. A gate's slope is
+what all the edges of its node are worth together, without the edges: choosing nodes so takes a fraction of the time.
+Where a norm follows attention that is nearly so: what a closed head would say still counts in the norm's scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor
+
+from circuits.discovery.graph import Graph
+from circuits.discovery.scoring import Case, StandIns, metric, path
+from circuits.discovery.wiring import by_head, norm_scale
+from circuits.interventions import Change, Part, Site, captured, replaced
+from circuits.lab import Lab, Passes
+from engines.architectures import ModelSpec
+
+
+def worth_cost(steps: int) -> Passes:
+    """Of `nodes_worth`, for one batch of cases."""
+    return Passes(forward=steps, backward=steps)
+
+
+def nodes_worth(
+    lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns, alive: Tensor, steps: int
+) -> Tensor:
+    """[sources]: what each adds to the answers' log-probability on the way from everything's stand-in to what the
+    nodes that are alive [sources] say; the others stay stood in for."""
+    found = torch.zeros(graph.sources)
+    rows = [case.row for case in cases]
+    stood = instead.over(len(rows), max(map(len, rows)))
+    for share, weight in path(steps, instead.how):
+        gates = (alive.float() * share).to(lab.device).requires_grad_()
+        with torch.enable_grad(), gated(lab.spec, graph, gates, None if stood is None else stood.to(gates)):
+            said = metric(lab.run(rows, gradients=True), cases)
+        found += weight * lab.gradients(said, [gates])[0].cpu()
+    return found
+
+
+@contextmanager
+def gated(spec: ModelSpec, graph: Graph, gates: Tensor, stand_ins: Tensor | None = None) -> Iterator[None]:
+    """Within, each source's share is what passes. gates: [sources], 0..1. stand_ins: [sources, .., hidden], broadcast
+    to [sources, B, T, hidden]; None: nothing stands in. Differentiable in the gates."""
+
+    def stood(start: int, count: int, away: Tensor) -> Tensor | float:
+        return 0.0 if stand_ins is None else torch.tensordot(away, stand_ins[start : start + count], 1)
+
+    def embedded(passing: Tensor) -> Tensor:
+        return gates[0] * passing + stood(0, 1, 1 - gates[:1])
+
+    with ExitStack() as stack:
+        stack.enter_context(replaced(spec, [Change(Site(Part.RESIDUAL, 0), embedded)]))
+        read = stack.enter_context(captured(spec, [Site(Part.HEADS, at) for at in range(graph.layers)]))
+        changes = []
+        for layer in range(graph.layers):
+            first, mlp = graph.head(layer, 0), graph.mlp(layer)
+
+            def attention(passing: Tensor, layer: int = layer, first: int = first) -> Tensor:
+                away = 1 - gates[first : first + spec.heads]
+                wrote = by_head(spec, layer, read[Site(Part.HEADS, layer)])
+                gone = torch.tensordot(away, wrote, 1)
+                scale = norm_scale(spec, layer, wrote, passing)
+                return passing - (gone if scale is None else gone * scale) + stood(first, spec.heads, away)
+
+            def wide(passing: Tensor, mlp: int = mlp) -> Tensor:
+                return gates[mlp] * passing + stood(mlp, 1, 1 - gates[mlp : mlp + 1])
+
+            changes += [Change(Site(Part.ATTENTION, layer), attention), Change(Site(Part.MLP, layer), wide)]
+        stack.enter_context(replaced(spec, changes))
+        yield
