@@ -7,10 +7,10 @@ relation, by its first template, a circuit is found with validation subjects who
 model's ten best (a fourth of the usual number must be), and judged with other subjects, whatever the model answers.
 hit10_*: share of test subjects whose object's first token is among the ten best of the model, of the circuit alone,
 and of random circuits with as many heads and MLPs and no more edges; what is cut carries its stand-in by --ablation.
-keeps: hit10_circuit / hit10_model. HOW_*: the same circuits judged under each ablation, with faithfulness and
-completeness of the log-probability of the whole object. spearman_*: estimates against exact cuts of edges drawn at
-random. Relations and cuts are kept as they come (bench/kept.py): a run that was ended goes on where it was, and
-edges_compared says how many there was time for.
+keeps: hit10_circuit / hit10_model; keeps_N_nodes: that of the larger circuits on the way there. HOW_*: the same
+circuits judged under each ablation, with faithfulness and completeness of the log-probability of the whole object.
+spearman_*: estimates against exact cuts of edges drawn at random. Relations and cuts are kept as they come
+(bench/kept.py): a run that was ended goes on where it was, and edges_compared says how many there was time for.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ from typing import Any
 import torch
 
 from bench.circuits_agreement import agreement
+from bench.circuits_data import Relation
+from bench.circuits_data import relations as relations_of
 from bench.common import Bench, share_keys
 from bench.hallucination_data import data_argument
 from bench.kept import Kept, Row, kept_arguments
-from circuits.discovery import choosing, judging, ledger, scoring, wiring
-from circuits.discovery.choosing import Budget, discover, discovery_cost
-from circuits.discovery.circuit import Circuit
+from circuits.discovery import choosing, gates, judging, ledger, scoring, wiring
+from circuits.discovery.choosing import Budget, discovery_cost, joined, narrowed
+from circuits.discovery.circuit import Circuit, among
 from circuits.discovery.graph import Graph
 from circuits.discovery.judging import Judgement, behave, judge
 from circuits.discovery.picture import picture
-from circuits.discovery.scoring import Case, stand_ins
+from circuits.discovery.scoring import stand_ins
 from circuits.interventions import Ablation
 from circuits.lab import Lab
-from circuits.probe import answer_tokens
 from engines.models import load_model, model_digest, resolve_model
 
 
@@ -60,16 +61,6 @@ _QUICK = _Size(relations=2, cases=6, randoms=3, others=6, edges=120, cut_cases=2
 _FULL = _Size(relations=12, cases=20, randoms=5, others=24, edges=2000, cut_cases=4)
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A relation's cases, and the model's name for it."""
-
-    name: str
-    template: str
-    found_with: list[Case]
-    tested_with: list[Case]
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark; ends with 2 where there are no data, or no figures yet."""
     bench = Bench("circuits", description=__doc__ or "", argv=argv, add_arguments=_arguments)
@@ -80,10 +71,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     graph = Graph.of(lab.spec)
     chosen = Ablation(bench.args.ablation)
     budget = Budget(nodes=bench.args.nodes, edges=bench.args.edges, rounds=bench.args.rounds)
-    made_by = (choosing, judging, ledger, scoring, wiring)
-    kept = Kept(bench, made_by, model=model_digest(model), size=size, how=chosen.value, budget=budget)
+    by, decides = (judging, ledger, scoring, wiring), {"model": model_digest(model), "how": chosen.value}
+    kept = Kept(bench, (choosing, gates, *by), size=size, budget=budget, **decides)
+    # What the model knows and what cuts do is the same however circuits are chosen.
+    plain = Kept(bench, by, size=size, **decides)
     with bench.stage("what the model knows"):
-        relations = _relations(bench, lab, graph, size, kept)
+        relations = relations_of(bench, lab, graph, plain, count=size.relations, cases=size.cases)
     rows: list[Row] = []
     for relation in relations:
         texts = [case.prompt for other in relations if other is not relation for case in other.found_with]
@@ -110,11 +103,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         **_hits("hit10", [row[chosen.value] for row in rows], bench.seed),
     }
     keys["keeps"] = keys["hit10_circuit"] / keys["hit10_model"] if keys["hit10_model"] else None
+    keys |= _sizes([row["sizes"] for row in rows], sum(row[chosen.value]["model"] for row in rows))
     for how in Ablation:
         keys |= _under(how, [row[how.value] for row in rows], bench.seed)
     with bench.stage(f"{size.edges} edges cut exactly"):
         compared = relations[0].found_with[: size.cut_cases]
-        keys |= agreement(lab, graph, compared, chosen, size.edges, f"{bench.seed}", kept)
+        keys |= agreement(lab, graph, compared, chosen, size.edges, f"{bench.seed}", plain)
     keys["seconds_per_relation"] = statistics.fmean(row["seconds"] for row in rows)
     passes = discovery_cost(size.cases, budget)
     keys |= {"passes_forward": passes.forward, "passes_backward": passes.backward}
@@ -145,7 +139,9 @@ def _studied(
 ) -> Row:
     ways = {how: stand_ins(lab, graph, how, others) for how in Ablation}
     started = time.perf_counter()
-    circuit = discover(lab, graph, relation.found_with, ways[Ablation(bench.args.ablation)], budget)
+    instead = ways[Ablation(bench.args.ablation)]
+    rounds = list(narrowed(lab, graph, relation.found_with, instead, budget))
+    circuit = joined(lab, graph, relation.found_with, instead, budget, rounds[-1])
     seconds = time.perf_counter() - started
     found = {
         how: judge(lab, circuit, relation.tested_with, instead, size.randoms, bench.seed)
@@ -153,7 +149,22 @@ def _studied(
     }
     if bench.args.pictures:
         _draw(bench.args.pictures, relation, circuit)
-    return _row(relation, circuit, found, seconds)
+    row = _row(relation, circuit, found, seconds)
+    row["sizes"] = []
+    for nodes in rounds:
+        behaviour = behave(lab, graph, relation.tested_with, instead, among(graph, nodes).float())
+        hits, mean = sum(behaviour.hits()), round(behaviour.mean, 3)
+        row["sizes"].append({"nodes": int(nodes.sum()), "circuit": hits, "log_probability": mean})
+    return row
+
+
+def _sizes(found: Sequence[Sequence[Row]], model: int) -> dict[str, float | None]:
+    """Of the circuits on the way to the last one, all of their edges there."""
+    rounds = zip(*found, strict=True)
+    return {
+        f"keeps_{each[0]['nodes']}_nodes": sum(row["circuit"] for row in each) / model if model else None
+        for each in rounds
+    }
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -165,45 +176,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=Budget().rounds)
     parser.add_argument("--pictures", type=Path, help="folder for a picture and the data of each circuit")
     kept_arguments(parser)
-
-
-def _relations(bench: Bench, lab: Lab, graph: Graph, size: _Size, kept: Kept) -> list[Relation]:
-    folder: Path | None = bench.args.data
-    files = sorted((folder / "factual").glob("*.json")) if folder else []
-    if not files:
-        print(f"bench.{bench.name}: give LRE's data with --data or INTERLEAF_LRE", file=sys.stderr)
-        raise SystemExit(2)
-    bench.random.shuffle(files)
-    found: list[Relation] = []
-    for path in files:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        template = data["prompt_templates"][0]
-        pairs = {sample["subject"]: sample["object"] for sample in data["samples"]}
-        # A small relation is halved; of what is left only those that the model knows serve to find a circuit.
-        half = min(size.cases, len(pairs) // 2)
-        draw = random.Random(f"{bench.seed} {data['name']}")
-        chosen = draw.sample(sorted(pairs.items()), min(4 * size.cases, len(pairs)))
-        cases = [_case(lab, template.replace("{}", subject), value) for subject, value in chosen]
-        tested, rest = cases[:half], cases[half:]
-        row = kept.row(
-            f"known {data['name']}",
-            lambda rest=rest: {"hits": behave(lab, graph, rest).hits()},  # type: ignore[misc]
-        )
-        if row is None:
-            break
-        known = [case for case, hit in zip(rest, row["hits"], strict=True) if hit][: size.cases]
-        if len(known) >= (size.cases + 1) // 4:
-            found.append(Relation(data["name"], template, known, tested))
-        if len(found) == size.relations:
-            break
-    if len(found) < 2:
-        print(f"bench.{bench.name}: the model knows too little of these relations", file=sys.stderr)
-        raise SystemExit(2)
-    return found
-
-
-def _case(lab: Lab, prompt: str, value: str) -> Case:
-    return Case(tuple(lab.prompts.encode(prompt)), tuple(answer_tokens(lab, prompt, value)))
 
 
 def _row(relation: Relation, circuit: Circuit, found: dict[Ablation, Judgement], seconds: float) -> Row:

@@ -1,7 +1,8 @@
 """HeadMap's search (Algorithm 1): layer by layer, the heads whose silence costs a task most, given those before.
 
 A head is silenced by zeroing what it read, before the output projection, at every position. The loss is that of the
-answers alone, as each case's mean over its tokens. Variants of a layer share passes.
+answers alone, as each case's mean over its tokens. Variants of a layer share passes, and begin at that layer: what
+comes before is the same for all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from circuits.discovery.scoring import Case
 from circuits.errors import InvalidIntervention
-from circuits.interventions import Change, Part, Site, replaced
+from circuits.interventions import Change, Part, Site, bypassed, captured, replaced
 from circuits.lab import Lab, Passes, scored
 
 Located = Mapping[int, tuple[int, ...]]  # layer -> heads, in order
@@ -44,7 +45,8 @@ class Silenced:
 def locating_cost(lab: Lab, cases: int, layers: int | None = None) -> Passes:
     """Of `locate_heads`."""
     chosen = lab.layers if layers is None else layers
-    return Passes(forward=-(-cases // lab.rows) + chosen * -(-cases * lab.spec.heads // lab.rows))
+    once = -(-cases // lab.rows)
+    return Passes(forward=once + chosen * (once - (-cases * lab.spec.heads // lab.rows)))
 
 
 def locate_heads(
@@ -61,12 +63,19 @@ def locate_heads(
     if not 0 < per_layer <= lab.spec.heads:
         raise InvalidIntervention(f"{per_layer} heads of a layer: the model has {lab.spec.heads} in each")
     chosen = range(lab.layers) if layers is None else sorted(set(layers))
-    plain = [float(loss) for loss in _losses(lab, [(case, None) for case in cases], {}, 0)]
+    plain = _plain(lab, cases)
     losses = torch.full((lab.layers, lab.spec.heads), torch.nan)
     found: dict[int, tuple[int, ...]] = dict(before or {})
+    at, states = 0, None
     for layer in chosen:
-        variants = [(case, head) for head in range(lab.spec.heads) for case in cases]
-        each = torch.stack(list(_losses(lab, variants, found if conditioned else {}, layer)))
+        states = _advanced(lab, cases, states, range(at, layer), found if conditioned else {})
+        at = layer
+        variants = [
+            (case, state, head)
+            for head in range(lab.spec.heads)
+            for case, state in zip(cases, states, strict=True)
+        ]
+        each = torch.tensor(list(_losses(lab, variants, layer)))
         losses[layer] = each.view(lab.spec.heads, len(cases)).mean(1)
         found[layer] = tuple(sorted(losses[layer].topk(per_layer).indices.tolist()))
     return HeadMap(found, losses, sum(plain) / len(plain), conditioned)
@@ -81,7 +90,7 @@ def random_heads(lab: Lab, located: Located, draw: random.Random) -> Located:
 
 def easiest(lab: Lab, cases: Sequence[Case], count: int) -> list[Case]:
     """Those that the model answers with the lowest loss: what the search is made with."""
-    losses = [float(loss) for loss in _losses(lab, [(case, None) for case in cases], {}, 0)]
+    losses = _plain(lab, cases)
     order = sorted(range(len(cases)), key=losses.__getitem__)
     return [cases[at] for at in order[:count]]
 
@@ -108,18 +117,56 @@ def judge_silenced(lab: Lab, cases: Sequence[Case], heads: Located) -> Silenced:
     return Silenced(sum(losses) / len(losses), right / len(cases))
 
 
-def _losses(
-    lab: Lab, variants: Sequence[tuple[Case, int | None]], before: Located, layer: int
-) -> Iterator[Tensor]:
-    """One by one: each case with its head of the layer silent too."""
-    earlier = [_silent(lab, other, _mask(lab, heads)) for other, heads in before.items()]
+def _plain(lab: Lab, cases: Sequence[Case]) -> list[float]:
+    """The loss of each case with no head silent."""
+    found = []
+    for start in range(0, len(cases), lab.rows):
+        part = cases[start : start + lab.rows]
+        logits = lab.run([case.row for case in part])
+        found += [_loss(logits[at], case) for at, case in enumerate(part)]
+    return found
+
+
+def _advanced(
+    lab: Lab, cases: Sequence[Case], states: Sequence[Tensor] | None, span: range, silent: Located
+) -> list[Tensor]:
+    """What the layer behind the span reads of each case, [length, hidden]. states: what its first one reads; None:
+    what the embedding says."""
+    out, found = Site(Part.RESIDUAL, lab.layers), []
+    heads = [_silent(lab, layer, _mask(lab, silent[layer])) for layer in span if layer in silent]
+    others = [layer for layer in range(lab.layers) if layer not in span]
+    for start in range(0, len(cases), lab.rows):
+        part = cases[start : start + lab.rows]
+        begin = [] if states is None else [_begun(span.start, states[start : start + lab.rows])]
+        with (
+            bypassed(lab.spec, others),
+            replaced(lab.spec, [*begin, *heads]),
+            captured(lab.spec, [out]) as seen,
+        ):
+            lab.run([case.row for case in part])
+        found += [seen[out][at, : len(case.row)].clone() for at, case in enumerate(part)]
+    return found
+
+
+def _losses(lab: Lab, variants: Sequence[tuple[Case, Tensor, int]], layer: int) -> Iterator[float]:
+    """One by one: each case, from what this layer reads of it, with its head silent."""
     for start in range(0, len(variants), lab.rows):
         part = variants[start : start + lab.rows]
-        own = torch.stack([_mask(lab, () if head is None else (head,)) for _, head in part])
-        with replaced(lab.spec, [*earlier, _silent(lab, layer, own[:, None])]):
-            logits = lab.run([case.row for case, _ in part])
-        for at, (case, _) in enumerate(part):
-            yield -scored(logits[at], case.row, len(case.prompt)).mean().cpu()
+        own = torch.stack([_mask(lab, (head,)) for _, _, head in part])
+        changes = [_begun(layer, [state for _, state, _ in part]), _silent(lab, layer, own[:, None])]
+        with bypassed(lab.spec, range(layer)), replaced(lab.spec, changes):
+            logits = lab.run([case.row for case, _, _ in part])
+        for at, (case, _, _) in enumerate(part):
+            yield _loss(logits[at], case)
+
+
+def _loss(logits: Tensor, case: Case) -> float:
+    return -float(scored(logits, case.row, len(case.prompt)).mean())
+
+
+def _begun(layer: int, states: Sequence[Tensor]) -> Change:
+    """Of rows of different lengths, padded on the right as the lab pads them."""
+    return Change(Site(Part.RESIDUAL, layer), torch.nn.utils.rnn.pad_sequence(list(states), batch_first=True))
 
 
 def _silent(lab: Lab, layer: int, where: Tensor) -> Change:

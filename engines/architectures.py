@@ -68,6 +68,7 @@ class ArchitectureSpec:
     parallel: bool | str = (
         False  # attention and MLP read the same input; a name: the config's flag that says so
     )
+    in_tuple: bool = False  # a layer returns what it writes as the first of a tuple
     hidden: str = "hidden_size"
     layer_count: str = "num_hidden_layers"
     heads: str = "num_attention_heads"
@@ -149,6 +150,7 @@ ARCHITECTURES: Mapping[str, ArchitectureSpec] = {
     ),
     "gptj": ArchitectureSpec(
         family="gptj",
+        in_tuple=True,
         qkv=("q_proj", "k_proj", "v_proj"),
         projections=Projections.SPLIT,
         output="out_proj",

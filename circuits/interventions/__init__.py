@@ -8,11 +8,13 @@ gradients, and inside `engines.kv_attention.inject` (enter that first).
 - `ablated`: heads and sub-layers without their say: zero, mean or another prompt's.
 - `attended`: attention probabilities, values and masks as the layers use them.
 - `blocked`: attention edges that are not there.
+- `bypassed`: layers that are not run at all.
 - `muted`: layers and heads that do not read injected facts.
 """
 
 from circuits.interventions.ablation import Ablation, Reference, ablated, gather_reference
 from circuits.interventions.attention import Attended, Block, attended, blocked
+from circuits.interventions.bypassing import bypassed
 from circuits.interventions.muting import muted
 from circuits.interventions.replacing import Change, captured, replaced
 from circuits.interventions.sites import Head, Node, Part, Site
@@ -30,6 +32,7 @@ __all__ = [
     "ablated",
     "attended",
     "blocked",
+    "bypassed",
     "captured",
     "gather_reference",
     "muted",

@@ -22,6 +22,7 @@ from circuits.interventions import (
     ablated,
     attended,
     blocked,
+    bypassed,
     captured,
     gather_reference,
     muted,
@@ -30,6 +31,7 @@ from circuits.interventions import (
 from engines.architectures import spec_for
 from engines.contract import KVAdapter
 from engines.kv_attention import AttentionRecord, KVBatch, inject
+from tests.unit.circuits.labs import tiny_lab
 from tests.unit.circuits.untouched import stays_as_it_is, traces
 from tests.unit.engines.slow_reference import reference_logits
 from tests.unit.engines.tiny_models import CONFIGS, LAYERS, RandomAdapter, tiny_model
@@ -351,3 +353,26 @@ def test_samples_of_a_reference_come_from_one_position_at_all_sites() -> None:
     drawn = reference.drawn(one, 4, 6)
     assert torch.equal(reference.drawn(two, 4, 6), drawn * 10)
     assert len(set(drawn.flatten().tolist())) > 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_forward_that_begins_late_goes_on_as_one_from_the_start(kind: str) -> None:
+    lab = tiny_lab(kind)
+    row = [10, 72, 101, 33, 7]
+    site = Site(Part.RESIDUAL, 2)
+    with captured(lab.spec, [site]) as seen:
+        whole = lab.run([row])
+    ran: list[int] = []
+    hooks = [
+        lab.spec.mlp(layer).register_forward_hook(lambda *_, layer=layer: ran.append(layer))
+        for layer in range(lab.layers)
+    ]
+    with bypassed(lab.spec, range(2)), replaced(lab.spec, [Change(site, seen[site])]):
+        late = lab.run([[1, 2, 3, 4, 5]])
+    for hook in hooks:
+        hook.remove()
+    assert ran == list(range(2, lab.layers))
+    assert torch.equal(late, whole)
+    with stays_as_it_is(lab.model), pytest.raises(RuntimeError, match="stop"), bypassed(lab.spec, [0, 3]):
+        raise RuntimeError("stop")
+    assert torch.equal(lab.run([row]), whole)

@@ -16,7 +16,9 @@ def traces(model: Any) -> list[str]:
         for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
             found += [f"{name}: {kind}"] * len(getattr(module, kind))
         found += [
-            f"{name}: {key}" for key in module.__dict__ if key.startswith("_interleaf") or key == "_attn"
+            f"{name}: {key}"
+            for key in module.__dict__
+            if key.startswith("_interleaf") or key in ("_attn", "forward")
         ]
     return found
 
