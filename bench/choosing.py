@@ -27,9 +27,9 @@ from editors.kv.trained import load_encoder
 from editors.kv.world import World
 from engines.embedder import MiniLMEmbedder
 from engines.models import DEFAULT_MODEL, default_model_path, load_model
-from service.background import background
-from service.evidence import scorer
-from service.training import encoder_shape
+from service.encoders.background import background
+from service.encoders.training import encoder_shape
+from service.serving.evidence import scorer
 
 _PERCENT = (10, 30, 100)
 _FACTS = 10

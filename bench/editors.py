@@ -49,7 +49,7 @@ from editors.weights.model import EditableModel
 from editors.weights.session import user_specs
 from editors.weights.statistics import KeyStatistics
 from engines.models import cache_dir, file_digest, load_model, resolve_model
-from service.edit_tuning import key_text
+from service.edits.tuning import key_text
 
 _SEQUENCES = ("rome", "rrome", "ftm")
 # What a kept row depends on besides its settings: older code makes older rows.

@@ -24,7 +24,7 @@ from editors.comparison.inside import Inside, look_inside
 from editors.metrics.counterfact import EditCase
 from editors.metrics.speaking import Forced, ModelSpeaker, plainly
 from editors.weights.model import EditableModel
-from service.svg_chart import Line, line_chart
+from service.pictures.chart import Line, line_chart
 
 METHODS = ("rrome", "ftm")
 PLACES = 5

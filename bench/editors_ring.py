@@ -68,7 +68,7 @@ def facts_beside(bench: Bench, editable: EditableModel, model: str) -> tuple[Con
     """Facts as served, but one at a time, and the encoder's digest; None for a model without a shipped encoder."""
     from editors.kv.trained import load_encoder
     from engines.embedder import MiniLMEmbedder
-    from service.fact_contender import FactContender
+    from service.edits.fact_contender import FactContender
 
     try:
         encoder = load_encoder("default", model)

@@ -21,7 +21,7 @@ from bench.kept import Kept, kept_arguments
 from editors.weights import finetune, memit, optimise, rome, tune
 from editors.weights.methods import METHODS
 from engines.models import resolve_model
-from service.edit_tuning import parse_layers, tune_layers
+from service.edits.tuning import parse_layers, tune_layers
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -25,7 +25,7 @@ from editors.kv.trained import load_encoder
 from editors.kv.world import Mix, TrainingCourse, World
 from engines.embedder import MiniLMEmbedder
 from engines.models import load_model, model_digest, resolve_model
-from service.evidence import scorer
+from service.serving.evidence import scorer
 
 _OWN = ("format", "digest", "shape")  # what an encoder's manifest says of its weights; the rest is inherited
 

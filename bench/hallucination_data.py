@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.common import Bench
 from circuits.probe import Probe
-from service.circuit_probes import probes_of
+from service.studies.probes import probes_of
 
 ENVIRONMENT = "INTERLEAF_LRE"
 _FACTUAL = "factual"  # the folder, below the one that is given

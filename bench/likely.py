@@ -28,7 +28,7 @@ from editors.kv.trained import load_encoder
 from editors.kv.world import World
 from engines.embedder import MiniLMEmbedder
 from engines.models import load_model, resolve_model
-from service.evidence import scorer
+from service.serving.evidence import scorer
 
 _THRESHOLDS = (FLOOR, -8.0, -6.0, -4.0)
 

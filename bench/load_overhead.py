@@ -23,8 +23,8 @@ from kb_store.model import Content
 from service import logs
 from service.app import Parts
 from service.config import load
-from service.knowledge import RetrievalSpec
 from service.server import Server
+from service.serving.knowledge import RetrievalSpec
 
 BATCH = 8
 _PATIENCE = 600.0

@@ -26,7 +26,7 @@ from engines.embedder import MiniLMEmbedder
 from engines.models import DEFAULT_MODEL
 from kb_store.keys import key_text
 from kb_store.scoring import Question
-from service.background import background
+from service.encoders.background import background
 
 _FACTS = 10
 _FALSE_ALARMS = 0.03

@@ -39,7 +39,7 @@ from circuits.recall import attribute_tokens, attributes_rate, extraction, head_
 from engines.models import load_model, model_digest, resolve_model
 from kb_store.factbank import load_facts
 from kb_store.words import FUNCTION_WORDS
-from service.svg_chart import Line, line_chart
+from service.pictures.chart import Line, line_chart
 
 _QUICK, _FULL = 16, 200
 _ASKED = 6  # questions asked of each relation for every four that are studied

@@ -33,9 +33,9 @@ from editors.kv.features import object_ids
 from editors.kv.phrases import load
 from interleaf import Answer
 from scripts.small_model import SIZES, Size, TrainedModel, recipe_path, train_small_model
-from service.encoder_config import read_recipe, recipe_values
-from service.encoder_jobs import Progress, TrainJob
-from service.training import real_relations
+from service.encoders.jobs import Progress, TrainJob
+from service.encoders.recipe_file import read_recipe, recipe_values
+from service.encoders.training import real_relations
 
 CELLS = ("right_seen", "right_phrasing", "right_relation", "right_relation_named", "right_chat")
 _QUICK, _FULL = (30, 300), (300, 2000)  # questions of a cell, facts stored

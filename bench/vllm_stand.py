@@ -21,7 +21,7 @@ from engines.models import load_model, model_digest, resolve_model
 from engines.transformers_engine import EngineSettings, TransformersEngine
 from engines.vllm.engine import VllmEngine, VllmSettings, host_words
 from kb_store.model import Content
-from service.vllm_model import vllm_python
+from service.serving.vllm_model import vllm_python
 
 _UNRELATED = -4.0  # the bias of facts that nobody asks for: they are looked at, and change little
 

@@ -73,7 +73,7 @@ class MiniLMEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One L2-normalised row per text."""
-        return np.asarray(self._together(texts), dtype=np.float32).reshape(len(texts), self.dimension)
+        return self._together(texts)
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         out = np.empty((len(texts), self.dimension), dtype=np.float32)

@@ -19,26 +19,26 @@ from kb_store.model import Context
 from kb_store.quotas import FactQuotas
 from kb_store.retrieval import Retriever
 from kb_store.sql import open_store
-from service import model as served
 from service import replicas
 from service.canary import Canary
 from service.commands.answering import Answer, Answering, Ask, Model
 from service.commands.scoring import Scoring
-from service.compile_worker import CompileWorker, NothingCompiled
-from service.compiled import CompiledFacts
 from service.config import DEFAULT_TOP_K, MIB, ConfigError, Settings
 from service.datadir import DataDir
-from service.edit_jobs import LabModel
-from service.injections import Injections
-from service.knowledge import KnowledgeSource
-from service.live_edits import LiveEdits
+from service.edits.jobs import LabModel
+from service.edits.live import LiveEdits
 from service.observability.meters import Meters
 from service.observability.tracing import Traces, open_tracing
 from service.operations import Operations
 from service.page_tokens import PageTokens
 from service.replicas import Replica
 from service.revisions import Revisions
-from service.study import Study
+from service.serving import model as served
+from service.serving.compile_worker import CompileWorker, NothingCompiled
+from service.serving.compiled import CompiledFacts
+from service.serving.injections import Injections
+from service.serving.knowledge import KnowledgeSource
+from service.studies.study import Study
 from service.workers import Workers
 
 _log = structlog.get_logger("interleaf.app")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.access_grants import Grants
+from service.access.grants import Grants
 
 ANONYMOUS = "anonymous"
 

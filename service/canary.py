@@ -19,9 +19,9 @@ from kb_store.model import ConflictPolicy, Content, Context, CreateFact
 from kb_store.retrieval import Retriever
 from service.commands.answering import Answering, Ask
 from service.config_operation import CanarySettings
-from service.knowledge import RetrievalSpec
 from service.observability.meters import Meters
 from service.revisions import Revisions
+from service.serving.knowledge import RetrievalSpec
 from service.workers import Workers
 
 _SUBJECTS = ("Oda Wirrlich", "Tamsin Quellberg", "Ivo Brandweer")

@@ -10,15 +10,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from service.encoder_jobs import Job
+from service.encoders.jobs import Job
 
 _KINDS: Mapping[str, str] = {
-    "train": "service.encoder_jobs:TrainJob",
-    "evaluate": "service.encoder_jobs:EvaluateJob",
-    "calibrate": "service.encoder_jobs:CalibrateJob",
-    "sweep": "service.encoder_jobs:SweepJob",
-    "edit": "service.edit_jobs:EditJob",
-    "compare-edits": "service.compare_job:CompareJob",
+    "train": "service.encoders.jobs:TrainJob",
+    "evaluate": "service.encoders.jobs:EvaluateJob",
+    "calibrate": "service.encoders.jobs:CalibrateJob",
+    "sweep": "service.encoders.jobs:SweepJob",
+    "edit": "service.edits.jobs:EditJob",
+    "compare-edits": "service.edits.comparing:CompareJob",
 }
 
 

@@ -25,9 +25,8 @@ from interleaf.v1 import (
 )
 from kb_store.contract import Embedder
 from kb_store.reviews import Quarantine
-from service import convert
-from service.access import Access, decide
-from service.access_gate import Gate
+from service.access.gate import Gate
+from service.access.listening import Access, decide
 from service.app import App, Parts
 from service.commands.checking import Checking
 from service.commands.editing import Editing
@@ -42,12 +41,13 @@ from service.commands.studying import Studying
 from service.commands.watching import Watching
 from service.commands.writing import Writing
 from service.config import ConfigError, Settings
-from service.convert_answers import Asks
-from service.convert_circuits import STUDY_PACKING
-from service.convert_edits import EDIT_PACKING
-from service.convert_encoders import PACKING
-from service.edit_shelf import EditShelf
-from service.encoder_shelf import Shelf
+from service.convert import facts as convert
+from service.convert.answers import Asks
+from service.convert.circuits import STUDY_PACKING
+from service.convert.edits import EDIT_PACKING
+from service.convert.encoders import PACKING
+from service.edits.shelf import EditShelf
+from service.encoders.shelf import Shelf
 from service.http.app import application
 from service.http.listener import HttpListener
 from service.http.local_calls import Handlers, LocalCalls

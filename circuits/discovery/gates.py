@@ -65,7 +65,8 @@ def gated(spec: ModelSpec, graph: Graph, gates: Tensor, stand_ins: Tensor | None
                 wrote = by_head(spec, layer, read[Site(Part.HEADS, layer)])
                 gone = torch.tensordot(away, wrote, 1)
                 scale = norm_scale(spec, layer, wrote, passing)
-                return passing - (gone if scale is None else gone * scale) + stood(first, spec.heads, away)
+                left: Tensor = passing - (gone if scale is None else gone * scale)
+                return left + stood(first, spec.heads, away)
 
             def wide(passing: Tensor, mlp: int = mlp) -> Tensor:
                 return gates[mlp] * passing + stood(mlp, 1, 1 - gates[mlp : mlp + 1])

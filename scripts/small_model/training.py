@@ -21,7 +21,7 @@ from engines.models import quiet
 from scripts.small_model.sizes import Size
 from scripts.small_model.text import SmallText
 from scripts.small_model.vocabulary import train_tokenizer
-from service.training import real_relations
+from service.encoders.training import real_relations
 
 _CONTEXT = 512  # positions
 _ROTARY_SHARE = 0.25  # of a head's dimensions, as in Pythia

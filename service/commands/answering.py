@@ -18,9 +18,9 @@ from engines.contract import (
     Message,
     Sampling,
 )
-from service.citations import Citation, Grounding, ValueCheck, cite, grounding
 from service.errors import NoModel, ShuttingDown
-from service.knowledge import Knowledge, KnowledgeSource, RetrievalSpec
+from service.serving.citations import Citation, Grounding, ValueCheck, cite, grounding
+from service.serving.knowledge import Knowledge, KnowledgeSource, RetrievalSpec
 from service.workers import Workers
 
 _SEED_BITS = 62

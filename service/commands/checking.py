@@ -14,11 +14,11 @@ from circuits.lens import LensResult, lens, lens_cost
 from circuits.probe import Placed, answer_tokens, place
 from engines.contract import Message, Sampling
 from kb_store.errors import InvalidInput
-from service.citations import stands_in
 from service.commands.answering import Answering, Ask, queries_of
 from service.errors import EngineNotStudied
-from service.knowledge import Knowledge, KnowledgeSource, Known, RetrievalSpec
-from service.study import Study
+from service.serving.citations import stands_in
+from service.serving.knowledge import Knowledge, KnowledgeSource, Known, RetrievalSpec
+from service.studies.study import Study
 
 _ANSWER_TOKENS = 24
 _CLAUSE = re.compile(r"[\n.;!?]")

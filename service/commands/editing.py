@@ -17,14 +17,14 @@ from kb_store.contract import Store
 from kb_store.errors import AlreadyExists, NotFound, RequestIdReused
 from kb_store.model import OperationRecord
 from service.commands.encoding import Asked
-from service.compare_job import CompareJob
 from service.config import EditSettings
-from service.edit_jobs import EditJob, Lab, LabModel, names_of
-from service.edit_shelf import AskedEdit, EditShelf, EditState, StoredEdit, case_values
-from service.encoder_jobs import Progress
-from service.encoder_process import run_in_process
+from service.edits.comparing import CompareJob
+from service.edits.jobs import EditJob, Lab, LabModel, names_of
+from service.edits.live import LiveEdits
+from service.edits.shelf import AskedEdit, EditShelf, EditState, StoredEdit, case_values
+from service.encoders.jobs import Progress
+from service.encoders.process import run_in_process
 from service.errors import EditAffectsOthers, EditWorkOff, EngineNotEditable, TooBusy
-from service.live_edits import LiveEdits
 from service.operations import Operations
 from service.workers import Workers
 

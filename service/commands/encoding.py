@@ -14,11 +14,11 @@ from kb_store.contract import Store
 from kb_store.errors import InvalidInput, NotFound, RequestIdReused, WrongState
 from kb_store.model import OperationRecord
 from service.config import EncoderSettings
-from service.encoder_config import RecipeError, parse_recipe, recipe_values
-from service.encoder_facts import sample_of_facts
-from service.encoder_jobs import CalibrateJob, EvaluateJob, Job, Progress, SweepJob, TrainJob
-from service.encoder_process import run_in_process
-from service.encoder_shelf import Shelf, Shelved
+from service.encoders.facts import sample_of_facts
+from service.encoders.jobs import CalibrateJob, EvaluateJob, Job, Progress, SweepJob, TrainJob
+from service.encoders.process import run_in_process
+from service.encoders.recipe_file import RecipeError, parse_recipe, recipe_values
+from service.encoders.shelf import Shelf, Shelved
 from service.errors import EncoderWorkOff, TooBusy
 from service.operations import Operations
 from service.workers import Workers

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engines.contract import Scored
-from service.citations import Citation, cite_unchecked
 from service.commands.answering import Model, queries_of
 from service.errors import NoModel
-from service.knowledge import KnowledgeSource, RetrievalSpec
+from service.serving.citations import Citation, cite_unchecked
+from service.serving.knowledge import KnowledgeSource, RetrievalSpec
 from service.workers import Workers
 
 

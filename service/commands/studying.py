@@ -17,11 +17,11 @@ from service.commands.checking import fitting, studied, subject_in
 from service.commands.encoding import Asked
 from service.config import CircuitSettings
 from service.errors import NoFactFits, StudiesOff
-from service.knowledge import KnowledgeSource, Known, RetrievalSpec
 from service.operations import Operations
-from service.study import Study
-from service.study_circuits import EmergenceAnalysis, GraftingAnalysis
-from service.study_kinds import Analysis, FactsAnalysis
+from service.serving.knowledge import KnowledgeSource, Known, RetrievalSpec
+from service.studies.circuits import EmergenceAnalysis, GraftingAnalysis
+from service.studies.kinds import Analysis, FactsAnalysis
+from service.studies.study import Study
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.commands.answering import Model
-from service.compiled import CacheFigures, CompiledFacts
-from service.injections import Injection, Injections
 from service.interceptors.admission import Load
+from service.serving.compiled import CacheFigures, CompiledFacts
+from service.serving.injections import Injection, Injections
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from service.access import is_loopback
+from service.access.listening import is_loopback
 from service.config import Settings
 from service.http.gateway import Gateway
 from service.http.guard import Guard

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from interleaf.v1 import facts_pb2
 from kb_store.errors import NotFound
 from kb_store.formats import FileFormat
-from service import convert
+from service.convert import facts as convert
 from service.http import problems, rules
 from service.http.exchange import Exchange, events, started
 from service.http.local_calls import LocalCalls, Refused

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access import is_loopback
+from service.access.listening import is_loopback
 
 POLICY = "; ".join(
     (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from service.access_callers import Callers
+from service.access.callers import Callers
 from service.config import Settings
 from service.interceptors.admission import Admission
 from service.interceptors.auth import Authentication

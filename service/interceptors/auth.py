@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from service.access_callers import Callers
+from service.access.callers import Callers
 from service.calls import current
 from service.interceptors.wrapping import AroundInterceptor
 

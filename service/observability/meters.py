@@ -7,8 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.citations import Grounding
 from service.commands.answering import Answer, Ask
+from service.serving.citations import Grounding
 
 _SECONDS: Final = (
     0.001,

@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from service.app import Parts
-from service.compiled import CacheFigures
 from service.interceptors.admission import Load
+from service.serving.compiled import CacheFigures
 
 
 @dataclass(frozen=True, slots=True)

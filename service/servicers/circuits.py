@@ -12,23 +12,23 @@ from circuits.probe import Probe
 from engines.contract import Message
 from interleaf.v1 import circuits_pb2_grpc, inference_pb2
 from kb_store.errors import InvalidInput
-from service.circuit_messages import ABLATIONS, EDGE_SCORES
 from service.commands.checking import CheckAsk, Checking
 from service.commands.encoding import Asked
 from service.commands.studying import Studying
-from service.convert_answers import Asks
-from service.convert_circuits import report_message, trace_message
-from service.convert_encoders import validated_message
+from service.convert.answers import Asks
+from service.convert.circuits import report_message, trace_message
+from service.convert.circuits_many import ABLATIONS, EDGE_SCORES
+from service.convert.encoders import validated_message
 from service.limits import LimitSettings
-from service.study import Study
-from service.study_circuits import (
+from service.studies.circuits import (
     TEMPLATES,
     CircuitAnalysis,
     EmergenceAnalysis,
     GraftingAnalysis,
     LocatingAnalysis,
 )
-from service.study_kinds import FactsAnalysis, HeadsAnalysis, KnockoutAnalysis, RecallAnalysis
+from service.studies.kinds import FactsAnalysis, HeadsAnalysis, KnockoutAnalysis, RecallAnalysis
+from service.studies.study import Study
 from service.validation import count, free_text, known_enum, namespace_of, not_negative, request_id, within
 
 _ANY = "namespaces/any"  # where only the prompt is read

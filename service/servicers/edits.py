@@ -12,10 +12,10 @@ from kb_store.errors import InvalidInput
 from kb_store.validation import check_id
 from service.commands.editing import Editing
 from service.commands.encoding import Asked
-from service.compare_job import KV, METHODS
-from service.convert_edits import cases_of, edit_message, receipt_message, settings_of
-from service.convert_encoders import validated_message
-from service.edit_shelf import AskedEdit, case_values
+from service.convert.edits import cases_of, edit_message, receipt_message, settings_of
+from service.convert.encoders import validated_message
+from service.edits.comparing import KV, METHODS
+from service.edits.shelf import AskedEdit, case_values
 from service.limits import LimitSettings
 from service.page_tokens import PageTokens
 from service.validation import edit_of, namespace_of, page_size, request_id

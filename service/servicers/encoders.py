@@ -8,7 +8,7 @@ from interleaf.v1 import encoders_pb2, encoders_pb2_grpc
 from kb_store.errors import InvalidInput
 from kb_store.validation import check_id
 from service.commands.encoding import Asked, Encoding, TrainAsk
-from service.convert_encoders import encoder_message, validated_message
+from service.convert.encoders import encoder_message, validated_message
 from service.limits import LimitSettings
 from service.page_tokens import PageTokens
 from service.validation import encoder_of, free_text, namespace_of, not_negative, page_size, request_id

@@ -20,13 +20,13 @@ from kb_store.model import (
 )
 from kb_store.reviews import Quarantine
 from kb_store.validation import check_changes, check_content, check_id, check_integer, check_text
-from service import convert
 from service.calls import current
 from service.commands.exporting import Exporting
 from service.commands.importing import ImportHeader, Importing
 from service.commands.reading import ListQuery, Reading, SearchQuery, SeenFacts
 from service.commands.writing import Writing
-from service.convert_answers import top_k_of
+from service.convert import facts as convert
+from service.convert.answers import top_k_of
 from service.limits import LimitSettings
 from service.page_tokens import PageTokens
 from service.servicers.contexts import context_of

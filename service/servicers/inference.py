@@ -9,7 +9,7 @@ from typing import Any
 from interleaf.v1 import inference_pb2, inference_pb2_grpc
 from service.commands.answering import Answering
 from service.commands.scoring import Scoring
-from service.convert_answers import Asks, answer_message, citation_message, score_message
+from service.convert.answers import Asks, answer_message, citation_message, score_message
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServicer):  # type: ignore[misc]

@@ -8,7 +8,7 @@ from typing import Any
 
 from interleaf.v1 import monitor_pb2, monitor_pb2_grpc
 from service.commands.watching import Watching
-from service.convert_monitor import injection_message, status_message
+from service.convert.monitor import injection_message, status_message
 from service.limits import LimitSettings
 from service.validation import namespace_of, not_negative, page_size
 

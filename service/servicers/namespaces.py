@@ -6,9 +6,9 @@ from typing import Any
 
 from interleaf.v1 import namespaces_pb2, namespaces_pb2_grpc
 from kb_store.validation import check_display_name, check_id, check_relations
-from service import convert
 from service.commands.reindexing import Reindexing
 from service.commands.spaces import Spaces
+from service.convert import facts as convert
 from service.limits import LimitSettings
 from service.page_tokens import PageTokens
 from service.servicers.contexts import context_of

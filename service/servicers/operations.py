@@ -8,8 +8,8 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
 
 from kb_store.errors import InvalidInput
-from service import convert
 from service.calls import current
+from service.convert import facts as convert
 from service.limits import LimitSettings
 from service.operations import Operations
 from service.page_tokens import PageTokens

@@ -8,7 +8,7 @@ from interleaf.v1 import reviews_pb2, reviews_pb2_grpc
 from kb_store.sql.imports import MAX_IMPORT_ID_LENGTH
 from kb_store.validation import check_text
 from service.commands.reviewing import Reviewing
-from service.convert_reviews import DECISIONS, STATES, review_message
+from service.convert.reviews import DECISIONS, STATES, review_message
 from service.limits import LimitSettings
 from service.page_tokens import PageTokens
 from service.servicers.contexts import context_of

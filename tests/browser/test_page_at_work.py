@@ -8,7 +8,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from service.keys import new_key
+from service.access.keys import new_key
 from tests.browser.driving import Page
 from tests.http_calls import Http, http_running
 

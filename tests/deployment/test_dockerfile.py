@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from scripts.supply.locks import LOCKS
-from service.cli import serve_app
+from service.cli.serving import serve_app
 from service.config import Settings
 from tests.deployment.dockerfile import ROOT, command, read
 

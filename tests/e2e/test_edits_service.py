@@ -17,7 +17,7 @@ from editors.weights.specs import Chosen, write_chosen
 from engines.models import load_model, model_digest
 from interleaf.v1 import edits_pb2 as pb
 from interleaf.v1 import inference_pb2, namespaces_pb2
-from service.edits_cli import app
+from service.cli.edits import app
 from tests.serving import PARENT, Running, refusal, running
 from tests.tiny import tiny_folder
 

@@ -73,7 +73,7 @@ def workers() -> set[int]:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue
-        if parent == os.getpid() and b"service.encoder_worker" in words:
+        if parent == os.getpid() and b"service.encoders.worker" in words:
             found.add(int(folder.name))
     return found
 

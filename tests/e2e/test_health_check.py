@@ -10,10 +10,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from typer.testing import CliRunner
 
-from service.cli import serve_app
+from service.access.keys import new_key
+from service.cli.serving import serve_app
 from service.config import Settings, load
 from service.health_check import health
-from service.keys import new_key
 from tests.serving import serving
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.keys import new_key
+from service.access.keys import new_key
 from tests.http_calls import Http, http_running, reason
 
 FACTS = "/v1/namespaces/default/facts"

@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from service.keys import new_key
+from service.access.keys import new_key
 from tests.e2e.test_inference_service import QUESTION, save_tiny
 from tests.http_calls import Http, http_running
 

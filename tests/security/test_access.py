@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from interleaf.v1 import facts_pb2 as pb
-from service.access import decide, is_loopback
+from service.access.keys import KeyRing, digest, new_key
+from service.access.listening import decide, is_loopback
 from service.config import ConfigError, load
-from service.keys import KeyRing, digest, new_key
 from tests.serving import PARENT, refusal, running, serving, stubs
 from tests.unit.service.descriptors import METHODS
 

@@ -13,14 +13,14 @@ from google.protobuf import message_factory
 
 import service.server
 from interleaf.v1 import facts_pb2
-from service.access_gate import Gate
-from service.access_grants import Grants, Scope
-from service.access_rules import RULES, Rule
+from service.access.gate import Gate
+from service.access.grants import Grants, Scope
+from service.access.keys import KeyRing, new_key
+from service.access.rules import RULES, Rule
 from service.calls import KINDS
 from service.config import ConfigError
 from service.config_operation import QuotaSettings
 from service.errors import RateExceeded
-from service.keys import KeyRing, new_key
 from service.rates import Rates
 from tests.http_calls import HTTP, http_running, reason
 from tests.serving import refusal, running, serving

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 from interleaf import TLS, Client
 from interleaf.cli._app import build
 from interleaf.v1 import facts_pb2 as pb
-from service.access_certificates import ClientCertificates, identities
+from service.access.certificates import ClientCertificates, identities
+from service.access.keys import new_key
 from service.config import ConfigError
-from service.keys import new_key
 from service.server import Server
 from tests.certificates import Authority, Issued
 from tests.http_calls import HTTP

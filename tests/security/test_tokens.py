@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from interleaf.v1 import facts_pb2 as pb
-from service.access import decide
-from service.access_grants import Grants
-from service.access_tokens import Tokens, read_keys
+from service.access.grants import Grants
+from service.access.keys import new_key
+from service.access.listening import decide
+from service.access.tokens import Tokens, read_keys
 from service.config import ConfigError, JwtSettings, load
-from service.keys import new_key
 from tests.http_calls import HTTP, http_running, reason
 from tests.serving import PARENT, refusal, serving, stubs
 from tests.tokens import ISSUER, Issuer

@@ -16,7 +16,7 @@ from service.backup import creating
 from service.backup.creating import create, list_backups
 from service.backup.manifest import BackupFailed
 from service.backup.restoring import restore, verify
-from service.backup_cli import app
+from service.cli.backup import app
 from tests.serving import listed, running, searchable
 
 RUNNER = CliRunner()

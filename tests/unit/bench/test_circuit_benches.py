@@ -18,8 +18,8 @@ from circuits.hallucination.calibration import USED, fit
 from circuits.lab import Lab
 from circuits.probe import Probe
 from engines.models import load_model, model_digest
-from service import circuit_probes
-from service.circuits_cli import app
+from service.cli.circuits import app
+from service.studies import probes as circuit_probes
 from tests.unit.engines.tiny_models import byte_tokenizer, tiny_model
 
 SUBJECTS = ("Ann Lund", "Tom Berg", "Ida Holm", "Kim Dahl", "Eva Bjork", "Jon Vik")

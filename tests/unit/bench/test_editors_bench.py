@@ -24,7 +24,7 @@ from editors.weights.model import EditableModel
 from editors.weights.specs import Chosen, spec_of, write_chosen
 from editors.weights.statistics import KeyStatistics
 from engines.models import load_model, model_digest
-from service import edit_tuning
+from service.edits import tuning as edit_tuning
 from tests.tiny import tiny_folder
 from tests.unit.bench.test_gates_bench import tiny_encoder
 from tests.unit.engines.tiny_models import byte_tokenizer, tiny_model

@@ -22,8 +22,8 @@ from scripts.small_model import SIZES, Size, recipe_path, train_small_model
 from scripts.small_model.text import SmallText
 from scripts.small_model.training import OtherRun
 from scripts.small_model.vocabulary import ASSISTANT, END, USER, train_tokenizer
-from service.encoder_config import parse_recipe, read_recipe, recipe_values
-from service.training import real_relations
+from service.encoders.recipe_file import parse_recipe, read_recipe, recipe_values
+from service.encoders.training import real_relations
 from tests.tiny import RECIPE
 
 TINY = Size(2, 32, 4, 700, steps=4, batch=2, length=40, learning_rate=1e-3, documents=150, checkpoint_every=2)

@@ -22,7 +22,7 @@ from editors.weights.model import EditableModel
 from editors.weights.request import EditRequest
 from editors.weights.statistics import KeyStatistics
 from engines.architectures import ARCHITECTURES
-from service.edit_circuits import CircuitFinder
+from service.edits.circuits import CircuitFinder
 from tests.tiny import bank_model, bank_tokenizer
 
 CASE = EditCase(

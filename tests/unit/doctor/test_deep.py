@@ -15,10 +15,10 @@ from engines.embedder import MiniLMEmbedder
 from kb_store.index import FaissIndex
 from kb_store.model import Content, Context, CreateFact
 from kb_store.sql import open_store
-from service import model as served
 from service.config import Settings, load
-from service.doctor_deep import compare
-from service.findings import Finding
+from service.doctor.deep import compare
+from service.doctor.findings import Finding
+from service.serving import model as served
 from tests.serving import WORDS, running, searchable
 
 ANYONE = Context()

@@ -30,7 +30,7 @@ class Slow:
 
 def _asked(work: Slow, *calls: list[int]) -> dict[int, object]:
     """What each call got, the first alone and the others while it is worked on."""
-    together: Together[int, int] = Together(work)
+    together: Together[int, list[int]] = Together(work)
     got: dict[int, object] = {}
 
     def call(number: int) -> None:

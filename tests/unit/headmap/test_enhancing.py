@@ -17,10 +17,10 @@ from editors.kv.contract import FactText
 from engines.architectures import spec_for
 from engines.models import load_model, model_digest
 from interleaf.v1 import circuits_pb2 as pb
+from service.cli.edits import app
+from service.cli.edits_enhance import _heads
 from service.config import ConfigError, EngineSettings
-from service.edits_cli import app
-from service.edits_enhance_cli import _heads
-from service.model import load
+from service.serving.model import load
 from tests.tiny import tiny_folder
 from tests.unit.bench.test_gates_bench import tiny_encoder
 

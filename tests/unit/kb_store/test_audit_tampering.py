@@ -14,7 +14,7 @@ from kb_store.audit import AuditEntry, AuditHead, chained
 from kb_store.errors import InvalidInput
 from kb_store.model import Content, Context, CreateFact
 from kb_store.sql import open_store
-from service.audit_cli import app
+from service.cli.audit import app
 
 RUNNER = CliRunner()
 

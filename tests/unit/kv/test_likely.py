@@ -12,8 +12,8 @@ from editors.kv.matching import kept_back, taught
 from editors.kv.meaning import FLOOR
 from editors.kv.phrases import load
 from engines.embedder import MiniLMEmbedder
-from service.background import background
-from service.evidence import scorer
+from service.encoders.background import background
+from service.serving.evidence import scorer
 
 
 def test_some_relations_of_the_training_side_are_not_taught() -> None:

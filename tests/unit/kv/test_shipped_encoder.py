@@ -14,8 +14,8 @@ from editors.kv.trained import SHIPPED, load_encoder
 from editors.kv.world import World
 from engines.embedder import MiniLMEmbedder
 from engines.models import DEFAULT_MODEL, default_model_path, load_model, model_digest
-from service.evidence import scorer
-from service.training import real_relations
+from service.encoders.training import real_relations
+from service.serving.evidence import scorer
 
 pytestmark = pytest.mark.model
 

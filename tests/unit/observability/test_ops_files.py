@@ -14,12 +14,12 @@ import grpc
 import pytest
 import yaml
 
-from service.citations import Grounding
-from service.compiled import CacheFigures
 from service.errors import TABLE
 from service.interceptors.admission import Load
 from service.observability.meters import STAGES, Meters
 from service.observability.standing import Sources, Standing
+from service.serving.citations import Grounding
+from service.serving.compiled import CacheFigures
 
 OPS = Path(__file__).parents[3] / "ops"
 RULES = OPS / "prometheus" / "alerts.yml"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from service.api_docs import PAGE, with_table
-from service.citations import Grounding, ValueCheck
+from service.serving.citations import Grounding, ValueCheck
 from tests.unit.service.descriptors import METHODS
 
 

@@ -11,7 +11,7 @@ from editors.kv.contract import FactText
 from editors.kv.encoder import EncoderConfig, KVEncoder
 from editors.kv.phrases import load
 from editors.kv.world import World
-from service.calibration import (
+from service.encoders.calibration import (
     CalibrationSettings,
     Pool,
     _pool_of_facts,
@@ -20,8 +20,8 @@ from service.calibration import (
     _ranked,
     calibrate,
 )
-from service.encoder_stand import Stand
-from service.evidence import scorer
+from service.encoders.stand import Stand
+from service.serving.evidence import scorer
 from tests.serving import WORDS
 from tests.tiny import bank_model, bank_tokenizer
 

@@ -13,8 +13,8 @@ from circuits.interventions import Head
 from circuits.knockout import Curve
 from circuits.lens import Trajectory
 from circuits.reading import FactReading, HeadReading
-from service import circuit_pictures as pictures
-from service.svg_map import heat_map
+from service.pictures import circuits as pictures
+from service.pictures.map import heat_map
 
 HOSTILE = '<script>alert("x")</script> & “more”'
 _SVG = "{http://www.w3.org/2000/svg}"

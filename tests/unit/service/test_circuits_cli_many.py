@@ -11,8 +11,8 @@ import typer
 from rich.console import Console, RenderableType
 
 from interleaf.v1 import circuits_pb2 as pb
-from service import circuits_show as shown
-from service.circuits_cli_many import _questions, _value
+from service.cli import circuits_show as shown
+from service.cli.circuits_many import _questions, _value
 
 HOSTILE = "[red]x[/red]\x1b[31m"
 

@@ -7,8 +7,8 @@ import torch
 
 from engines.contract import InjectedFact, KVTokens
 from kb_store.model import Content, Fact
-from service.citations import Grounding, ValueCheck, cite, cite_unchecked, grounding, stands_in
-from service.knowledge import Known
+from service.serving.citations import Grounding, ValueCheck, cite, cite_unchecked, grounding, stands_in
+from service.serving.knowledge import Known
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from service.cli import serve_app
+from service.access.keys import KeyRing
+from service.cli.serving import serve_app
 from service.config import effective, load
 from service.datadir import DataDir
-from service.keys import KeyRing
 from tests.serving import running
 
 RUNNER = CliRunner()

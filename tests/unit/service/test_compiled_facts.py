@@ -14,8 +14,8 @@ from editors.kv.contract import Evidence, FactText
 from engines.contract import KVAdapter, KVTokens
 from kb_store.model import Content, Context, CreateFact, DeleteFact, Fact, UpdateFact
 from kb_store.sql import SqlStore, open_store
-from service.compile_worker import CompileWorker
-from service.compiled import CompiledFacts, size_of, version_key
+from service.serving.compile_worker import CompileWorker
+from service.serving.compiled import CompiledFacts, size_of, version_key
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BYTES = 2 * 4 * 8  # keys and values, four numbers of eight bytes

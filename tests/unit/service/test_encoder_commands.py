@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from service.encoder_cli import app
-from service.encoder_config import parse_recipe
-from service.encoder_show import write_sweep
-from service.training import Recipe
+from service.cli.encoder import app
+from service.cli.encoder_show import write_sweep
+from service.encoders.recipe_file import parse_recipe
+from service.encoders.training import Recipe
 from tests.tiny import tiny_folder
 
 RUNNER = CliRunner()

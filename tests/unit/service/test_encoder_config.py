@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engines.errors import ModelMissing
-from service.encoder_config import (
+from service.encoders.models import model_folder
+from service.encoders.recipe_file import (
     RecipeError,
     differences,
     parse_recipe,
@@ -16,8 +17,7 @@ from service.encoder_config import (
     recipe_text,
     recipe_values,
 )
-from service.encoder_models import model_folder
-from service.training import Recipe
+from service.encoders.training import Recipe
 
 
 def test_the_default_recipe_can_be_read_back() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from editors.kv.calibration import Calibration, save_calibration
 from kb_store.errors import NotFound, WrongState
-from service.convert_encoders import encoder_message
-from service.encoder_config import recipe_of, recipe_values
-from service.encoder_shelf import BEGUN, EncoderState, Shelf, alone_in, encoder_id_of
+from service.convert.encoders import encoder_message
+from service.encoders.recipe_file import recipe_of, recipe_values
+from service.encoders.shelf import BEGUN, EncoderState, Shelf, alone_in, encoder_id_of
 
 RECIPE = recipe_values(recipe_of({"train": {"steps": 20}}))
 

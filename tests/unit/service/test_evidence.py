@@ -8,8 +8,8 @@ from editors.kv.meaning import FLOOR, Meaning
 from editors.kv.phrases import load as load_phrases
 from engines.embedder import MiniLMEmbedder
 from kb_store.scoring import Candidate
-from service.background import background
-from service.evidence import EvidenceReader
+from service.encoders.background import background
+from service.serving.evidence import EvidenceReader
 
 
 @pytest.fixture(scope="module")

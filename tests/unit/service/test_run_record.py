@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from service.encoder_config import recipe_of, recipe_values
-from service.run_record import Sitting, read_curve, read_sittings, write_record
-from service.svg_chart import Line, line_chart, smoothed
+from service.encoders.recipe_file import recipe_of, recipe_values
+from service.encoders.run_record import Sitting, read_curve, read_sittings, write_record
+from service.pictures.chart import Line, line_chart, smoothed
 
 MANIFEST: dict[str, Any] = {
     "model": "tiny",

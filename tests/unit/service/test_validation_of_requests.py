@@ -12,7 +12,7 @@ from interleaf.v1 import facts_pb2, inference_pb2
 from kb_store.errors import InvalidInput, LimitExceeded
 from service import validation
 from service.commands.answering import queries_of
-from service.convert_answers import Asks
+from service.convert.answers import Asks
 from service.limits import LimitSettings
 
 ASKS = Asks(LimitSettings(), 8)

@@ -1,0 +1,1 @@
+"""Commands that need the server's packages; they join `interleaf` by entry points."""

@@ -1,0 +1,1 @@
+"""Between messages and domain values, a module for each service of the API."""

@@ -1,0 +1,1 @@
+"""What `interleaf doctor` looks at."""

@@ -1,0 +1,179 @@
+"""The deep look: SQL, index and compiled facts against each other. The server must be stopped: the data are locked.
+
+Every fact is counted and every row compared; of each namespace a sample is embedded, searched for and compiled anew.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from editors.kv.contract import FactEncoder
+from kb_store.contract import Embedder, Store
+from kb_store.errors import IndexCorrupt, StoreError
+from kb_store.index import FaissIndex
+from kb_store.index.files import check_file, read_manifest
+from kb_store.indexer import Indexer
+from kb_store.keys import key_text
+from kb_store.model import Fact
+from kb_store.sql import open_store
+from service.config import MIB, ConfigError, Settings
+from service.datadir import DataDir
+from service.doctor.findings import Finding
+from service.serving.compiled import CompiledFacts
+
+_PAGE = 500
+_BATCH = 10_000
+_CATCH_UP_SECONDS = 600.0
+_SAMPLE, _COMPILED = 64, 8
+_SAME = 0.99  # cosine of a vector with itself, as lossy as the index may keep it
+_CLOSE = 1e-3  # of a token's largest number: batches compute in another order
+
+_RESTORE = "restore the newest backup that verifies (interleaf backup list, verify, restore)"
+_REINDEX = "start the server and run: interleaf namespaces reindex {}"
+_REMADE = "it was made again from SQL just now; if it happens again, look at the disk"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """What is open."""
+
+    store: Store
+    index: FaissIndex
+    embedder: Embedder
+    compiled: CompiledFacts | None
+
+
+def compare(settings: Settings, embedder: Embedder, encoder: FactEncoder | None) -> Iterator[Finding]:
+    """Opens the data as the server would, lets the index catch up, and looks for differences."""
+    if settings.store.database_url is None and not (settings.store.data_dir / "facts.db").exists():
+        yield Finding("facts", "none yet")
+        return
+    try:
+        with ExitStack() as undo:
+            data = undo.enter_context(DataDir(settings.store.data_dir))
+            yield _index_files(data.index)
+            store = open_store(settings.database, settings.limits.for_store())
+            undo.callback(store.close)
+            damage = store.check()
+            state = "damaged:" if damage else "agrees with itself"
+            yield Finding("database", state, "; ".join(damage), _RESTORE if damage else "")
+            index = FaissIndex(data.index, dimension=embedder.dimension, embedder=embedder.digest)
+            indexer = Indexer(store, index, embedder)
+            indexer.start()
+            undo.callback(indexer.close)
+            compiled = None if encoder is None else CompiledFacts(encoder, 64 * MIB, _COMPILED)
+            stand = _Stand(store, index, embedder, compiled)
+            for namespace in _namespaces(store):
+                wrong = indexer.verify(namespace, timeout=_CATCH_UP_SECONDS)
+                yield _of_namespace(stand, namespace, wrong)
+    except (ConfigError, StoreError) as error:
+        yield Finding("data", "", str(error))
+
+
+def _namespaces(store: Store) -> Iterator[str]:
+    after = ""
+    while page := store.list_namespaces(limit=_PAGE, after=after):
+        yield from (space.namespace_id for space in page)
+        after = page[-1].namespace_id
+
+
+def _index_files(folder: Path) -> Finding:
+    """Before anybody repairs them."""
+    try:
+        manifest = read_manifest(folder)
+    except IndexCorrupt as error:
+        return Finding("index files", "", error.message, _REMADE)
+    if manifest is None:
+        return Finding("index files", "none yet")
+    problems = []
+    for entry in manifest.namespaces.values():
+        try:
+            check_file(folder, entry)
+        except IndexCorrupt as error:
+            problems.append(error.message)
+    value = f"{len(manifest.namespaces)} files, their checksums"
+    return Finding("index files", value, "; ".join(problems), _REMADE if problems else "")
+
+
+def _of_namespace(stand: _Stand, namespace: str, wrong: Sequence[str]) -> Finding:
+    count, sample = _sample(stand.store, namespace)
+    stored = stand.store.get_namespace(namespace).fact_count
+    problems = list(wrong)
+    if count != stored:
+        problems.append(f"it counts {stored} live facts and has {count}")
+    problems += _vectors(stand, namespace, sample)
+    problems += _full_text(stand.store, namespace, sample)
+    looked = f"{len(sample)} of them embedded and searched for"
+    if stand.compiled is not None:
+        problems += _tokens(stand.compiled, [fact for _, fact in sample[:_COMPILED]])
+        looked += f", {len(sample[:_COMPILED])} compiled"
+    value = f"{count} facts" + (f", {looked}" if sample else "")
+    hint = _REINDEX.format(namespace) if problems else ""
+    return Finding(f"namespace {namespace}", value, "; ".join(problems), hint)
+
+
+def _sample(store: Store, namespace: str) -> tuple[int, list[tuple[int, Fact]]]:
+    """How many there are, and some of them, each as likely as the others (and the same ones every time)."""
+    rng = np.random.default_rng(zlib.crc32(namespace.encode()))
+    kept, count = list[tuple[int, Fact]](), 0
+    for batch in store.all_rows(namespace, batch=_BATCH):
+        for item in batch:
+            count += 1
+            if len(kept) < _SAMPLE:
+                kept.append(item)
+            elif (place := int(rng.integers(count))) < _SAMPLE:
+                kept[place] = item
+    return count, kept
+
+
+def _vectors(stand: _Stand, namespace: str, sample: Sequence[tuple[int, Fact]]) -> Iterator[str]:
+    """Whether the index holds what the embedder says of the facts as they are in SQL now."""
+    if not sample:
+        return
+    keys = [key_text(fact.content.relation, fact.content.subject) for _, fact in sample]
+    off = []
+    for (row, _), vector in zip(sample, stand.embedder.embed(keys), strict=True):
+        cosine = stand.index.similarities(namespace, vector, [row]).get(row)
+        if cosine is not None and cosine < _SAME:
+            off.append(row)
+    if off:
+        yield f"{len(off)} of {len(sample)} vectors are not those of their facts (rows {_some(off)})"
+
+
+def _full_text(store: Store, namespace: str, sample: Sequence[tuple[int, Fact]]) -> Iterator[str]:
+    """Whether each fact is found by its subject's whole name. Where many share a name, one of them is enough."""
+    lost = []
+    for row, fact in sample:
+        hits = [hit.row for hit in store.search_lexical(namespace, fact.content.subject, limit=_SAMPLE)]
+        if row not in hits and len(hits) < _SAMPLE:
+            lost.append(row)
+    if lost:
+        yield f"{len(lost)} of {len(sample)} facts are not found by their subject (rows {_some(lost)})"
+
+
+def _tokens(compiled: CompiledFacts, facts: Sequence[Fact]) -> Iterator[str]:
+    """Whether facts compile to numbers, and to the same ones alone as among others."""
+    if not facts:
+        return
+    together = compiled.tokens(facts)
+    for fact, tokens in zip(facts, together, strict=True):
+        alone = CompiledFacts(compiled.encoder, MIB, 1).tokens([fact])[0]
+        for name, one, other in (
+            ("keys", tokens.keys, alone.keys),
+            ("values", tokens.values, alone.values),
+        ):
+            if not torch.isfinite(one).all():
+                yield f"the {name} of fact {fact.fact_id} are not finite"
+            elif one.shape != other.shape or (one - other).abs().max() > _CLOSE * one.abs().max():
+                yield f"the {name} of fact {fact.fact_id} depend on the facts beside it"
+
+
+def _some(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")

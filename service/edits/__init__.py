@@ -1,0 +1,1 @@
+"""Edits of the model's weights as jobs, on disk, and on the served model."""

@@ -1,0 +1,1 @@
+"""Encoders trained, measured, calibrated and kept."""

@@ -1,0 +1,127 @@
+"""Compiles facts soon after they are written, so that the first question about them need not wait.
+
+After a commit the worker looks through the namespaces that changed and compiles what is not compiled yet. It
+keeps no list of its own, so it cannot lose one: after a restart, or a burst of writes, it finds the same work.
+Large namespaces are left to compilation on demand.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+
+from engines.errors import EngineClosed
+from kb_store.contract import Store
+from kb_store.errors import NotFound, StoreClosed
+from kb_store.model import Fact, Namespace
+from service.serving.compiled import CompiledFacts
+
+_PAGE = 500
+_QUIET_SECONDS = 0.2  # writes come in bursts: one look after each
+_POLITE_SECONDS = 2.0  # how long questions that are being answered go first
+_RETRY_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class CompileWorker:
+    """`start` it once, `close` it before the store and the engine."""
+
+    def __init__(
+        self,
+        store: Store,
+        compiled: CompiledFacts,
+        *,
+        max_facts: int,
+        batch: int,
+    ) -> None:
+        self._store, self._compiled = store, compiled
+        self._max_facts, self._batch = max_facts, batch
+        self._idle: Callable[[], bool] = lambda: True
+        self._done: dict[str, int] = {}
+        self._work, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="interleaf-compile", daemon=True)
+
+    def start(self, idle: Callable[[], bool] = lambda: True) -> None:
+        """Begins with what is in the store. `idle` says whether no question is being answered."""
+        self._idle = idle
+        self._store.on_commit(self._work.set)
+        self._work.set()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops after the batch in hand."""
+        self._closing.set()
+        self._work.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def ready(self, fact: Fact) -> bool:
+        """Whether this revision's tokens are at hand."""
+        return self._compiled.ready(fact)
+
+    def compiled_revision(self, namespace: str) -> int:
+        """Everything up to here has been compiled since the start."""
+        return self._done.get(namespace, 0)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._work.wait()
+            self._closing.wait(_QUIET_SECONDS)
+            self._work.clear()
+            try:
+                self._look_through()
+            except (StoreClosed, EngineClosed):
+                return
+            except Exception:  # whatever it was: facts are compiled on demand, and this is tried again
+                _log.exception("compiling in the background failed; it is tried again")
+                if not self._closing.wait(_RETRY_SECONDS):
+                    self._work.set()
+
+    def _look_through(self) -> None:
+        present = {space.namespace_id: space for space in self._namespaces()}
+        for gone in self._done.keys() - present.keys():
+            del self._done[gone]
+        for name, space in present.items():
+            if self._closing.is_set():
+                return
+            # A namespace that was deleted and made again starts from 0.
+            if self._done.get(name) != space.revision and space.fact_count <= self._max_facts:
+                self._compile(space)
+
+    def _namespaces(self) -> Iterator[Namespace]:
+        after = ""
+        while page := self._store.list_namespaces(limit=_PAGE, after=after):
+            yield from page
+            after = page[-1].namespace_id
+
+    def _compile(self, space: Namespace) -> None:
+        try:
+            for page in self._store.all_rows(space.namespace_id, batch=_PAGE):
+                missing = [fact for _, fact in page if not self._compiled.ready(fact)]
+                for start in range(0, len(missing), self._batch):
+                    if self._closing.is_set() or self._compiled.full():
+                        return
+                    self._let_others_first()
+                    self._compiled.tokens(missing[start : start + self._batch], ahead=True)
+        except NotFound:
+            return  # deleted meanwhile
+        self._done[space.namespace_id] = space.revision
+
+    def _let_others_first(self) -> None:
+        waited = 0.0
+        while not self._idle() and waited < _POLITE_SECONDS and not self._closing.wait(0.05):
+            waited += 0.05
+
+
+class NothingCompiled:
+    """Where there is no encoder."""
+
+    def ready(self, fact: Fact) -> bool:
+        """Never."""
+        return False
+
+    def compiled_revision(self, namespace: str) -> int:
+        """Nothing."""
+        return 0

@@ -1,0 +1,165 @@
+"""From a question to the facts that the model will see: retrieve, weigh, compile.
+
+What is injected was read from SQL in the question's namespace within this call, at the revision that is cited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from editors.kv.contract import Evidence, FactEncoder
+from editors.kv.prior import MIN_SUBJECT_COVER
+from engines.contract import InjectedFact
+from kb_store.contract import Embedder, Store
+from kb_store.errors import WrongState
+from kb_store.model import Fact, Hit
+from kb_store.retrieval import Retriever
+from kb_store.scoring import Cover, Question
+from service.errors import NoEncoder
+from service.revisions import Revisions
+from service.serving.compiled import CompiledFacts
+from service.serving.evidence import EvidenceReader
+from service.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSpec:
+    """Which facts a call may use: the best `top_k`, or none, or those that are named."""
+
+    top_k: int
+    disabled: bool = False
+    fact_ids: tuple[str, ...] = ()
+    min_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A fact that goes into attention, and how well the retriever found it to fit (1 when it was named)."""
+
+    fact: Fact
+    score: float
+    injected: InjectedFact
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a call works with, and what it took."""
+
+    known: tuple[Known, ...]
+    namespace_revision: int
+    retrieval_seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+    @property
+    def injected(self) -> tuple[InjectedFact, ...]:
+        """For the engine."""
+        return tuple(item.injected for item in self.known)
+
+    @property
+    def tokens(self) -> int:
+        """Key/value tokens of all facts."""
+        return sum(item.injected.tokens.count for item in self.known)
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    fact: Fact
+    score: float
+    bias: float
+
+
+class KnowledgeSource:
+    """Gathers knowledge. `compiled` is None where there is no encoder."""
+
+    def __init__(
+        self,
+        store: Store,
+        retriever: Retriever,
+        embedder: Embedder,
+        revisions: Revisions,
+        compiled: CompiledFacts | None,
+        workers: Workers,
+    ) -> None:
+        self._store, self._retriever, self._evidence = store, retriever, EvidenceReader(embedder)
+        self._revisions, self._compiled, self._workers = revisions, compiled, workers
+
+    async def oldest(self, namespace: str, count: int) -> tuple[Fact, ...]:
+        """The namespace's facts in the order in which they were made, at most so many."""
+        page = await self._workers.reads.run(lambda: self._store.list_facts(namespace, limit=count))
+        return page.facts
+
+    async def gather(self, namespace: str, queries: Sequence[str], spec: RetrievalSpec) -> Knowledge:
+        """The facts for the first of the queries that names a subject (later ones look further back in a chat)."""
+        if spec.disabled:
+            found = await self._workers.reads.run(self._store.get_namespace, namespace)
+            return Knowledge((), found.revision)
+        compiled = self._compiled
+        if compiled is None:
+            raise NoEncoder
+        began = time.perf_counter()
+        if spec.fact_ids:
+            await self._revisions.written(namespace, spec.min_revision)
+            work = self._named
+        else:
+            await self._revisions.searchable(namespace, spec.min_revision)
+            work = self._retrieved
+        weighed, revision = await self._workers.retrieval.run(work, compiled, namespace, queries, spec)
+        retrieved = time.perf_counter()
+        facts = [item.fact for item in weighed]
+        tokens = await self._workers.waiting.run(compiled.tokens, facts) if facts else []
+        known = tuple(
+            Known(item.fact, item.score, InjectedFact(made, item.bias))
+            for item, made in zip(weighed, tokens, strict=True)
+        )
+        return Knowledge(known, revision, retrieved - began, time.perf_counter() - retrieved)
+
+    def _retrieved(
+        self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec
+    ) -> tuple[list[_Weighed], int]:
+        revision = 0
+        for query in queries:
+            result = self._retriever.search(namespace, query, top_k=spec.top_k)
+            revision = result.namespace_revision
+            evidence = self._of_hits(compiled.encoder, query, result.hits)
+            weighed = [
+                _Weighed(hit.fact, hit.score, bias)
+                for hit, bias in zip(result.hits, compiled.encoder.biases(evidence), strict=True)
+                if bias is not None
+            ]
+            # A text that names a subject is not helped by what was said before, also when it asks for nothing stored.
+            if any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence):
+                return weighed, revision
+        return [], revision
+
+    def _named(
+        self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec
+    ) -> tuple[list[_Weighed], int]:
+        """The caller vouches that the facts' subjects are meant; the rest of the evidence is measured."""
+        revision = self._store.get_namespace(namespace).revision
+        facts = self._store.get_facts(namespace, spec.fact_ids)
+        now = datetime.now(UTC)
+        for fact in facts:
+            if not fact.holds_at(now):
+                name = f"namespaces/{fact.namespace}/facts/{fact.fact_id}"
+                problem = "is deleted" if fact.deleted else "does not hold at this time"
+                raise WrongState(f"fact {name!r} {problem}: it cannot be injected", kind="fact", name=name)
+        contents = [fact.content for fact in facts]
+        evidence = self._evidence.read(queries[:1], contents, compiled.encoder.meaning, named=True)[0]
+        return [
+            _Weighed(fact, 1.0, bias)
+            for fact, bias in zip(facts, compiled.encoder.biases(evidence, wanted=True), strict=True)
+            if bias is not None
+        ], revision
+
+    def _of_hits(self, encoder: FactEncoder, query: str, hits: Sequence[Hit]) -> list[Evidence]:
+        """What retrieval measured, and how well each relation fits what the query says of its subject."""
+        covers = [Cover(hit.subject_cover, hit.relation_score) for hit in hits]
+        contents = [hit.fact.content for hit in hits]
+        (meanings,) = self._evidence.meanings([Question(query)], contents, [covers], encoder.meaning)
+        return [
+            Evidence(hit.subject_cover, hit.relation_score, hit.dense_score, meaning)
+            for hit, meaning in zip(hits, meanings, strict=True)
+        ]
