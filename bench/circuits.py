@@ -7,7 +7,8 @@ relation, by its first template, a circuit is found with validation subjects who
 model's ten best (a fourth of the usual number must be), and judged with other subjects, whatever the model answers.
 hit10_*: share of test subjects whose object's first token is among the ten best of the model, of the circuit alone,
 and of random circuits with as many heads and MLPs and no more edges; what is cut carries its stand-in by --ablation.
-keeps: hit10_circuit / hit10_model; keeps_N_nodes: that of the larger circuits on the way there. HOW_*: the same
+keeps: hit10_circuit / hit10_model; keeps_N_nodes: that of the circuits on the way there, which are larger, or were
+not yet made better by exchanging nodes. HOW_*: the same
 circuits judged under each ablation, with faithfulness and completeness of the log-probability of the whole object.
 spearman_*: estimates against exact cuts of edges drawn at random. Relations and cuts are kept as they come
 (bench/kept.py): a run that was ended goes on where it was, and edges_compared says how many there was time for.
@@ -35,7 +36,7 @@ from bench.circuits_data import relations as relations_of
 from bench.common import Bench, share_keys
 from bench.hallucination_data import data_argument
 from bench.kept import Kept, Row, kept_arguments
-from circuits.discovery import choosing, gates, judging, ledger, scoring, wiring
+from circuits.discovery import choosing, exchange, gates, judging, ledger, scoring, wiring
 from circuits.discovery.choosing import Budget, discovery_cost, joined, narrowed
 from circuits.discovery.circuit import Circuit, among
 from circuits.discovery.graph import Graph
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = Ablation(bench.args.ablation)
     budget = Budget(nodes=bench.args.nodes, edges=bench.args.edges, rounds=bench.args.rounds)
     by, decides = (judging, ledger, scoring, wiring), {"model": model_digest(model), "how": chosen.value}
-    kept = Kept(bench, (choosing, gates, *by), size=size, budget=budget, **decides)
+    kept = Kept(bench, (choosing, exchange, gates, *by), size=size, budget=budget, **decides)
     # What the model knows and what cuts do is the same however circuits are chosen.
     plain = Kept(bench, by, size=size, **decides)
     with bench.stage("what the model knows"):
@@ -121,6 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         configuration={
             "rounds": budget.rounds,
             "steps": budget.steps,
+            "exchanges": budget.exchanges,
             "nodes": budget.nodes,
             "edges": budget.edges,
             "score": budget.method.value,
@@ -151,7 +153,7 @@ def _studied(
         _draw(bench.args.pictures, relation, circuit)
     row = _row(relation, circuit, found, seconds)
     row["sizes"] = []
-    for nodes in rounds:
+    for nodes in rounds[:-1]:
         behaviour = behave(lab, graph, relation.tested_with, instead, among(graph, nodes).float())
         hits, mean = sum(behaviour.hits()), round(behaviour.mean, 3)
         row["sizes"].append({"nodes": int(nodes.sum()), "circuit": hits, "log_probability": mean})
@@ -159,7 +161,7 @@ def _studied(
 
 
 def _sizes(found: Sequence[Sequence[Row]], model: int) -> dict[str, float | None]:
-    """Of the circuits on the way to the last one, all of their edges there."""
+    """Of the circuits that the rounds left, all of their edges there."""
     rounds = zip(*found, strict=True)
     return {
         f"keeps_{each[0]['nodes']}_nodes": sum(row["circuit"] for row in each) / model if model else None

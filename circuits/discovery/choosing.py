@@ -1,5 +1,5 @@
-"""From scores to a circuit, by rounds: what is worth least within the circuit so far goes, and the rest is scored
-anew, because what a node is worth depends on what else is left."""
+"""From scores to a circuit: by rounds what is worth least goes, and the rest is looked at anew, because what a node is
+worth depends on what else is left; then nodes are exchanged for better ones, and the edges among them scored."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from circuits.discovery.circuit import Circuit, among, pruned
-from circuits.discovery.gates import nodes_worth, worth_cost
+from circuits.discovery.exchange import exchanged
+from circuits.discovery.gates import in_batches, looking_cost, nodes_worth
 from circuits.discovery.graph import Graph
 from circuits.discovery.scoring import ZERO, Case, Method, StandIns, score_edges, scoring_cost
 from circuits.lab import Lab, Passes
 
 # Edge by edge a pass holds hundreds of times what a plain one does: few at a time take no longer, and less memory.
 _CASES = 5
-_ROWS = 20  # at a time where nodes are looked at as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,15 @@ class Budget:
 
     nodes: float = 0.1
     edges: float = 1.0
-    rounds: int = 6  # from all nodes to the budget, by the same factor each
-    steps: int = 4  # of a score
+    rounds: int = 3  # from all nodes to the budget, by the same factor each
+    steps: int = 3  # of a score
+    exchanges: int = 30  # looks at choices of as many nodes that may be better
     method: Method = Method.IG_EDGES  # how the edges of the nodes that were chosen are scored
 
 
 def discovery_cost(cases: int, budget: Budget = Budget()) -> Passes:
     """Of `discover`."""
-    nodes = worth_cost(budget.steps).times(-(-cases // _ROWS) * budget.rounds)
+    nodes = looking_cost(cases).times(budget.rounds * budget.steps + budget.exchanges)
     return nodes + scoring_cost(budget.method, budget.steps).times(-(-cases // _CASES))
 
 
@@ -48,21 +49,19 @@ def discover(
 def narrowed(
     lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns = ZERO, budget: Budget = Budget()
 ) -> Iterator[Tensor]:
-    """[nodes]: those that are left after each round."""
+    """[nodes]: those that are left after each round; and at the end what the last ones were exchanged for."""
     alive = torch.ones(graph.nodes, dtype=torch.bool)
     wanted = max(2, int(budget.nodes * graph.nodes))
-    batches = _batches(cases, _ROWS)
     for number in range(1, budget.rounds + 1):
-        worth = torch.zeros(graph.sources)
-        for part in batches:
-            found = nodes_worth(lab, graph, part, instead, alive[:-1], budget.steps)
-            worth += found * len(part) / len(cases)
+        worth = nodes_worth(lab, graph, cases, instead, alive[:-1], budget.steps)
         worth.masked_fill_(~alive[:-1], -torch.inf)
         worth[0] = torch.inf  # the ends are no matter of choice
         count = round(graph.nodes * (wanted / graph.nodes) ** (number / budget.rounds)) - 1
         alive[:-1] = False
         alive[worth.topk(max(1, count)).indices] = True
         yield alive.clone()
+    alive[:-1] = exchanged(lab, graph, cases, instead, alive[:-1], budget.exchanges)
+    yield alive
 
 
 def joined(
@@ -77,15 +76,10 @@ def joined(
         "ablation": instead.how.value,
         "steps": budget.steps,
         "rounds": budget.rounds,
+        "exchanges": budget.exchanges,
         "cases": len(cases),
     }
     return Circuit(graph, kept, scores * kept, facts)
-
-
-def _batches(cases: Sequence[Case], count: int) -> list[Sequence[Case]]:
-    """By length: little padding."""
-    ordered = sorted(cases, key=lambda case: len(case.row))
-    return [ordered[start : start + count] for start in range(0, len(ordered), count)]
 
 
 def _scores(
@@ -93,7 +87,7 @@ def _scores(
 ) -> Tensor:
     carries = None if torch.equal(kept, graph.possible) else kept.float()
     total = torch.zeros(graph.sources, graph.ports)
-    for part in _batches(cases, _CASES):
+    for part in in_batches(cases, _CASES):
         found = score_edges(
             lab,
             graph,

@@ -20,26 +20,47 @@ from circuits.interventions import Change, Part, Site, captured, replaced
 from circuits.lab import Lab, Passes
 from engines.architectures import ModelSpec
 
+_ROWS = 20  # cases at a time
 
-def worth_cost(steps: int) -> Passes:
-    """Of `nodes_worth`, for one batch of cases."""
-    return Passes(forward=steps, backward=steps)
+
+def looking_cost(cases: int) -> Passes:
+    """Of `look`."""
+    batches = -(-cases // _ROWS)
+    return Passes(forward=batches, backward=batches)
+
+
+def look(
+    lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns, gates: Tensor
+) -> tuple[float, Tensor]:
+    """The answers' mean log-probability with the nodes [sources] open so far, and its slope by each of them, whether
+    it is open or not."""
+    value, slopes = 0.0, torch.zeros(graph.sources)
+    for part in in_batches(cases, _ROWS):
+        rows, weight = [case.row for case in part], len(part) / len(cases)
+        stood = instead.over(len(rows), max(map(len, rows)))
+        own = gates.to(lab.device, torch.float32).clone().requires_grad_()
+        with torch.enable_grad(), gated(lab.spec, graph, own, None if stood is None else stood.to(own)):
+            said = metric(lab.run(rows, gradients=True), part)
+        slopes += weight * lab.gradients(said, [own])[0].cpu()
+        value += weight * float(said.detach())
+    return value, slopes
 
 
 def nodes_worth(
     lab: Lab, graph: Graph, cases: Sequence[Case], instead: StandIns, alive: Tensor, steps: int
 ) -> Tensor:
     """[sources]: what each adds to the answers' log-probability on the way from everything's stand-in to what the
-    nodes that are alive [sources] say; the others stay stood in for."""
+    nodes that are alive [sources] say; the others stay stood in for. As many looks as steps."""
     found = torch.zeros(graph.sources)
-    rows = [case.row for case in cases]
-    stood = instead.over(len(rows), max(map(len, rows)))
     for share, weight in path(steps, instead.how):
-        gates = (alive.float() * share).to(lab.device).requires_grad_()
-        with torch.enable_grad(), gated(lab.spec, graph, gates, None if stood is None else stood.to(gates)):
-            said = metric(lab.run(rows, gradients=True), cases)
-        found += weight * lab.gradients(said, [gates])[0].cpu()
+        found += weight * look(lab, graph, cases, instead, alive * share)[1]
     return found
+
+
+def in_batches(cases: Sequence[Case], count: int) -> list[Sequence[Case]]:
+    """By length: little padding."""
+    ordered = sorted(cases, key=lambda case: len(case.row))
+    return [ordered[start : start + count] for start in range(0, len(ordered), count)]
 
 
 @contextmanager

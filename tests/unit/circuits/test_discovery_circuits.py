@@ -11,6 +11,8 @@ import torch
 
 from circuits.discovery.choosing import Budget, discover, discovery_cost
 from circuits.discovery.circuit import Circuit, above, among, pruned, strongest
+from circuits.discovery.exchange import exchanged
+from circuits.discovery.gates import look, looking_cost
 from circuits.discovery.graph import Graph
 from circuits.discovery.judging import behave, judge, judging_cost, random_like
 from circuits.discovery.picture import picture
@@ -94,7 +96,7 @@ def test_a_circuit_found_keeps_more_than_random_ones_of_its_size(kind: str) -> N
         Case(prompt, (int(reference_logits(lab.model, list(prompt))[-1].argmax()),)) for prompt in prompts
     ]
     instead = stand_ins(lab, graph, Ablation.MEAN, [(9, 8, 7, 6, 5), (100, 101, 102)])
-    budget = Budget(nodes=0.5, edges=0.3, rounds=3, steps=3)
+    budget = Budget(nodes=0.5, edges=0.3, rounds=3, steps=3, exchanges=6)
     with stays_as_it_is(lab.model), lab.metered(Meter()) as meter:
         circuit = discover(lab, graph, cases, instead, budget)
     assert meter.done == discovery_cost(len(cases), budget)
@@ -186,3 +188,33 @@ def test_a_stopped_discovery_leaves_nothing() -> None:
     with stays_as_it_is(lab.model), pytest.raises(Cancelled), lab.metered(meter):
         discover(lab, graph, CASES, budget=Budget(nodes=0.5))
     assert meter.done.total == 5
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_exchanging_nodes_makes_answers_likelier_and_keeps_their_number(kind: str) -> None:
+    lab = tiny_lab(kind)
+    graph = Graph.of(lab.spec)
+    instead = stand_ins(lab, graph, Ablation.MEAN, [(9, 8, 7, 6, 5), (100, 101, 102)])
+    alive = torch.zeros(graph.sources, dtype=torch.bool)
+    alive[0] = True
+    alive[torch.randperm(graph.sources - 1, generator=torch.Generator().manual_seed(0))[:8] + 1] = True
+    before, _ = look(lab, graph, CASES, instead, alive)
+    with stays_as_it_is(lab.model), lab.metered(Meter()) as meter:
+        found = exchanged(lab, graph, CASES, instead, alive, 12)
+    assert meter.done == looking_cost(len(CASES)).times(12)
+    assert int(found.sum()) == int(alive.sum())
+    assert bool(found[0])
+    after, slopes = look(lab, graph, CASES, instead, found)
+    assert after > before + 0.1
+    assert torch.equal(exchanged(lab, graph, CASES, instead, alive, 0), alive)
+    # What `look` says is what the edges say, and its slopes are those of single gates.
+    kept = among(graph, torch.cat([found, torch.ones(1, dtype=torch.bool)]))
+    assert behave(lab, graph, CASES, instead, kept.float()).mean == pytest.approx(after, abs=1e-3)
+    node = int((~found).nonzero()[3])
+    either_side = []
+    for share in (-2e-3, 2e-3):
+        gates = found.float()
+        gates[node] = share
+        either_side.append(look(lab, graph, CASES, instead, gates)[0])
+    slope = (either_side[1] - either_side[0]) / 4e-3
+    assert slope == pytest.approx(float(slopes[node]), rel=0.05, abs=5e-3)
