@@ -16,8 +16,8 @@ from circuits.lab import Lab
 from editors.weights.model import EditableModel
 from editors.weights.request import EditRequest
 
-# Few rounds and steps: a comparison finds one circuit for each fact and method.
-_BUDGET = Budget(nodes=0.2, edges=0.05, rounds=2, steps=2)
+# Few looks: a comparison finds one circuit for each fact and method.
+_BUDGET = Budget(nodes=0.2, edges=0.05, rounds=2, steps=2, exchanges=0)
 
 
 class CircuitFinder:
