@@ -112,6 +112,7 @@ def decoded(message: Any) -> Review:
         decided_by=message.decided_by,
         decide_time=_decode.time_of(message, "decide_time"),
         written=message.written,
+        namespace_revision=message.namespace_revision,
     )
 
 

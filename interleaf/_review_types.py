@@ -50,6 +50,7 @@ class Review:
     decided_by: str
     decide_time: datetime | None
     written: str
+    namespace_revision: int = 0  # in the answer to a decision: `min_revision` of reads that are to see it
 
     @property
     def id(self) -> str:

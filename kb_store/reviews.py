@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kb_store.model import ConflictPolicy, Content
@@ -65,3 +65,4 @@ class Review:
     decided_by: str = ""
     decide_time: datetime | None = None
     written: str = ""
+    revision: int = field(default=0, compare=False)  # of the namespace, in the answer to a decision

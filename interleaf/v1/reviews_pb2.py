@@ -26,29 +26,29 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from interleaf.v1 import facts_pb2 as interleaf_dot_v1_dot_facts__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ainterleaf/v1/reviews.proto\x12\x0cinterleaf.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18interleaf/v1/facts.proto\"\x8c\x03\n\x06Review\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x04\x66\x61\x63t\x18\x02 \x01(\x0b\x32\x12.interleaf.v1.Fact\x12\'\n\x05\x66lags\x18\x03 \x03(\x0e\x32\x18.interleaf.v1.ReviewFlag\x12\x11\n\tconflicts\x18\x04 \x03(\t\x12\x11\n\timport_id\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\x03\x12\x31\n\x0bon_conflict\x18\x07 \x01(\x0e\x32\x1c.interleaf.v1.ConflictPolicy\x12\x11\n\tprincipal\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05state\x18\n \x01(\x0e\x32\x19.interleaf.v1.ReviewState\x12\x12\n\ndecided_by\x18\x0b \x01(\t\x12/\n\x0b\x64\x65\x63ide_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07written\x18\r \x01(\t\"\x88\x01\n\x12ListReviewsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.interleaf.v1.ReviewState\x12\x11\n\timport_id\x18\x05 \x01(\t\"U\n\x13ListReviewsResponse\x12%\n\x07reviews\x18\x01 \x03(\x0b\x32\x14.interleaf.v1.Review\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetReviewRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x82\x01\n\x14\x41pproveReviewRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x0bon_conflict\x18\x02 \x01(\x0e\x32\x1c.interleaf.v1.ConflictPolicy\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"N\n\x13RejectReviewRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08*x\n\x0bReviewState\x12\x1c\n\x18REVIEW_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11REVIEW_STATE_HELD\x10\x01\x12\x19\n\x15REVIEW_STATE_APPROVED\x10\x02\x12\x19\n\x15REVIEW_STATE_REJECTED\x10\x03*\xcb\x01\n\nReviewFlag\x12\x1b\n\x17REVIEW_FLAG_UNSPECIFIED\x10\x00\x12\"\n\x1eREVIEW_FLAG_CONTRADICTS_STORED\x10\x01\x12 \n\x1cREVIEW_FLAG_CONTRADICTS_FILE\x10\x02\x12 \n\x1cREVIEW_FLAG_INSTRUCTION_LIKE\x10\x03\x12\x1b\n\x17REVIEW_FLAG_HIDDEN_TEXT\x10\x04\x12\x1b\n\x17REVIEW_FLAG_NOT_FLAGGED\x10\x05\x32\xb4\x02\n\x07Reviews\x12R\n\x0bListReviews\x12 .interleaf.v1.ListReviewsRequest\x1a!.interleaf.v1.ListReviewsResponse\x12\x41\n\tGetReview\x12\x1e.interleaf.v1.GetReviewRequest\x1a\x14.interleaf.v1.Review\x12I\n\rApproveReview\x12\".interleaf.v1.ApproveReviewRequest\x1a\x14.interleaf.v1.Review\x12G\n\x0cRejectReview\x12!.interleaf.v1.RejectReviewRequest\x1a\x14.interleaf.v1.Reviewb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ainterleaf/v1/reviews.proto\x12\x0cinterleaf.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18interleaf/v1/facts.proto\"\xa8\x03\n\x06Review\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x04\x66\x61\x63t\x18\x02 \x01(\x0b\x32\x12.interleaf.v1.Fact\x12\'\n\x05\x66lags\x18\x03 \x03(\x0e\x32\x18.interleaf.v1.ReviewFlag\x12\x11\n\tconflicts\x18\x04 \x03(\t\x12\x11\n\timport_id\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\x03\x12\x31\n\x0bon_conflict\x18\x07 \x01(\x0e\x32\x1c.interleaf.v1.ConflictPolicy\x12\x11\n\tprincipal\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05state\x18\n \x01(\x0e\x32\x19.interleaf.v1.ReviewState\x12\x12\n\ndecided_by\x18\x0b \x01(\t\x12/\n\x0b\x64\x65\x63ide_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07written\x18\r \x01(\t\x12\x1a\n\x12namespace_revision\x18\x0e \x01(\x03\"\x88\x01\n\x12ListReviewsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.interleaf.v1.ReviewState\x12\x11\n\timport_id\x18\x05 \x01(\t\"U\n\x13ListReviewsResponse\x12%\n\x07reviews\x18\x01 \x03(\x0b\x32\x14.interleaf.v1.Review\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetReviewRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x82\x01\n\x14\x41pproveReviewRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x0bon_conflict\x18\x02 \x01(\x0e\x32\x1c.interleaf.v1.ConflictPolicy\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"N\n\x13RejectReviewRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08*x\n\x0bReviewState\x12\x1c\n\x18REVIEW_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11REVIEW_STATE_HELD\x10\x01\x12\x19\n\x15REVIEW_STATE_APPROVED\x10\x02\x12\x19\n\x15REVIEW_STATE_REJECTED\x10\x03*\xcb\x01\n\nReviewFlag\x12\x1b\n\x17REVIEW_FLAG_UNSPECIFIED\x10\x00\x12\"\n\x1eREVIEW_FLAG_CONTRADICTS_STORED\x10\x01\x12 \n\x1cREVIEW_FLAG_CONTRADICTS_FILE\x10\x02\x12 \n\x1cREVIEW_FLAG_INSTRUCTION_LIKE\x10\x03\x12\x1b\n\x17REVIEW_FLAG_HIDDEN_TEXT\x10\x04\x12\x1b\n\x17REVIEW_FLAG_NOT_FLAGGED\x10\x05\x32\xb4\x02\n\x07Reviews\x12R\n\x0bListReviews\x12 .interleaf.v1.ListReviewsRequest\x1a!.interleaf.v1.ListReviewsResponse\x12\x41\n\tGetReview\x12\x1e.interleaf.v1.GetReviewRequest\x1a\x14.interleaf.v1.Review\x12I\n\rApproveReview\x12\".interleaf.v1.ApproveReviewRequest\x1a\x14.interleaf.v1.Review\x12G\n\x0cRejectReview\x12!.interleaf.v1.RejectReviewRequest\x1a\x14.interleaf.v1.Reviewb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interleaf.v1.reviews_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REVIEWSTATE']._serialized_start=975
-  _globals['_REVIEWSTATE']._serialized_end=1095
-  _globals['_REVIEWFLAG']._serialized_start=1098
-  _globals['_REVIEWFLAG']._serialized_end=1301
+  _globals['_REVIEWSTATE']._serialized_start=1003
+  _globals['_REVIEWSTATE']._serialized_end=1123
+  _globals['_REVIEWFLAG']._serialized_start=1126
+  _globals['_REVIEWFLAG']._serialized_end=1329
   _globals['_REVIEW']._serialized_start=104
-  _globals['_REVIEW']._serialized_end=500
-  _globals['_LISTREVIEWSREQUEST']._serialized_start=503
-  _globals['_LISTREVIEWSREQUEST']._serialized_end=639
-  _globals['_LISTREVIEWSRESPONSE']._serialized_start=641
-  _globals['_LISTREVIEWSRESPONSE']._serialized_end=726
-  _globals['_GETREVIEWREQUEST']._serialized_start=728
-  _globals['_GETREVIEWREQUEST']._serialized_end=760
-  _globals['_APPROVEREVIEWREQUEST']._serialized_start=763
-  _globals['_APPROVEREVIEWREQUEST']._serialized_end=893
-  _globals['_REJECTREVIEWREQUEST']._serialized_start=895
-  _globals['_REJECTREVIEWREQUEST']._serialized_end=973
-  _globals['_REVIEWS']._serialized_start=1304
-  _globals['_REVIEWS']._serialized_end=1612
+  _globals['_REVIEW']._serialized_end=528
+  _globals['_LISTREVIEWSREQUEST']._serialized_start=531
+  _globals['_LISTREVIEWSREQUEST']._serialized_end=667
+  _globals['_LISTREVIEWSRESPONSE']._serialized_start=669
+  _globals['_LISTREVIEWSRESPONSE']._serialized_end=754
+  _globals['_GETREVIEWREQUEST']._serialized_start=756
+  _globals['_GETREVIEWREQUEST']._serialized_end=788
+  _globals['_APPROVEREVIEWREQUEST']._serialized_start=791
+  _globals['_APPROVEREVIEWREQUEST']._serialized_end=921
+  _globals['_REJECTREVIEWREQUEST']._serialized_start=923
+  _globals['_REJECTREVIEWREQUEST']._serialized_end=1001
+  _globals['_REVIEWS']._serialized_start=1332
+  _globals['_REVIEWS']._serialized_end=1640
 # @@protoc_insertion_point(module_scope)

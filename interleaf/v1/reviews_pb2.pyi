@@ -38,7 +38,7 @@ REVIEW_FLAG_HIDDEN_TEXT: ReviewFlag
 REVIEW_FLAG_NOT_FLAGGED: ReviewFlag
 
 class Review(_message.Message):
-    __slots__ = ("name", "fact", "flags", "conflicts", "import_id", "line", "on_conflict", "principal", "create_time", "state", "decided_by", "decide_time", "written")
+    __slots__ = ("name", "fact", "flags", "conflicts", "import_id", "line", "on_conflict", "principal", "create_time", "state", "decided_by", "decide_time", "written", "namespace_revision")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FACT_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class Review(_message.Message):
     DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     DECIDE_TIME_FIELD_NUMBER: _ClassVar[int]
     WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_REVISION_FIELD_NUMBER: _ClassVar[int]
     name: str
     fact: _facts_pb2.Fact
     flags: _containers.RepeatedScalarFieldContainer[ReviewFlag]
@@ -65,7 +66,8 @@ class Review(_message.Message):
     decided_by: str
     decide_time: _timestamp_pb2.Timestamp
     written: str
-    def __init__(self, name: _Optional[str] = ..., fact: _Optional[_Union[_facts_pb2.Fact, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[ReviewFlag, str]]] = ..., conflicts: _Optional[_Iterable[str]] = ..., import_id: _Optional[str] = ..., line: _Optional[int] = ..., on_conflict: _Optional[_Union[_facts_pb2.ConflictPolicy, str]] = ..., principal: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[ReviewState, str]] = ..., decided_by: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., written: _Optional[str] = ...) -> None: ...
+    namespace_revision: int
+    def __init__(self, name: _Optional[str] = ..., fact: _Optional[_Union[_facts_pb2.Fact, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[ReviewFlag, str]]] = ..., conflicts: _Optional[_Iterable[str]] = ..., import_id: _Optional[str] = ..., line: _Optional[int] = ..., on_conflict: _Optional[_Union[_facts_pb2.ConflictPolicy, str]] = ..., principal: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[ReviewState, str]] = ..., decided_by: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., written: _Optional[str] = ..., namespace_revision: _Optional[int] = ...) -> None: ...
 
 class ListReviewsRequest(_message.Message):
     __slots__ = ("parent", "page_size", "page_token", "state", "import_id")

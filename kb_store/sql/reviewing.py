@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -88,8 +89,9 @@ class Reviewing(Backend):
         digest = digest_of(context, ("review", namespace, review_id, approve, policy))
 
         def work(connection: Connection) -> Review:
-            if earlier_answer(connection, context, digest) is not None:
-                return _find(connection, namespace, review_id)
+            earlier = earlier_answer(connection, context, digest)
+            if earlier is not None:
+                return replace(_find(connection, namespace, review_id), revision=earlier.get("revision", 0))
             found = _find(connection, namespace, review_id)
             if found.state is not ReviewState.HELD:
                 name = _name(namespace, review_id)
@@ -110,8 +112,12 @@ class Reviewing(Backend):
             ).scalar_one()
             action = "review.approve" if approve else "review.reject"
             write_audit(connection, context, now, action, namespace, review_id, revision)
-            keep_answer(connection, context, digest, namespace, {"review": review_id}, now)
-            return _find(connection, namespace, review_id)
+            keep_answer(
+                connection, context, digest, namespace, {"review": review_id, "revision": revision}, now
+            )
+            # A revision that is only tried would be waited for in vain.
+            seen = 0 if context.validate_only else revision
+            return replace(_find(connection, namespace, review_id), revision=seen)
 
         return self._writer.submit(work, keep=not context.validate_only, announces=True).result()
 

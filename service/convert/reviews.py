@@ -54,4 +54,5 @@ def review_message(review: Review) -> Any:
         decided_by=review.decided_by,
         decide_time=stamp(review.decide_time),
         written=facts + review.written if review.written else "",
+        namespace_revision=review.revision,
     )

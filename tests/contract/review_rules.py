@@ -114,7 +114,7 @@ class ReviewRules(Rules):
         made = store.decide_review(NS, review.review_id, approve=True, policy=None, context=Context("bert"))
         assert (made.state, made.decided_by, made.principal) == (ReviewState.APPROVED, "bert", "anna")
         assert store.get_fact(NS, made.written).content == review.content
-        assert revision(store) == before + 1
+        assert revision(store) == before + 1 == made.revision
         assert store.search_lexical(NS, "C", limit=5) != []
         assert [entry.action for entry in store.read_audit(limit=2)] == ["review.approve", "fact.create"]
         assert held(store) == ()
@@ -149,11 +149,14 @@ class ReviewRules(Rules):
         (review,) = held(store)
         only = Context(principal="anna", validate_only=True)
         seen = store.decide_review(NS, review.review_id, approve=True, policy=None, context=only)
-        assert (seen.state, held(store)) == (ReviewState.APPROVED, (review,))
+        assert (seen.state, seen.revision, held(store)) == (ReviewState.APPROVED, 0, (review,))
         once = Context(principal="anna", request_id="r-1")
         first = store.decide_review(NS, review.review_id, approve=True, policy=None, context=once)
-        assert store.decide_review(NS, review.review_id, approve=True, policy=None, context=once) == first
-        assert len(objects(store)) == 1
+        create(store, fact_id="later")
+        again = store.decide_review(NS, review.review_id, approve=True, policy=None, context=once)
+        assert (again, again.revision) == (first, first.revision)
+        assert 0 < first.revision < revision(store)
+        assert len(objects(store)) == 2
 
     def test_reviews_belong_to_their_namespace(self, store: Store) -> None:
         load(store, content("C", "note", HOSTILE))

@@ -77,12 +77,22 @@ def test_approval_and_rejection(server: Running, reviews: Any) -> None:
     assert made.written == "namespaces/default/facts/anna"
     assert get(server, made.written).object == "Evil Corp"
     assert reviews.ApproveReview(request) == made
+    found = server.facts.SearchFacts(
+        facts_pb2.SearchFactsRequest(
+            parent=PARENT, query="Anna employer", min_revision=made.namespace_revision
+        ),
+        timeout=30,
+    )
+    assert "Evil Corp" in [each.fact.object for each in found.hits]
+    assert found.namespace_revision >= made.namespace_revision > 0
     gone = reviews.RejectReview(reviews_pb2.RejectReviewRequest(name=second.name))
     assert (gone.state, gone.written) == (reviews_pb2.REVIEW_STATE_REJECTED, "")
     again = refusal(lambda: reviews.ApproveReview(reviews_pb2.ApproveReviewRequest(name=second.name)))
     assert (again.code, again.reason) == ("FAILED_PRECONDITION", "WRONG_STATE")
     assert held(reviews) == []
-    assert held(reviews, state=reviews_pb2.REVIEW_STATE_APPROVED) == [made]
+    assert held(reviews, state=reviews_pb2.REVIEW_STATE_APPROVED) == [
+        reviews.GetReview(reviews_pb2.GetReviewRequest(name=made.name))
+    ]
 
 
 def test_an_import_may_ask_for_more_and_not_for_less(server: Running, reviews: Any) -> None:
