@@ -70,13 +70,14 @@ def locate_heads(
     for layer in chosen:
         states = _advanced(lab, cases, states, range(at, layer), found if conditioned else {})
         at = layer
+        # A case's heads beside each other, so that little is padded.
         variants = [
             (case, state, head)
-            for head in range(lab.spec.heads)
             for case, state in zip(cases, states, strict=True)
+            for head in range(lab.spec.heads)
         ]
         each = torch.tensor(list(_losses(lab, variants, layer)))
-        losses[layer] = each.view(lab.spec.heads, len(cases)).mean(1)
+        losses[layer] = each.view(len(cases), lab.spec.heads).mean(0)
         found[layer] = tuple(sorted(losses[layer].topk(per_layer).indices.tolist()))
     return HeadMap(found, losses, sum(plain) / len(plain), conditioned)
 
@@ -122,8 +123,7 @@ def _plain(lab: Lab, cases: Sequence[Case]) -> list[float]:
     found = []
     for start in range(0, len(cases), lab.rows):
         part = cases[start : start + lab.rows]
-        logits = lab.run([case.row for case in part])
-        found += [_loss(logits[at], case) for at, case in enumerate(part)]
+        found += _run(lab, part)
     return found
 
 
@@ -143,7 +143,7 @@ def _advanced(
             replaced(lab.spec, [*begin, *heads]),
             captured(lab.spec, [out]) as seen,
         ):
-            lab.run([case.row for case in part])
+            lab.run([case.row for case in part], since=min(len(case.row) for case in part) - 1)
         found += [seen[out][at, : len(case.row)].clone() for at, case in enumerate(part)]
     return found
 
@@ -155,13 +155,17 @@ def _losses(lab: Lab, variants: Sequence[tuple[Case, Tensor, int]], layer: int) 
         own = torch.stack([_mask(lab, (head,)) for _, _, head in part])
         changes = [_begun(layer, [state for _, state, _ in part]), _silent(lab, layer, own[:, None])]
         with bypassed(lab.spec, range(layer)), replaced(lab.spec, changes):
-            logits = lab.run([case.row for case, _, _ in part])
-        for at, (case, _, _) in enumerate(part):
-            yield _loss(logits[at], case)
+            yield from _run(lab, [case for case, _, _ in part])
 
 
-def _loss(logits: Tensor, case: Case) -> float:
-    return -float(scored(logits, case.row, len(case.prompt)).mean())
+def _run(lab: Lab, cases: Sequence[Case]) -> list[float]:
+    """The loss of each, in one pass."""
+    first = min(len(case.prompt) for case in cases) - 1
+    logits = lab.run([case.row for case in cases], since=first)
+    return [
+        -float(scored(logits[at], case.row[first:], len(case.prompt) - first).mean())
+        for at, case in enumerate(cases)
+    ]
 
 
 def _begun(layer: int, states: Sequence[Tensor]) -> Change:

@@ -90,9 +90,9 @@ class Lab:
         finally:
             self.meter = before
 
-    def run(self, rows: Sequence[Sequence[int]], *, gradients: bool = False) -> Tensor:
+    def run(self, rows: Sequence[Sequence[int]], *, gradients: bool = False, since: int = 0) -> Tensor:
         """Logits [rows, length, vocabulary] in one pass; shorter rows are padded on the right, where nothing before
-        can see it."""
+        can see it. since: those of the positions before are left out."""
         longest = max(len(row) for row in rows)
         if longest > self.spec.context:
             raise InvalidProbe(
@@ -103,7 +103,8 @@ class Lab:
             ids[at, : len(row)] = torch.tensor(row)
         self.meter.count(Passes(forward=1))
         with torch.set_grad_enabled(gradients):
-            logits: Tensor = self.model(ids.to(self.device), use_cache=False).logits
+            kept = torch.arange(since, longest, device=self.device) if since else 0
+            logits: Tensor = self.model(ids.to(self.device), use_cache=False, logits_to_keep=kept).logits
         return logits
 
     def gradients(self, of: Tensor, at: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -30,7 +30,7 @@ class MiniLMEmbedder:
 
     def __init__(self, model: Any, tokenizer: Any, digest: str, *, batch: int = 64) -> None:
         self._model, self._tokenizer, self._digest, self._batch = model, tokenizer, digest, batch
-        self._together = Together(self._vectors)
+        self._together = Together(self._vectors, batch)
 
     @classmethod
     def load(cls, path: Path | None = None) -> MiniLMEmbedder:

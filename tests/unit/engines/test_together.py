@@ -30,7 +30,7 @@ class Slow:
 
 def _asked(work: Slow, *calls: list[int]) -> dict[int, object]:
     """What each call got, the first alone and the others while it is worked on."""
-    together: Together[int, list[int]] = Together(work)
+    together: Together[int, list[int]] = Together(work, 4)
     got: dict[int, object] = {}
 
     def call(number: int) -> None:
@@ -60,11 +60,20 @@ def test_who_waits_is_joined_and_gets_its_own() -> None:
     assert sorted(work.lots[1]) == [2, 3, 4]
 
 
+def test_who_asks_for_much_is_worked_on_alone() -> None:
+    work = Slow()
+    many = list(range(10, 19))
+    got = _asked(work, [1], [2], many, [3, 4], [5, 6])
+    assert got == {0: [2], 1: [4], 2: [2 * item for item in many], 3: [6, 8], 4: [10, 12]}
+    assert many in work.lots
+    assert max(len(lot) for lot in work.lots if lot != many) <= 4
+
+
 def test_what_the_work_raises_reaches_all_who_were_joined_and_nobody_later() -> None:
     work = Slow()
     got = _asked(work, [1], [-2], [3])
     assert got == {0: [2], 1: "negative", 2: "negative"}
-    assert list(Together(work)([5])) == [10]
+    assert list(Together(work, 4)([5])) == [10]
 
 
 def test_joined_texts_have_the_vectors_that_they_have_alone() -> None:
