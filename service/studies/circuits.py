@@ -106,11 +106,10 @@ class LocatingAnalysis:
     conditioned: bool
 
     def cost(self, layers: int, heads: int) -> Passes:
-        """A row for each head and question; then the judgement."""
+        """In each layer a row for each question, and one for each head and question; then the judgement."""
         count, judged = len(self.probes), len(self.held_out or self.probes)
-        return Passes(
-            _batches(count) + layers * _batches(count * heads) + (2 + _RANDOM_HEADS) * _batches(judged)
-        )
+        searched = _batches(count) + layers * (_batches(count) + _batches(count * heads))
+        return Passes(searched + (2 + _RANDOM_HEADS) * _batches(judged))
 
     def check(self, lab: Lab) -> None:
         """See `kinds.Analysis`."""

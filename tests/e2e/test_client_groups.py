@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import interleaf
 from engines.models import load_model, model_digest
 from interleaf import AsyncClient, Client, EditFact, EditState, Probe, Study, Work
-from service.cli.serving import circuits as circuits_cli
+from service.cli import circuits as circuits_cli
 from tests.e2e.test_inference_service import ANNA, QUESTION, save_tiny
 from tests.serving import serving
 from tests.tiny import RECIPE, tiny_folder
