@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from interleaf import _decode
@@ -80,7 +81,7 @@ def approve(
     )
     if on_conflict is not None:
         request.on_conflict = choose("on_conflict", POLICIES, on_conflict)
-    return Call(REVIEWS + "ApproveReview", request, reviews_pb2.Review, decoded)
+    return Call(REVIEWS + "ApproveReview", request, reviews_pb2.Review, _decided(session))
 
 
 def reject(
@@ -93,7 +94,18 @@ def reject(
     request = reviews_pb2.RejectReviewRequest(
         name=_name(session, review), request_id=new_request_id(request_id), validate_only=validate_only
     )
-    return Call(REVIEWS + "RejectReview", request, reviews_pb2.Review, decoded)
+    return Call(REVIEWS + "RejectReview", request, reviews_pb2.Review, _decided(session))
+
+
+def _decided(session: Session) -> Callable[[Any], Review]:
+    """What is read and asked afterwards sees it."""
+
+    def decode(message: Any) -> Review:
+        review = decoded(message)
+        session.wrote(review.name, review.namespace_revision)
+        return review
+
+    return decode
 
 
 def decoded(message: Any) -> Review:

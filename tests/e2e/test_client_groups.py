@@ -97,6 +97,7 @@ def test_the_examples_of_the_documentation(
         client.edits.get("anna")
     assert seen["held"].rows_held == 2
     assert list(client.reviews.list()) == []
+    assert 0 < seen["approved"].namespace_revision <= client.get("anna").namespace_revision
     assert [review.fact.object for review in client.reviews.list(state="approved")] == ["Hafenwerk"]
     (rejected,) = client.reviews.list(state="rejected")
     assert rejected.flags == (interleaf.ReviewFlag.INSTRUCTION_LIKE,)
