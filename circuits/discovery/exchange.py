@@ -25,10 +25,11 @@ def exchanged(
     """As many nodes [sources], the embedding among them. Proposals are of two kinds, by turns when one gets nowhere:
     the nodes that promise most for those that seem to matter least, at once; or first the former come, and then it
     is seen what matters least beside them."""
-    if looks == 0:
+    most = min(_MOST, int(alive.sum()) - 1)  # as many come as can go
+    if looks == 0 or most == 0:
         return alive
     value, slopes = look(lab, graph, cases, instead, alive)
-    size, in_two = _MOST, False
+    size, in_two = most, False
     avoided: set[int] = set()
     wider, there = None, slopes
     for _ in range(looks - 1):
@@ -43,13 +44,13 @@ def exchanged(
             trial, wider = _without(wider, there, len(coming)), None
         found, there = look(lab, graph, cases, instead, trial)
         if found > value:
-            alive, value, slopes, size = trial, found, there, min(_MOST, 2 * size)
+            alive, value, slopes, size = trial, found, there, min(most, 2 * size)
             avoided.clear()
         elif size > 1:
             size //= 2
         else:
             avoided.update(coming.tolist())
-            in_two, size = not in_two, _MOST // 2
+            in_two, size = not in_two, max(1, most // 2)
     return alive
 
 

@@ -207,6 +207,11 @@ def test_exchanging_nodes_makes_answers_likelier_and_keeps_their_number(kind: st
     after, slopes = look(lab, graph, CASES, instead, found)
     assert after > before + 0.1
     assert torch.equal(exchanged(lab, graph, CASES, instead, alive, 0), alive)
+    # A circuit of few nodes stays one of few, though many would come at once.
+    for count in (1, 2, 4):
+        few = torch.zeros_like(alive)
+        few[:count] = True
+        assert int(exchanged(lab, graph, CASES, instead, few, 6).sum()) == count
     # What `look` says is what the edges say, and its slopes are those of single gates.
     kept = among(graph, torch.cat([found, torch.ones(1, dtype=torch.bool)]))
     assert behave(lab, graph, CASES, instead, kept.float()).mean == pytest.approx(after, abs=1e-3)
