@@ -7,7 +7,7 @@ are seen from the prompt's last token on, so that what is read of a prompt does 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -35,8 +35,8 @@ class Row(Protocol):
         ...
 
     @property
-    def told(self) -> Collection[int]:
-        """Which of the facts its answer has said already: it grows, and these are seen no more."""
+    def turns(self) -> Sequence[int]:
+        """How far its answer has come in saying each of the facts (engines/saying.py): told, a fact is hidden."""
         ...
 
     @property
@@ -100,6 +100,11 @@ class _State:
         )
 
 
+def _as_seen(facts: KVBatch | None, rows: Sequence[Row]) -> KVBatch | None:
+    """As the answers stand: what is told is hidden, and what does not come next stands back."""
+    return None if facts is None else facts.saying([row.turns for row in rows])
+
+
 class RunningBatch(Generic[R]):
     """Used by one thread. Rows leave by themselves when they are finished."""
 
@@ -109,7 +114,8 @@ class RunningBatch(Generic[R]):
         self._rows: list[R] = []
         self._last: list[int] = []  # the token that each row will read next
         self._state = _State()
-        self._facts: KVBatch | None = None
+        self._facts: KVBatch | None = None  # of all rows
+        self._seen: KVBatch | None = None  # the same, as the answers stand now
         self.weights: Weights | None = None  # edits that the model carries
 
     @property
@@ -121,7 +127,7 @@ class RunningBatch(Generic[R]):
     def join(self, rows: Sequence[R]) -> None:
         """Reads the prompts of new rows and gives each its first token."""
         ids, mask = left_padded([row.prompt_ids for row in rows], self._device)
-        facts = self._packed(rows)
+        facts = _as_seen(self._packed(rows), rows)
         if facts is not None:
             facts = facts.seen_from([ids.shape[1] - 1] * len(rows))
         last, state = self._forward(rows, ids, _State(mask=mask), facts)
@@ -139,10 +145,10 @@ class RunningBatch(Generic[R]):
         ids = torch.tensor(self._last, device=self._device)[:, None]
         mask = F.pad(self._state.mask, (0, 1), value=1)
         state = _State(self._state.keys, self._state.values, mask)
-        told = self._told()
-        last, self._state = self._forward(self._rows, ids, state, self._facts)
-        if self._facts is not None and self._told() != told:
-            self._facts = self._facts.without([row.told for row in self._rows])
+        before = [row.turns for row in self._rows]
+        last, self._state = self._forward(self._rows, ids, state, self._seen)
+        if [row.turns for row in self._rows] != before:
+            self._seen = _as_seen(self._facts, self._rows)
         self._last = [-1 if token is None else token for token in last]
         self._keep([i for i, token in enumerate(last) if token is not None])
 
@@ -158,10 +164,10 @@ class RunningBatch(Generic[R]):
     def _become(self, rows: list[R], last: list[int], state: _State) -> None:
         facts = self._packed(rows)  # first: when it fails, the batch is as it was
         self._rows, self._last, self._state, self._facts = rows, last, state, facts
+        self._seen = _as_seen(facts, rows)
 
     def _packed(self, rows: Sequence[R]) -> KVBatch | None:
-        facts = packed([row.facts for row in rows], self._adapter, self._device)
-        return None if facts is None else facts.without([row.told for row in rows])
+        return packed([row.facts for row in rows], self._adapter, self._device)
 
     def _unedited(self, rows: Sequence[R]) -> AbstractContextManager[None]:
         """The rows that want the original weights get them; the others see the model as it is, to the bit."""
@@ -169,9 +175,6 @@ class RunningBatch(Generic[R]):
         if self.weights is None or not self.weights.edited or not any(asked):
             return nullcontext()
         return self.weights.original(None if all(asked) else torch.tensor(asked, device=self._device))
-
-    def _told(self) -> int:
-        return sum(len(row.told) for row in self._rows)
 
     def _forward(
         self, rows: Sequence[R], ids: Tensor, state: _State, facts: KVBatch | None

@@ -65,11 +65,13 @@ def inject(
         raise RuntimeError("facts are already being injected into this model")
     spec = require_injectable(model)
     with ExitStack() as undo:
-        model.__dict__[_SLOT] = batch
+        shown = model.__dict__[_SLOT] = _Shown(batch)
         undo.callback(model.__dict__.pop, _SLOT)
+        if batch.said is not None:
+            undo.callback(model.get_input_embeddings().register_forward_pre_hook(shown.note_text).remove)
         for layer in adapter.layers:
             attention = spec.attention(layer)
-            injection = _LayerInjection(layer, adapter, batch, record)
+            injection = _LayerInjection(layer, adapter, shown, record)
             hook = spec.layers[layer].register_forward_pre_hook(injection.note_residual, with_kwargs=True)
             undo.callback(hook.remove)
             attention.__dict__[_SLOT] = injection
@@ -86,13 +88,22 @@ def inject(
         yield
 
 
+class _Shown:
+    """What the running forward sees."""
+
+    def __init__(self, batch: KVBatch) -> None:
+        self._whole = self.batch = batch
+
+    def note_text(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Forward pre-hook of the input embeddings."""
+        self.batch = self._whole.read(args[0])
+
+
 class _LayerInjection:
     """What one attention module needs while facts are injected."""
 
-    def __init__(
-        self, layer: int, adapter: KVAdapter, batch: KVBatch, record: AttentionRecord | None
-    ) -> None:
-        self._layer, self._adapter, self._batch, self._record = layer, adapter, batch, record
+    def __init__(self, layer: int, adapter: KVAdapter, shown: _Shown, record: AttentionRecord | None) -> None:
+        self._layer, self._adapter, self._shown, self._record = layer, adapter, shown, record
         self._residual: Tensor | None = None
 
     def note_residual(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -112,7 +123,7 @@ class _LayerInjection:
         """Attention output [batch, heads, length, head dim]; `original` gives the model's own in that shape."""
         if self._residual is None:
             raise RuntimeError("attention ran outside its decoder layer")
-        batch, rows = self._batch, query.shape[0]
+        batch, rows = self._shown.batch, query.shape[0]
         if batch.bias.shape[0] != rows:
             raise ValueError(f"a batch of facts for {batch.bias.shape[0]} requests, a forward of {rows}")
         kb_query = self._adapter.query(self._layer, self._residual).float()
@@ -132,7 +143,8 @@ class _LayerInjection:
         for start in range(first, length, block):
             span = slice(start, start + block)
             kb_logits = _grouped(kb_query[:, :, span], keys) * query.shape[-1] ** -0.5
-            kb_logits = kb_logits + head_bias[None, :, None, None] + batch.bias[:, None, None].float()
+            bias = batch.bias[:, None] if batch.bias.dim() == 2 else batch.bias[:, span]
+            kb_logits = kb_logits + head_bias[None, :, None, None] + bias[:, None].float()
             if batch.since is not None:
                 columns = torch.arange(start, start + kb_logits.shape[2], device=batch.since.device)
                 unseen = columns[None] < batch.since[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engines.contract import InjectedFact
+from engines.saying import AWAY, TOLD, turns_along
 
 
 @dataclass(frozen=True)
@@ -17,16 +18,22 @@ class KVBatch:
     """Tokens per adapter layer, and who may see them.
 
     keys, values: layer -> [requests, tokens, kv heads, head dim]; 1 instead of requests when all share them.
-    bias: [requests, tokens], added to the logits; -inf where a request must not see a token.
+    bias: [requests, tokens], added to the logits; -inf where a request must not see a token. With positions between
+        (as many as the forward has), each has its own.
     owner: [requests or 1, tokens], the index of the token's fact among the request's facts.
+    place: the same shape, the index of the token in its fact.
     since: [requests], the first column of the forward from which a request sees its tokens; None: all see them.
+    said: for each request what its facts say, where a forward is to see for itself how far the text behind `since` has
+        come in saying them; see `read`.
     """
 
     keys: Mapping[int, Tensor]
     values: Mapping[int, Tensor]
     bias: Tensor
     owner: Tensor | None = None
+    place: Tensor | None = None
     since: Tensor | None = None
+    said: Sequence[Sequence[Sequence[int]]] | None = None
 
     @classmethod
     def pack(
@@ -47,6 +54,7 @@ class KVBatch:
         values = torch.zeros_like(keys)
         bias = torch.full((len(stored), width), float("-inf"))
         owner = torch.zeros(len(stored), width, dtype=torch.long)
+        place = torch.zeros_like(owner)
         for row, (held, lengths) in enumerate(zip(stored, counts, strict=True)):
             start = 0
             for index, (fact, length) in enumerate(zip(held, lengths, strict=True)):
@@ -55,6 +63,7 @@ class KVBatch:
                 values[:, row, span] = fact.tokens.values.to(values)
                 bias[row, span] = fact.bias
                 owner[row, span] = index
+                place[row, span] = torch.arange(length)
                 start += length
         keys, values = keys.to(device), values.to(device)
         return cls(
@@ -62,27 +71,48 @@ class KVBatch:
             values={layer: values[i] for i, layer in enumerate(layers)},
             bias=bias.to(device).expand(len(facts), -1),
             owner=owner.to(device),
+            place=place.to(device),
+            said=[[fact.tokens.said for fact in row] for row in facts],
         )
 
     def seen_from(self, columns: Sequence[int]) -> KVBatch:
         """The same, seen by each request from that column of the forward on."""
         return replace(self, since=torch.tensor(columns, device=self.bias.device))
 
-    def without(self, hidden: Sequence[Collection[int]]) -> KVBatch:
-        """The same, with some of each request's facts hidden from it."""
-        if self.owner is None or not any(hidden):
+    def read(self, ids: Tensor) -> KVBatch:
+        """The same, as each text [requests, length] stands at each of its positions from `since` on."""
+        if self.said is None or self.since is None:
             return self
-        owner = self.owner.expand(len(hidden), -1)
-        bias = self.bias.clone()
-        for row, facts in enumerate(hidden):
-            for fact in facts:
-                bias[row, owner[row] == fact] = float("-inf")
-        return replace(self, bias=bias)
+        most = max(map(len, self.said), default=0)
+        turns = torch.zeros(*ids.shape, most, dtype=torch.long)
+        for row, (text, since, said) in enumerate(
+            zip(ids.tolist(), self.since.tolist(), self.said, strict=True)
+        ):
+            turns[row, since:, : len(said)] = torch.tensor(turns_along(text[since + 1 :], said))
+        return self.saying(turns)
+
+    def saying(self, turns: Sequence[Sequence[int]] | Tensor) -> KVBatch:
+        """The same, as answers stand that say their facts: tokens whose turn it is not stand back, the told are hidden.
+
+        turns: for each request (and each position of the forward, as a tensor with positions between) how far it has
+        come in each of its facts (engines/saying.py).
+        """
+        if self.owner is None or self.place is None:
+            return self
+        reached = turns if isinstance(turns, Tensor) else _table(turns)
+        if not reached.shape[-1]:
+            return self
+        owner, place, bias = self.owner, self.place, self.bias
+        if reached.dim() == 3:
+            owner, place, bias = owner[:, None], place[:, None], bias[:, None]
+        at = reached.to(owner.device).gather(-1, owner.expand(*reached.shape[:-1], -1))
+        bias = (bias - AWAY * (at != place)).masked_fill(at == TOLD, float("-inf"))
+        return replace(self, bias=bias, said=None)
 
     @cached_property
     def sees(self) -> Tensor:
         """[requests] bool: whether the request sees any token."""
-        return (self.bias.detach() > float("-inf")).any(-1)
+        return (self.bias.detach() > float("-inf")).flatten(1).any(-1)
 
     @cached_property
     def all_see(self) -> bool:
@@ -93,6 +123,14 @@ class KVBatch:
     def none_sees(self) -> bool:
         """Whether no request sees a token: then the model is the plain model."""
         return not bool(self.sees.any())
+
+
+def _table(turns: Sequence[Sequence[int]]) -> Tensor:
+    """[requests, facts], filled up with zeros."""
+    reached = torch.zeros(len(turns), max(map(len, turns), default=0), dtype=torch.long)
+    for row, counts in enumerate(turns):
+        reached[row, : len(counts)] = torch.tensor(counts, dtype=torch.long)
+    return reached
 
 
 def _are_same(left: Sequence[InjectedFact], right: Sequence[InjectedFact]) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
 from engines.contract import FinishReason, GenerateRequest, Generation, InjectedFact
 from engines.detokenizer import StreamDecoder
 from engines.sampling import Sampler
+from engines.saying import Saying
 
 
 class Handle:
@@ -77,7 +78,7 @@ class ActiveRequest:
         self._masses: list[list[float]] = []
         self._texts: list[str] = []
         self._peaks: dict[int, tuple[float, Mapping[int, float]]] = {}
-        self._told: set[int] = set()
+        self._saying = Saying([fact.tokens.said for fact in self._facts])
         self._submitted = time.perf_counter()
         self._admitted: float | None = None
         self._first: float | None = None
@@ -98,12 +99,12 @@ class ActiveRequest:
         return self._facts
 
     @property
-    def told(self) -> Collection[int]:
-        """Which facts stand in the answer, and a token behind them: so that a word is closed before they go.
+    def turns(self) -> Sequence[int]:
+        """How far the answer has come in saying each of the facts.
 
         What an answer has said is read like any text; with the fact still before its eyes a model says it again.
         """
-        return self._told
+        return self._saying.turns
 
     @property
     def sampler(self) -> Sampler:
@@ -127,11 +128,7 @@ class ActiveRequest:
         self._said.append(log_probability)
         self._masses.append(list(masses))
         self._note_layers(masses, layers)
-        before = self._tokens[:-1]
-        for index, fact in enumerate(self._facts):
-            said = fact.tokens.said
-            if said and tuple(before[-len(said) :]) == said:
-                self._told.add(index)
+        self._saying.add(token)
         self._texts.append("")
         if token in self._end_tokens:
             return self._end(FinishReason.STOP)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from kb_store.mentions import without_name
 from kb_store.text import fold_name
 from kb_store.words import ARTICLES, WEAK_NAME_WORDS, cut, relation_stems, stem
 
@@ -29,8 +30,6 @@ PARTIAL = 0.9
 DOUBTFUL = 0.7
 CONTAINED = 0.5
 
-PRONOUN = "it"  # stands for the subject where only what is said of it matters
-_GENITIVE = re.compile(rf"\b{PRONOUN} s\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|\n{2,}")
 
 _NEAR = 2  # words that may stand between those of a name
@@ -183,23 +182,16 @@ class Question:
         return self._relation(relation, self._best(subject, aliases) if subject else _NOTHING)
 
     def about(self, subject: str, aliases: Iterable[str] = ()) -> tuple[str, ...]:
-        """What the text says of a subject, in folded words with "it" for the name: the whole of it, and, when other
-        sentences stand before the one that names the subject last, that one and what follows.
+        """What the text says of a subject, with "it" for the name: the whole of it, and, when other sentences stand
+        before the one that names the subject last, that one and what follows.
         """
         named = self._best(subject, aliases).words
         if not named:
-            return (" ".join(self.words),)
-        starts = [start for start in self._sentences() if start <= max(named)]
-        texts = []
-        for first in dict.fromkeys((0, starts[-1])):
-            kept: list[str] = []
-            for place in range(first, len(self.words)):
-                if place not in named:
-                    kept.append(self.words[place])
-                elif place == first or place - 1 not in named:
-                    kept.append(PRONOUN)
-            texts.append(_GENITIVE.sub(f"{PRONOUN}s", " ".join(kept)))
-        return tuple(texts)
+            return (self.text.strip(),)
+        # The full stop of "J. Keller" ends no sentence.
+        inside = {place for place in named if place - 1 in named}
+        starts = [start for start in self._sentences() if start <= max(named) and start not in inside]
+        return tuple(dict.fromkeys(without_name(self.text, named, first) for first in (0, starts[-1])))
 
     def _sentences(self) -> list[int]:
         """Positions of the words that begin a sentence."""

@@ -12,6 +12,7 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
+_PIECE = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+|[^\\w{_UNSPACED}]+|.", re.DOTALL)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _ENGLISH = """
@@ -36,6 +37,11 @@ def cut(folded: str) -> list[str]:
     if folded.isascii():
         return folded.split()
     return _WORD.findall(folded)
+
+
+def pieces(text: str) -> list[str]:
+    """A text as it is written, cut into words and what stands between them. Nothing is lost."""
+    return _PIECE.findall(text)
 
 
 def word_spans(folded: str) -> list[tuple[int, int]]:

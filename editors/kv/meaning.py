@@ -31,6 +31,7 @@ class Meaning(nn.Module):
         self.register_buffer("texts", texts)
         # To the text embedder that all these vectors come from (engines.embedder.MiniLMEmbedder.adapted).
         self.changes: Mapping[str, Tensor] = {}
+        self._chances: tuple[tuple[int, int], Tensor, Tensor] | None = None
 
     @torch.no_grad()
     def forward(self, asked: Tensor, candidates: Tensor) -> Tensor:
@@ -41,14 +42,24 @@ class Meaning(nn.Module):
         """
         if not len(self.relations):
             return torch.zeros(len(asked), len(candidates))
-        mine = self._surprise(asked, candidates)
-        others = self._surprise(asked, self.relations)
+        mine = self._surprise(asked, candidates, *self._chance(candidates))
+        others = self._surprise(asked, self.relations, *self._chance_of_background())
         rivals = candidates @ self.relations.T < _SYNONYM
         against = others[:, None, :].masked_fill(~rivals[None], float("-inf")).logsumexp(-1)
         return (mine - torch.logaddexp(mine, against)).clamp_min(FLOOR)
 
-    def _surprise(self, asked: Tensor, relations: Tensor) -> Tensor:
+    def _surprise(self, asked: Tensor, relations: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
         """Cosines in standard deviations above what the background texts have with the relation."""
+        return _SHARPNESS * (asked @ relations.T - mean) / spread
+
+    def _chance(self, relations: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and spread of what the background texts have with each relation."""
         chance = self.texts @ relations.T
-        spread = chance.std(0).clamp_min(1e-3)
-        return _SHARPNESS * (asked @ relations.T - chance.mean(0)) / spread
+        return chance.mean(0), chance.std(0).clamp_min(1e-3)
+
+    def _chance_of_background(self) -> tuple[Tensor, Tensor]:
+        """Thousands of relations: worked out once, and again when the background is exchanged."""
+        version = (self.relations._version, self.texts._version)
+        if self._chances is None or self._chances[0] != version:
+            self._chances = (version, *self._chance(self.relations))
+        return self._chances[1:]

@@ -48,12 +48,14 @@ def pooled_tokens(encoder: KVEncoder, known: Known) -> KVBatch:
     """All facts of the problem as one shared pool; each question sees its candidates only."""
     keys, values = encoder.tokens(known.features)
     bias = encoder.prior(*known.evidence)
-    layers = encoder.config.layers
+    layers, owner = encoder.config.layers, known.features.owner
     return KVBatch(
         keys={layer: keys[i][None] for i, layer in enumerate(layers)},
         values={layer: values[i][None] for i, layer in enumerate(layers)},
-        bias=bias[:, known.features.owner],
-    )
+        bias=bias[:, owner],
+        owner=owner[None],
+        place=(torch.arange(len(owner)) - first_tokens(known)[owner])[None],
+    ).saying(known.turns)
 
 
 def losses(encoder: KVEncoder, model: Any, known: Known, weights: Weights) -> Losses:

@@ -21,6 +21,7 @@ from editors.kv.problems import Answers, Problem, Question, Scorer, evidence_ten
 from editors.kv.trunk import Trunk, from_trunk
 from engines.architectures import spec_for
 from engines.decoding import positions
+from engines.saying import turns_along
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Known:
     problem: Problem
     features: FactFeatures
     figures: tuple[Tensor, ...]  # the evidence, each [questions, facts], whatever is visible
+    turns: Tensor  # [questions, length, facts]: how far the answer has come in each (engines/saying.py)
     read: Read
 
     def seeing(self, questions: Sequence[Question]) -> Known:
@@ -60,9 +62,8 @@ def read_problem(
     """One forward of the plain model over the facts' sentences, and one over the questions with their answers."""
     features = read_features(model, tokenizer, problem.facts, config.layers, config.late_layer)
     *figures, _ = evidence_tensors(problem, scorer, meaning)
-    return Known(
-        problem, _halved(features), tuple(figures), read_answers(model, tokenizer, problem, config.layers[0])
-    )
+    read = read_answers(model, tokenizer, problem, config.layers[0])
+    return Known(problem, _halved(features), tuple(figures), _turns(read.answers.ids, features), read)
 
 
 @torch.no_grad()
@@ -116,6 +117,14 @@ def answer_states(model: Any, read: Read) -> Tensor:
             use_cache=True,
         ).last_hidden_state
     return states
+
+
+def _turns(ids: Tensor, features: FactFeatures) -> Tensor:
+    """Rows begin with a token of the prompt: the answer is what follows."""
+    said: list[list[int]] = [[] for _ in range(int(features.owner.max()) + 1)]
+    for fact, token in zip(features.owner.tolist(), features.token_ids.tolist(), strict=True):
+        said[fact] += [token] if token >= 0 else []
+    return torch.tensor([turns_along(row[1:], said) for row in ids.tolist()])
 
 
 def _halved(features: FactFeatures) -> FactFeatures:

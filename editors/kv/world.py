@@ -78,6 +78,8 @@ class _Invented:
         self._bank, self._mix, self._view = bank, mix, view
         self._kinds: dict[str, list[Relation]] = {}
         for relation in bank.relations_of("held_out" if view.held_out_relations else "train"):
+            if view.held_out_phrasings and not relation.held_out_phrasings:
+                continue
             self._kinds.setdefault(relation.subject_kind, []).append(relation)
         self._weights = [len(known) ** 0.5 for known in self._kinds.values()]
         self._earlier: dict[str, list[tuple[str, list[Relation]]]] = {}

@@ -124,8 +124,7 @@ def parameters(name: str, request: CoreRequest, rows: Sequence[Row]) -> Any:
         salt_of(request),
         [(row.first, row.count) for row in rows],
         [fact.bias for fact in request.facts],
-        # A text that is scored keeps its facts in sight to the end.
-        [() if scoring else row.said for row in rows],
+        [row.said for row in rows],
         start - 1,
     )
     return SamplingParams(

@@ -87,8 +87,9 @@ class ModelFacts:
             return None
         known = self._requests.get(extra["name"])
         if known is None:
-            known = self._requests[extra["name"]] = RequestFacts.of(extra, len(state.prompt_token_ids))
-        known.note(state.output_token_ids)
+            known = self._requests[extra["name"]] = RequestFacts.of(extra)
+        # A text that is scored stands in the prompt, behind the position from which facts are seen.
+        known.note([*state.prompt_token_ids[known.seen_from + 1 :], *state.output_token_ids])
         return known
 
 

@@ -146,7 +146,7 @@ class Planner:
     def _group(self, members: Sequence[Span], packed: Packed) -> Group:
         length = members[0].length
         bias = packed.bias[:, None]
-        if any(span.facts.hidden_from for span in members):
+        if any(span.facts.later for span in members):
             bias = bias.expand(-1, length, -1).clone()
             for row, span in enumerate(members):
                 own = span.facts.biases(span.base, span.base + length)

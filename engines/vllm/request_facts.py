@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from engines.saying import AWAY, TOLD, Saying
 
 EXTRA = "interleaf"  # the key in a request's extra arguments
 # The bias of what is out of sight: its share is exactly 0, and a sum over such tokens only is still a number.
@@ -18,73 +21,70 @@ HIDDEN = -(2.0**100)
 class RequestFacts:
     """Made when a worker meets the request.
 
-    slots, bias, owner: [tokens]: place in the row table, what is added to the logits, index of the fact.
+    slots, owner, place: [tokens]: place in the row table, index of the fact, index in its fact.
+    plain: [tokens], what is added to the logits whatever the answer says; bias: before its first token.
     """
 
     name: str
     slots: Tensor
-    bias: Tensor
     owner: Tensor
+    place: Tensor
+    plain: Tensor
     count: int
-    prompt: int  # tokens of the prompt
     seen_from: int  # the first position that sees facts: the last of the prompt
-    endings: dict[int, list[int]]  # the last token of what a fact says -> facts
-    said: list[tuple[int, ...]]
-    hidden_from: dict[int, int] = field(
-        default_factory=dict
-    )  # fact -> the first position that sees it no more
+    saying: Saying
+    # What is added from a position on, where the answer changed it: by position and not by step, so that a request that
+    # was preempted is read again as it was read before.
+    later: list[tuple[int, Tensor]] = field(default_factory=list)
     read: int = 0  # tokens of the answer that were looked at
+    bias: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bias = self._as_said()
 
     @classmethod
-    def of(cls, extra: Mapping[str, Any], prompt: int) -> RequestFacts:
+    def of(cls, extra: Mapping[str, Any]) -> RequestFacts:
         """From what `extra_arguments` made."""
-        said = [tuple(tokens) for tokens in extra["said"]]
-        endings: dict[int, list[int]] = {}
-        for index, tokens in enumerate(said):
-            if tokens:
-                endings.setdefault(tokens[-1], []).append(index)
         spans = extra["spans"]
         return cls(
             name=extra["name"],
             slots=torch.cat([torch.arange(first, first + count) for first, count in spans]),
-            bias=torch.cat(
+            owner=torch.cat(
+                [torch.full((count,), index, dtype=torch.long) for index, (_, count) in enumerate(spans)]
+            ),
+            place=torch.cat([torch.arange(count) for _, count in spans]),
+            plain=torch.cat(
                 [
                     torch.full((count,), float(bias))
                     for (_, count), bias in zip(spans, extra["bias"], strict=True)
                 ]
             ),
-            owner=torch.cat(
-                [torch.full((count,), index, dtype=torch.long) for index, (_, count) in enumerate(spans)]
-            ),
             count=len(spans),
-            prompt=prompt,
             seen_from=extra["seen_from"],
-            endings=endings,
-            said=said,
+            saying=Saying(extra["said"]),
         )
 
     def note(self, answer: Sequence[int]) -> None:
-        """Hides each fact that the answer has said. A token more is read in its sight, so that a word is closed.
-
-        By position and not by step: a request that was preempted is read again as it was read before.
-        """
+        """Takes up what the answer has come to: everything behind the position from which facts are seen."""
         for at in range(self.read, len(answer)):
-            for fact in self.endings.get(answer[at], ()):
-                tokens = self.said[fact]
-                start = at + 1 - len(tokens)
-                if fact not in self.hidden_from and start >= 0 and tuple(answer[start : at + 1]) == tokens:
-                    self.hidden_from[fact] = self.prompt + at + 1
+            if self.saying.add(answer[at]):
+                self.later.append((self.seen_from + 1 + at, self._as_said()))
         self.read = max(self.read, len(answer))
 
     def biases(self, start: int, end: int) -> Tensor:
         """[positions or 1, tokens] at positions start..end: HIDDEN where a token is out of sight."""
-        gone = {fact: at for fact, at in self.hidden_from.items() if at < end}
-        if not gone:
-            return self.bias[None]
-        limit = torch.full((self.count,), end)
-        limit[list(gone)] = torch.tensor(list(gone.values()))
-        hidden = torch.arange(start, end)[:, None] >= limit[self.owner][None]
-        return self.bias[None].expand(end - start, -1).masked_fill(hidden, HIDDEN)
+        bounds = [at for at, _ in self.later]
+        first, last = bisect_right(bounds, start), bisect_right(bounds, end - 1)
+        if first == last:
+            return self._from(first)[None]
+        return torch.stack([self._from(bisect_right(bounds, at)) for at in range(start, end)])
+
+    def _from(self, turn: int) -> Tensor:
+        return self.later[turn - 1][1] if turn else self.bias
+
+    def _as_said(self) -> Tensor:
+        at = torch.tensor(self.saying.turns, dtype=torch.long)[self.owner]
+        return (self.plain - AWAY * (at != self.place)).masked_fill(at == TOLD, HIDDEN)
 
 
 def extra_arguments(

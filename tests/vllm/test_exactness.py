@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engines.contract import FinishReason, GenerateRequest, Message, Sampling
+from tests.unit.engines.tiny_models import byte_tokenizer
 from tests.vllm.models import PYTHON, TOLERANCE, Pair, check_equal, mixed_requests, text
 
 # Few tokens per step, so that prompts are read in chunks; few blocks, so that requests are preempted.
@@ -66,12 +67,12 @@ def test_what_an_answer_has_said_it_sees_no_more(llama: Pair) -> None:
     request = GenerateRequest("once", (adapter.fact("told"), adapter.fact("kept")), Sampling(max_tokens=8))
     (free,) = llama.reference.generate([request])
     told, kept = request.facts
-    told = replace(told, tokens=replace(told.tokens, said=free.token_ids[:2]))
+    told = replace(told, tokens=replace(told.tokens, said=free.token_ids[:1]))
     hiding = replace(request, facts=(told, kept))
     _check(llama, [hiding, request, hiding])
     (answer,) = llama.vllm.generate([hiding])
-    assert all(mass > 0 for mass in answer.attention["told"][:3])
-    assert set(answer.attention["told"][3:]) == {0.0}
+    assert all(mass > 0 for mass in answer.attention["told"][:2])
+    assert set(answer.attention["told"][2:]) == {0.0}
     # A later prompt that holds that answer sees its facts throughout: the answer's own blocks are no prefix of it.
     grown = replace(hiding, prompt=text_of(llama, hiding, 60), sampling=Sampling(max_tokens=4))
     _check(llama, [grown])
@@ -122,7 +123,12 @@ def test_sampling_is_repeatable(llama: Pair) -> None:
 
 
 def test_scores(llama: Pair) -> None:
-    facts = (llama.adapter.fact("a", 3, bias=0.5), llama.adapter.fact("b", 2), llama.adapter.fact("a", 3))
+    known = llama.adapter.fact("a", 3, bias=0.5)
+    # Its tokens take turns in the second text, and it is told before that ends.
+    known = replace(
+        known, tokens=replace(known.tokens, said=tuple(byte_tokenizer()(" another one").input_ids[2:4]))
+    )
+    facts = (known, llama.adapter.fact("b", 2), llama.adapter.fact("c", 3))
     prompt = text(random.Random(0), 12)
     for facts_given in (facts, ()):
         wanted = llama.reference.score(prompt, [" first", " another one"], facts_given)

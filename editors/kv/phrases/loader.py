@@ -13,6 +13,7 @@ from editors.kv.phrases.bank import PhraseBank, Phrasing, Relation, Split
 from editors.kv.phrases.grammar import Grammar, GrammarError
 
 _HELD_OUT_PHRASINGS = 4
+_WIDE = "relations_wide_"  # relations for breadth: few phrasings each, and all of them are trained on
 
 
 @cache
@@ -25,7 +26,7 @@ def load() -> PhraseBank:
     }
     tables = {name: tomllib.loads(files[name].decode()) for name in sorted(files)}
     relations = tuple(
-        _relation(name, table)
+        _relation(name, table, 0 if file.startswith(_WIDE) else _HELD_OUT_PHRASINGS)
         for file, content in tables.items()
         if file.startswith("relations_")
         for name, table in content.items()
@@ -60,16 +61,17 @@ def load() -> PhraseBank:
     return bank
 
 
-def _relation(name: str, table: Mapping[str, Any]) -> Relation:
+def _relation(name: str, table: Mapping[str, Any], kept_back: int) -> Relation:
     phrasings = tuple(_phrasing(entry) for entry in table["phrasings"])
+    trained = len(phrasings) - kept_back
     split: Split = "held_out" if table.get("held_out", False) else "train"
     return Relation(
         name=name,
         subject_kind=table["subject"],
         object_kind=_own_kind(name) if "objects" in table else table["object"],
         question=table["question"],
-        train_phrasings=phrasings[:-_HELD_OUT_PHRASINGS],
-        held_out_phrasings=phrasings[-_HELD_OUT_PHRASINGS:],
+        train_phrasings=phrasings[:trained],
+        held_out_phrasings=phrasings[trained:],
         split=split,
         also=tuple(table.get("also", ())),
     )

@@ -31,9 +31,10 @@ def reference_logits(
     adapter: Any = None,
     facts: Sequence[InjectedFact] = (),
     touch: Touch = untouched,
-    since: int = 0,
+    since: int | None = None,
 ) -> Tensor:
-    """Logits [length, vocabulary]; facts are seen from position `since` on."""
+    """Logits [length, vocabulary]; facts are seen from position `since` on, and what follows it is an answer that says
+    them; without it they are seen everywhere, just as they are."""
     config, kind = model.config, model.config.model_type
     token_ids, places = torch.tensor(ids), torch.arange(len(ids))
     if kind == "gpt_neox":
@@ -51,7 +52,7 @@ def reference_logits(
             states = states * torch.tensor(config.hidden_size**0.5)
     for index, block in enumerate(blocks):
         states = touch("residual", index, states)
-        told = _told(adapter, index, states, facts, since)
+        told = _told(adapter, index, states, facts, ids, since)
         states = _block(kind, config, block, index, states, places, told, touch)
     states = touch("residual", len(blocks), states)
     logits = model.lm_head(final(states))
@@ -75,7 +76,14 @@ def reference_greedy(
     return said, scores
 
 
-def _told(adapter: Any, layer: int, states: Tensor, facts: Sequence[InjectedFact], since: int) -> Any:
+def _told(
+    adapter: Any,
+    layer: int,
+    states: Tensor,
+    facts: Sequence[InjectedFact],
+    ids: Sequence[int],
+    since: int | None,
+) -> Any:
     """Query [heads, length, d], keys and values [tokens, kv heads, d], bias per head, and per position and token."""
     if adapter is None or layer not in adapter.layers or not facts:
         return None
@@ -83,9 +91,26 @@ def _told(adapter: Any, layer: int, states: Tensor, facts: Sequence[InjectedFact
     keys = torch.cat([fact.tokens.keys[at] for fact in facts])
     values = torch.cat([fact.tokens.values[at] for fact in facts])
     bias = torch.cat([torch.full((fact.tokens.count,), fact.bias) for fact in facts])
-    unseen = torch.arange(len(states))[:, None] < since
-    bias = bias[None].expand(len(states), -1).masked_fill(unseen, float("-inf"))
+    bias = bias[None].repeat(len(states), 1)
+    if since is not None:
+        for position in range(len(states)):
+            bias[position] += _turns(facts, ids[since + 1 : position + 1], position >= since)
     return adapter.query(layer, states[None])[0], keys, values, adapter.head_bias(layer), bias
+
+
+def _turns(facts: Sequence[InjectedFact], answer: Sequence[int], seen: bool) -> Tensor:
+    """Nothing of a fact is seen a token after the answer has said it; what does not come next stands back by 4."""
+    changes: list[float] = []
+    for fact in facts:
+        said, come = list(fact.tokens.said), 0
+        told = said and any(
+            list(answer[at : at + len(said)]) == said for at in range(len(answer) - len(said))
+        )
+        for count in range(1, min(len(said), len(answer)) + 1):
+            come = count if list(answer[-count:]) == said[:count] else come
+        hidden = told or not seen
+        changes += [float("-inf") if hidden else -4.0 * (place != come) for place in range(fact.tokens.count)]
+    return torch.tensor(changes)
 
 
 def _block(

@@ -22,6 +22,7 @@ from editors.kv.phrases import (
 LEAST_RELATIONS = 100
 LEAST_PHRASINGS = 20
 LEAST_OF_BROAD = 14  # relations that come with other names: many of them, with fewer phrasings each
+LEAST_OF_WIDE = 10  # relations that are only trained on
 LARGEST_NAMING_SHARE = 0.35
 UNAVOIDABLE = {"page count"}  # whoever asks how long a book is says "page"
 EMPTY_WORDS = {"of", "the", "in", "to", "favourite", "largest", "number", "first", "main"}
@@ -53,6 +54,12 @@ def test_enough_relations_with_enough_phrasings(bank: PhraseBank) -> None:
     assert len(bank.relations) >= LEAST_RELATIONS
     assert len({relation.name for relation in bank.relations}) == len(bank.relations)
     for relation in bank.relations:
+        if not relation.held_out_phrasings:
+            assert relation.split == "train", relation.name
+            assert len(relation.train_phrasings) >= LEAST_OF_WIDE, relation.name
+            assert relation.also, relation.name
+            assert sum(p.chat for p in relation.train_phrasings) >= 2, relation.name
+            continue
         least = LEAST_OF_BROAD if relation.also else LEAST_PHRASINGS
         assert len(phrasings(relation)) >= least, relation.name
         assert len(relation.held_out_phrasings) == 4, relation.name
@@ -102,6 +109,16 @@ def test_relations_are_split(bank: PhraseBank) -> None:
     assert {r.name for r in train}.isdisjoint(r.name for r in held_out)
     assert len(train) + len(held_out) == len(bank.relations)
     assert len(held_out) >= 12
+
+
+def test_nothing_that_is_trained_on_goes_by_the_name_of_what_is_held_out(bank: PhraseBank) -> None:
+    def names(relation: Relation) -> set[tuple[str, str]]:
+        spelled = (name.lower().replace("_", " ") for name in (relation.name, *relation.also))
+        return {(relation.subject_kind, name) for name in spelled}
+
+    held_out = set().union(*map(names, bank.relations_of("held_out")))
+    for relation in bank.relations_of("train"):
+        assert not names(relation) & held_out, relation.name
 
 
 def test_frames_are_generic(bank: PhraseBank) -> None:

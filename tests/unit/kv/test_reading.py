@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lessons import Same
+from torch.nn.functional import pad
 
 from editors.kv.contract import Evidence, FactText
 from editors.kv.encoder import KVEncoder
@@ -58,6 +59,7 @@ def _whole(
         states = model.base_model(**inputs).last_hidden_state
     else:
         batch = pooled_tokens(encoder, known).seen_from([answers.before] * len(ids))
+        batch = replace(batch, bias=pad(batch.bias, (0, 0, answers.before, 0)))  # one for each column
         with inject(model, encoder, batch):
             states = model.base_model(**inputs).last_hidden_state
     return states[:, answers.before :], answers.mask[:, answers.before :].bool()

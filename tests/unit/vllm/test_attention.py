@@ -11,7 +11,7 @@ from torch import Tensor
 from engines.vllm.attention import ContextKeys, ScoreRules, context_sums, grouped_sums, merge
 from engines.vllm.flash_sums import FlashSums
 from engines.vllm.plan import Planner, Span
-from engines.vllm.request_facts import EXTRA, RequestFacts, extra_arguments
+from engines.vllm.request_facts import EXTRA, HIDDEN, RequestFacts, extra_arguments
 from engines.vllm.row_table import RowTable
 
 _KV_HEADS, _GROUP, _SIZE, _BLOCK = 2, 3, 8, 4
@@ -40,7 +40,7 @@ class _World:
                 slot += count
             said = [(7,)] + [()] * (len(counts) - 1)
             bias = [0.5 - index for index in range(len(counts))]
-            facts = RequestFacts.of(extra_arguments(str(place), "", spans, bias, said, base + 1)[EXTRA], 2)
+            facts = RequestFacts.of(extra_arguments(str(place), "", spans, bias, said, base + 1)[EXTRA])
             if place == 0:
                 facts.note([7, 1])  # its first fact is out of sight
             self.spans.append(Span(place, at, at + length, base, facts))
@@ -158,8 +158,7 @@ def test_only_a_kernel_that_is_known_is_asked() -> None:
 def test_a_request_that_sees_no_fact_any_more_keeps_its_output_to_the_bit() -> None:
     world = _World(None, 0.0)
     span = world.spans[1]
-    span.facts.said[0], span.facts.endings[7] = (7,), [0]
-    span.facts.hidden_from[0] = 0
+    span.facts.later.append((0, torch.full_like(span.facts.bias, HIDDEN)))
     store = ContextKeys(16, _BLOCK, _KV_HEADS, _SIZE, torch.zeros(0))
     metadata = world.metadata(store)
     (group,) = world.planner.groups([span])

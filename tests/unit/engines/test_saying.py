@@ -1,0 +1,85 @@
+"""An answer says a fact token by token, and then no more."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+
+from engines.contract import InjectedFact, KVTokens
+from engines.kv_batch import KVBatch
+from engines.saying import AWAY, TOLD, Saying, turns_along
+
+
+def _fact(said: tuple[int, ...], count: int, bias: float = 0.0) -> InjectedFact:
+    empty = torch.zeros(1, count, 1, 1)
+    return InjectedFact(KVTokens(str(said), "e", empty, empty, said), bias)
+
+
+def test_turns_follow_what_the_answer_ends_with() -> None:
+    saying = Saying([(1, 2, 3), (2,), ()])
+    seen = [saying.turns]
+    for token in (9, 1, 2, 1, 2, 3, 7, 1):
+        saying.add(token)
+        seen.append(saying.turns)
+    assert seen == [
+        (0, 0, 0),
+        (0, 0, 0),
+        (1, 0, 0),
+        (2, 1, 0),
+        (1, TOLD, 0),  # begun anew; the second was said, and a token more
+        (2, TOLD, 0),
+        (3, TOLD, 0),  # said: what closes it comes next
+        (TOLD, TOLD, 0),
+        (TOLD, TOLD, 0),
+    ]
+    assert turns_along((9, 1, 2, 1, 2, 3, 7, 1), [(1, 2, 3), (2,), ()]) == seen
+
+
+def test_a_beginning_inside_of_a_beginning_counts() -> None:
+    """ "a a b" after "a a a": the last two are a beginning."""
+    saying = Saying([(1, 1, 2)])
+    for token in (1, 1, 1):
+        saying.add(token)
+    assert saying.turns == (2,)
+
+
+def test_adding_says_whether_a_turn_changed() -> None:
+    saying = Saying([(1, 2)])
+    assert [saying.add(token) for token in (9, 1, 2, 5, 5)] == [False, True, True, True, False]
+    assert not Saying([]).add(1)
+
+
+def test_tokens_stand_back_until_it_is_their_turn_and_the_told_is_hidden() -> None:
+    rows = [[_fact((1, 2), 3, 0.5), _fact((3,), 2)], [_fact((1, 2), 3, 0.5)]]
+    batch = KVBatch.pack(rows, [0])
+    hidden = float("-inf")
+    assert batch.saying([(1, TOLD), (0,)]).bias.tolist() == [
+        [0.5 - AWAY, 0.5, 0.5 - AWAY, hidden, hidden],
+        [0.5, 0.5 - AWAY, 0.5 - AWAY, hidden, hidden],
+    ]
+    assert batch.saying([(2, 0), (TOLD,)]).sees.tolist() == [True, False]
+
+
+def test_a_text_is_read_as_it_would_have_been_generated() -> None:
+    rng = random.Random(3)
+    said = [tuple(rng.choices(range(3), k=count)) for count in (1, 2, 3)]
+    rows = [[_fact(each, len(each) + 1, i / 4) for i, each in enumerate(said)], [_fact(said[1], 2)]]
+    ids = torch.tensor([rng.choices(range(3), k=9) for _ in rows])
+    since = [2, 5]
+    batch = KVBatch.pack(rows, [0]).seen_from(since)
+    whole = batch.read(ids).bias
+    assert whole.shape[:2] == ids.shape
+    sayings = [Saying([fact.tokens.said for fact in row]) for row in rows]
+    for at in range(min(since), ids.shape[1]):
+        step = batch.saying([saying.turns for saying in sayings]).bias
+        for row, begin in enumerate(since):
+            if at >= begin:
+                assert torch.equal(whole[row, at], step[row])
+                if at + 1 < ids.shape[1]:
+                    sayings[row].add(int(ids[row, at + 1]))
+
+
+def test_facts_that_are_seen_everywhere_have_no_turns() -> None:
+    batch = KVBatch.pack([[_fact((1, 2), 3)]], [0])
+    assert batch.read(torch.tensor([[1, 2, 1]])) is batch
