@@ -2,7 +2,8 @@
 
 A fact says its object token by token, and each token finds its turn by what stands before it. That alone goes astray
 now and then ("Dr. Axel": "Axel" fits behind "is" as well). What an answer ends with tells which token comes next, so
-the others stand back (docs/adr/0021); and a fact that has been said is seen no more (docs/adr/0009).
+the others stand back, and so do other facts while one is being said and after (docs/adr/0021). A fact that has been
+said is seen no more (docs/adr/0009).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 AWAY = 4.0  # taken from the attention logit of a token whose turn it is not
+WAITS = -2  # no token's turn: another fact is being said, or was
 TOLD = -1  # the turn of a fact that the answer has said, and a token more: so that its last word was closed
 
 
@@ -27,6 +29,8 @@ class Saying:
         """The answer's next token; whether that changes any turn."""
         self._end = (*self._end, token)[-self._longest :] if self._longest else ()
         turns = tuple(self._turn(*each) for each in zip(self._facts, self.turns, strict=True))
+        if any(turns):
+            turns = tuple(turn or WAITS for turn in turns)
         changed = turns != self.turns
         self.turns = turns
         return changed

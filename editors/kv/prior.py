@@ -38,7 +38,7 @@ class Prior(nn.Module):
         # Relative to the best: subject, dense, relation cover, meaning.
         self.register_buffer("weights", torch.tensor([24.0, 7.0, 1.3, 2.0]))
         # What every fact that is seen gets; where none is hidden, dense and meaning count by themselves instead.
-        self.register_buffer("lift", torch.tensor([16.0]))
+        self.register_buffer("lift", torch.tensor([8.0]))
         self.register_buffer("alone", torch.tensor([1.0, 1.5]))
         # The least meaning of a fact that is seen; fitted after training (editors.kv.likely), before: any.
         self.register_buffer("likely", torch.tensor([FLOOR]))

@@ -101,15 +101,22 @@ def _told(
 def _turns(facts: Sequence[InjectedFact], answer: Sequence[int], seen: bool) -> Tensor:
     """Nothing of a fact is seen a token after the answer has said it; what does not come next stands back by 4."""
     changes: list[float] = []
+    comes: list[tuple[bool, int]] = []
     for fact in facts:
         said, come = list(fact.tokens.said), 0
-        told = said and any(
+        told = bool(said) and any(
             list(answer[at : at + len(said)]) == said for at in range(len(answer) - len(said))
         )
         for count in range(1, min(len(said), len(answer)) + 1):
             come = count if list(answer[-count:]) == said[:count] else come
-        hidden = told or not seen
-        changes += [float("-inf") if hidden else -4.0 * (place != come) for place in range(fact.tokens.count)]
+        comes.append((told, come))
+    for fact, (told, come) in zip(facts, comes, strict=True):
+        # A fact that is not begun waits while another is, and after.
+        waits = come == 0 and any(other_told or other for other_told, other in comes)
+        places = range(fact.tokens.count)
+        changes += [
+            float("-inf") if told or not seen else -4.0 * (waits or place != come) for place in places
+        ]
     return torch.tensor(changes)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from engines.contract import InjectedFact, KVTokens
 from engines.kv_batch import KVBatch
-from engines.saying import AWAY, TOLD, Saying, turns_along
+from engines.saying import AWAY, TOLD, WAITS, Saying, turns_along
 
 
 def _fact(said: tuple[int, ...], count: int, bias: float = 0.0) -> InjectedFact:
@@ -25,13 +25,13 @@ def test_turns_follow_what_the_answer_ends_with() -> None:
     assert seen == [
         (0, 0, 0),
         (0, 0, 0),
-        (1, 0, 0),
-        (2, 1, 0),
-        (1, TOLD, 0),  # begun anew; the second was said, and a token more
-        (2, TOLD, 0),
-        (3, TOLD, 0),  # said: what closes it comes next
-        (TOLD, TOLD, 0),
-        (TOLD, TOLD, 0),
+        (1, WAITS, WAITS),
+        (2, 1, WAITS),
+        (1, TOLD, WAITS),  # begun anew; the second was said, and a token more
+        (2, TOLD, WAITS),
+        (3, TOLD, WAITS),  # said: what closes it comes next
+        (TOLD, TOLD, WAITS),
+        (TOLD, TOLD, WAITS),
     ]
     assert turns_along((9, 1, 2, 1, 2, 3, 7, 1), [(1, 2, 3), (2,), ()]) == seen
 

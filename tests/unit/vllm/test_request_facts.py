@@ -32,14 +32,14 @@ def test_biases_are_each_facts_own_and_its_turns_until_it_is_out_of_sight() -> N
     begun = [0.0, -AWAY, 0.5, 1.0]
     assert facts.biases(0, 3).tolist() == [begun]
     facts.note([1, 2, 9])
-    gone = HIDDEN
+    gone, waiting = HIDDEN, [0.5 - AWAY, 1.0 - AWAY]
     # The answer's second token, at position 6, ends what the first fact says; one more is read in its sight.
     assert facts.biases(4, 9).tolist() == [
         begun,
-        [-AWAY, 0.0, *begun[2:]],
-        [-AWAY, -AWAY, *begun[2:]],
-        [gone, gone, *begun[2:]],
-        [gone, gone, *begun[2:]],
+        [-AWAY, 0.0, *waiting],
+        [-AWAY, -AWAY, *waiting],
+        [gone, gone, *waiting],
+        [gone, gone, *waiting],
     ]
 
 
