@@ -176,7 +176,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", help="`default`, or a folder")
     parser.add_argument("--encoder", default="default", help="`default`, or an encoder's folder")
     parser.add_argument("--steps", type=int, help="of each training")
-    parser.add_argument("--problems", type=int, help="of 32 questions each")
+    parser.add_argument("--problems", type=int, help="of 64 questions each")
     parser.add_argument("--export", type=Path, help="folder for the sparse encoders")
 
 

@@ -59,7 +59,7 @@ def test_two_sparse_encoders_beside_the_whole_one(
     keys: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
     whole = json.loads((tmp_path / "gates-quick.json").read_text())
     assert whole.items() >= keys.items()
-    assert keys["n"] == 32
+    assert keys["n"] == 64
     total = keys["open_all"]
     assert total >= keys["open_light"] > keys["open_heavy"] >= 0
     assert keys["kv_bytes_all"] > 0
