@@ -101,7 +101,8 @@ def verdict(present: Tensor, absent: Tensor) -> Verdict:
     """Puts the threshold halfway between the two values where it separates best."""
     values = torch.unique(torch.cat([present, absent])).double()
     between = (values[1:] + values[:-1]) / 2
-    cuts = torch.cat([values[:1] - 1e-6, between]) if len(values) else torch.zeros(1).double()
+    lowest = (values[:1] - 1e-6).clamp_min(0.0)  # what draws no attention at all is never grounded
+    cuts = torch.cat([lowest, between]) if len(values) else torch.zeros(1).double()
     kept = (present[None] > cuts[:, None]).double().mean(1)
     refused = (absent[None] <= cuts[:, None]).double().mean(1)
     best = int((kept + refused).argmax())
