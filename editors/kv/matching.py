@@ -1,8 +1,9 @@
 """Teaches the text embedder which relation a text asks for: low-rank changes, from the phrase bank alone.
 
 The plain embedder puts "it grew up speaking" near whatever sounds alike. Here texts (the subject replaced by a
-pronoun) and names of relations are drawn together, against the other relations of the same kind of subject. Few
-steps: more of them fit the relations of the bank better and relations that nobody trained worse (docs/adr/0016).
+pronoun) and names of relations are drawn together, against the other relations of the same kind of subject. How
+many steps are good depends on how many relations the bank has: too many fit these better and relations that nobody
+taught worse (docs/adr/0016, 0022).
 """
 
 from __future__ import annotations
