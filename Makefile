@@ -72,6 +72,9 @@ soak: setup  ## Mixed load on a server: memory, files, threads, orphans; last li
 test-crash: $(STAMP)  ## 100 kills (-9) at random moments of writing; resumes; last line JSON. KILLS=n SEED=n
 	@$(BIN)/python -m tests.crash.many --kills $${KILLS:-100} --seed $(SEED)
 
+test-replicas: $(STAMP)  ## Two servers at one PostgreSQL under load, one killed every 30 s; last line JSON. MINUTES=10 SEED=n
+	@$(BIN)/python -m tests.postgres.siege --minutes $${MINUTES:-10} --seed $(SEED)
+
 check: $(STAMP)  ## Style, types, layers.
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary

@@ -1,10 +1,13 @@
 """The writer that is killed: several lanes write as fast as they can, and report on stdout.
 
-Run as `python -m tests.crash.child FOLDER LIFE SEED`. It ends only by being killed.
+It ends only by being killed. Run as a module, it is the nursery of writers: Python takes longer to start than most of
+them live, so a process that has imported everything forks one for each `FOLDER LIFE SEED` line (JSON) that it reads,
+and says around its reports `B PID` and `E EXIT_CODE`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -111,8 +114,7 @@ class Lane:
                     self._deleted.remove(fact_id)
 
 
-def main() -> None:
-    folder, life, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+def live(folder: Path, life: int, seed: int) -> None:
     with stand(folder) as (store, _index, _indexer):
         with suppress(AlreadyExists):
             store.create_namespace(NS, "", frozenset(), Context())
@@ -126,6 +128,21 @@ def main() -> None:
             thread.start()
         for thread in threads:
             thread.join()
+
+
+def main() -> None:
+    for line in sys.stdin:
+        folder, life, seed = json.loads(line)
+        process = os.fork()
+        if process == 0:
+            try:
+                live(Path(folder), life, seed)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(1)
+        report(f"B {process}\n".encode())
+        _, status = os.waitpid(process, 0)
+        report(f"E {os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -58,13 +58,14 @@ def source_digest(folder: Path) -> str:
 def one_store(number: int, kills: int, seed: int) -> tuple[dict[str, Any], Path | None]:
     """The lives of one store; its figures, and the folder where something was wrong."""
     folder = Path(tempfile.mkdtemp(prefix="interleaf-crash-"))
-    loop, started = KillLoop(folder, seed * 1000 + number), time.monotonic()
-    for _ in range(kills):
-        problems = loop.kill_once()
-        for problem in problems:
-            print(f"store {number}, kill {loop.kills}: {problem}", file=sys.stderr)
-        if problems:
-            break
+    started = time.monotonic()
+    with KillLoop(folder, seed * 1000 + number) as loop:
+        for _ in range(kills):
+            problems = loop.kill_once()
+            for problem in problems:
+                print(f"store {number}, kill {loop.kills}: {problem}", file=sys.stderr)
+            if problems:
+                break
     row = {"store": number, **loop.summary(), "seconds": round(time.monotonic() - started, 1)}
     if loop.findings.all():
         return row, folder

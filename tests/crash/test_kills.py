@@ -38,17 +38,17 @@ def test_every_failpoint_is_visited() -> None:
 
 
 def test_random_kills_lose_nothing(tmp_path: Path) -> None:
-    loop = KillLoop(tmp_path, seed=1)
-    for _ in range(5):
-        assert loop.kill_once() == []
+    with KillLoop(tmp_path, seed=1) as loop:
+        for _ in range(5):
+            assert loop.kill_once() == []
     assert loop.ledger.acknowledged > 0
 
 
 def test_kills_at_failpoints_lose_nothing(tmp_path: Path) -> None:
-    loop = KillLoop(tmp_path, seed=2)
-    for number, name in enumerate(FAILPOINTS):
-        # Some passes later than the first, so that there is something to lose.
-        assert (name, loop.kill_at(name, passes=2 + number % 3)) == (name, [])
+    with KillLoop(tmp_path, seed=2) as loop:
+        for number, name in enumerate(FAILPOINTS):
+            # Some passes later than the first, so that there is something to lose.
+            assert (name, loop.kill_at(name, passes=2 + number % 3)) == (name, [])
     assert loop.ledger.acknowledged > 0
 
 

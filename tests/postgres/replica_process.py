@@ -1,16 +1,18 @@
-"""One server in a process of its own: python -m tests.postgres.replica_process FOLDER URL INDEX.
+"""One server in a process of its own: python -m tests.postgres.replica_process FOLDER SETTINGS (as JSON).
 
 Prints its address, and serves until its input ends.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -31,9 +33,11 @@ class ReplicaProcess:
 
 
 @contextmanager
-def replica(folder: Path, url: str, index: str) -> Iterator[ReplicaProcess]:
-    """Starts one and ends it."""
-    command = [sys.executable, "-m", "tests.postgres.replica_process", str(folder), url, index]
+def replica(folder: Path, url: str, index: str, **sections: dict[str, Any]) -> Iterator[ReplicaProcess]:
+    """Starts one and ends it. With a small embedder, and without a model unless `sections` name one."""
+    sections["store"] = {"database_url": url, "data_dir": str(folder)}
+    sections["retrieval"] = {"index": index, "revision_wait_seconds": 60}
+    command = [sys.executable, "-m", "tests.postgres.replica_process", str(folder), json.dumps(sections)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if process.stdout is None:
@@ -47,11 +51,9 @@ def replica(folder: Path, url: str, index: str) -> Iterator[ReplicaProcess]:
         process.communicate()
 
 
-def main(folder: str, url: str, index: str) -> None:
-    """Serves with a small embedder and without a model."""
-    store = {"database_url": url, "data_dir": folder}
-    chosen = {"index": index, "revision_wait_seconds": 60}
-    with serving(Path(folder), store=store, retrieval=chosen) as server:
+def main(folder: str, sections: str) -> None:
+    """Serves with a small embedder."""
+    with serving(Path(folder), **json.loads(sections)) as server:
         print(server.address, flush=True)
         sys.stdin.read()
 
