@@ -17,7 +17,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         folder,
         store={"import_rows": 10},
         limits={"max_page_size": 50, "default_page_size": 20},
-        retrieval={"revision_wait_seconds": 0.3},
+        retrieval={"revision_wait_seconds": 3.0},  # a busy machine needs more than a moment to index
     ) as made:
         yield made
 
