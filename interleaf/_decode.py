@@ -180,6 +180,7 @@ def namespace(message: Any) -> t.Namespace:
         etag=message.etag,
         create_time=time_of(message, "create_time"),
         update_time=time_of(message, "update_time"),
+        relation_examples={item.relation: tuple(item.examples) for item in message.relation_examples},
     )
 
 

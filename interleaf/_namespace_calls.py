@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from google.longrunning import operations_pb2
@@ -70,10 +70,15 @@ def update_namespace(
     *,
     display_name: str | None = None,
     multi_valued_relations: Iterable[str] | None = None,
+    relation_examples: Mapping[str, Iterable[str]] | None = None,
     etag: str = "",
     request_id: str | None = None,
 ) -> Call[Namespace]:
-    """Changes a namespace's display name, or which of its relations may have several objects."""
+    """Changes a namespace's display name, which of its relations may have several objects, or how its relations are
+    asked for (examples take the place of those before; "{s}" stands for the subject).
+
+    client.update_namespace(relation_examples={"employer": ["Who pays {s}?", "{s} earns a living at"]})
+    """
     message = namespaces_pb2.Namespace(name=namespace_name(namespace or session.namespace), etag=etag)
     mask = []
     if display_name is not None:
@@ -82,8 +87,12 @@ def update_namespace(
     if multi_valued_relations is not None:
         message.multi_valued_relations.extend(multi_valued_relations)
         mask.append("multi_valued_relations")
+    if relation_examples is not None:
+        for relation, examples in relation_examples.items():
+            message.relation_examples.add(relation=relation, examples=examples)
+        mask.append("relation_examples")
     if not mask:
-        raise ValueError("update_namespace: give display_name or multi_valued_relations")
+        raise ValueError("update_namespace: give display_name, multi_valued_relations or relation_examples")
     request = namespaces_pb2.UpdateNamespaceRequest(
         namespace=message,
         update_mask=field_mask_pb2.FieldMask(paths=mask),

@@ -237,6 +237,7 @@ class Namespace:
     etag: str
     create_time: datetime | None
     update_time: datetime | None
+    relation_examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

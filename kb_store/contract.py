@@ -6,7 +6,7 @@ called from any thread, and block: the service calls them from executors, never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Protocol
@@ -30,6 +30,7 @@ from kb_store.model import (
     OperationRecord,
     OutboxEntry,
     Page,
+    RelationExamples,
     WriteResult,
 )
 from kb_store.reviews import Quarantine, Review, ReviewState
@@ -127,7 +128,12 @@ class NamespaceStore(Protocol):
     """Namespaces and their revisions."""
 
     def create_namespace(
-        self, namespace_id: str, display_name: str, multi_valued: frozenset[str], context: Context
+        self,
+        namespace_id: str,
+        display_name: str,
+        multi_valued: frozenset[str],
+        context: Context,
+        relation_examples: Collection[RelationExamples] = (),
     ) -> Namespace:
         """AlreadyExists when taken; idempotent by request_id like `submit`."""
         ...
@@ -148,6 +154,7 @@ class NamespaceStore(Protocol):
         multi_valued: frozenset[str] | None,
         etag: str,
         context: Context,
+        relation_examples: Collection[RelationExamples] | None = None,
     ) -> Namespace:
         """EtagMismatch when an etag is given and differs."""
         ...

@@ -48,6 +48,17 @@ class Limits:
     max_top_k: int = 64
     max_multi_valued_relations: int = 256
     max_display_name_length: int = 128
+    max_described_relations: int = 256
+    max_relation_examples: int = 32
+    max_example_length: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RelationExamples:
+    """How people ask for a relation: questions, or texts that its object completes; "{s}" stands for the subject."""
+
+    relation: str
+    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class Namespace:
     etag: str
     create_time: datetime
     update_time: datetime
+    relation_examples: tuple[RelationExamples, ...] = ()  # by relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +272,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits, best first, and the namespace's revision they were read at."""
+    """Hits, best first, the namespace's revision they were read at, and how its relations are asked for."""
 
     hits: tuple[Hit, ...]
     namespace_revision: int
+    relation_examples: tuple[RelationExamples, ...] = ()
 
 
 # --- long-running operations and imports -----------------------------------------------------------------

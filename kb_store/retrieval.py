@@ -60,9 +60,9 @@ class Retriever:
         """
         self._check(text, top_k)
         # Read first: what is found afterwards is at least as new.
-        revision = self._store.get_namespace(namespace).revision
+        space = self._store.get_namespace(namespace)
         if not text.strip():
-            return SearchResult((), revision)
+            return SearchResult((), space.revision, space.relation_examples)
         vector = None if mode is SearchMode.LEXICAL else self._embed(query_text(text))
         rows = self._candidates(
             namespace, text, vector, max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * top_k), mode
@@ -75,7 +75,8 @@ class Retriever:
         }
         cosines = {} if vector is None else self._cosines(namespace, vector, facts)
         ranked = sorted(_hits(text, facts, cosines, mode), key=lambda pair: (-pair[1].score, pair[0]))
-        return SearchResult(tuple(hit for _, hit in ranked[:top_k]), revision)
+        hits = tuple(hit for _, hit in ranked[:top_k])
+        return SearchResult(hits, space.revision, space.relation_examples)
 
     def _check(self, text: str, top_k: int) -> None:
         if len(text) > self._limits.max_query_length:

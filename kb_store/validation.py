@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from kb_store.errors import InvalidInput, LimitExceeded
-from kb_store.model import Content, Limits
+from kb_store.model import Content, Limits, RelationExamples
 
 MAX_ID_LENGTH = 63
 CONTENT_FIELDS = tuple(field.name for field in dataclasses.fields(Content))
@@ -147,6 +147,29 @@ def check_relations(field: str, relations: Collection[str], limits: Limits) -> f
     for relation in relations:
         check_text(field, relation, "max_relation_length", limits.max_relation_length, required=True)
     return frozenset(relations)
+
+
+def check_examples(
+    field: str, described: Collection[RelationExamples], limits: Limits
+) -> tuple[RelationExamples, ...]:
+    """How relations are asked for, each relation once; ordered by relation."""
+    if len(described) > limits.max_described_relations:
+        raise LimitExceeded(field, "max_described_relations", limits.max_described_relations, len(described))
+    found: dict[str, RelationExamples] = {}
+    for item in described:
+        check_text(field, item.relation, "max_relation_length", limits.max_relation_length, required=True)
+        if item.relation in found:
+            raise InvalidInput(field, f"relation {item.relation!r} is described twice")
+        if not item.examples:
+            raise InvalidInput(field, f"relation {item.relation!r} has no examples")
+        if len(item.examples) > limits.max_relation_examples:
+            raise LimitExceeded(
+                field, "max_relation_examples", limits.max_relation_examples, len(item.examples)
+            )
+        for example in item.examples:
+            check_text(field, example, "max_example_length", limits.max_example_length, required=True)
+        found[item.relation] = item
+    return tuple(found[relation] for relation in sorted(found))
 
 
 def check_integer(field: str, value: int, *, minimum: int = 0) -> int:

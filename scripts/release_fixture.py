@@ -27,6 +27,7 @@ from kb_store.model import (
     FactMutation,
     ImportRow,
     OperationRecord,
+    RelationExamples,
     RollbackFact,
     UpdateFact,
 )
@@ -52,6 +53,10 @@ def fill(store: Store) -> None:
     """Something of everything that a database can hold."""
     store.create_namespace("people", "People", frozenset({"child"}), _WRITER)
     store.create_namespace("empty", "", frozenset(), _WRITER)
+    asked = RelationExamples("employer", ("Who pays {s}?", "{s} earns a living at"))
+    store.update_namespace(
+        "people", display_name=None, multi_valued=None, etag="", context=_WRITER, relation_examples=[asked]
+    )
     anna = Content("Anna Keller", "employer", "Werft", ("A. Keller", "Кellер"), "register")
     steps: list[FactMutation] = [
         CreateFact("people", anna, "anna-employer"),
@@ -89,6 +94,12 @@ def summary(store: Store) -> dict[str, Any]:
             for name, item in spaces.items()
         },
         "facts": facts,
+        # Schemas before 0005 have none.
+        **{
+            f"asked/{name}": [[each.relation, list(each.examples)] for each in item.relation_examples]
+            for name, item in spaces.items()
+            if item.relation_examples
+        },
         "last_sequence": store.last_sequence(),
         "outbox": len(store.read_outbox(after=0, limit=1000)),
         "imports": store.import_progress("people", "import-1").written,

@@ -35,6 +35,11 @@ class LimitSettings(BaseModel):
     max_display_name_length: int = Field(
         default=128, ge=1, description="Characters of a namespace's display name."
     )
+    max_described_relations: int = Field(
+        default=256, ge=0, description="Relations of a namespace with examples of how they are asked for."
+    )
+    max_relation_examples: int = Field(default=32, ge=1, description="Examples of a relation.")
+    max_example_length: int = Field(default=256, ge=1, description="Characters of an example.")
     max_prompt_length: int = Field(
         default=32_768, ge=1, description="Characters of a prompt, or of all messages of a chat together."
     )

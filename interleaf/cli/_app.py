@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from interleaf import __version__
-from interleaf.cli import _ask, _facts, _namespaces, _review, _transfer
+from interleaf.cli import _ask, _facts, _namespaces, _relations, _review, _transfer
 from interleaf.cli._connection import console
 from interleaf.cli._failure import __doc__ as exit_codes
 from interleaf.cli._text import cell
@@ -51,6 +51,7 @@ def build(*, plugins: bool) -> typer.Typer:
     app.add_typer(facts, name="facts")
     app.registered_commands += _ask.app.registered_commands
     app.add_typer(_namespaces.app, name="namespaces")
+    app.add_typer(_relations.app, name="relations")
     app.add_typer(_review.app, name="review")
     if plugins:
         for entry in sorted(entry_points(group="interleaf.commands"), key=lambda entry: entry.name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -146,6 +146,16 @@ def namespaces(found: Sequence[Namespace]) -> RenderableType:
             cell(entry.display_name),
             cell(", ".join(entry.multi_valued_relations), "dim"),
         )
+    return table
+
+
+def relations(described: Mapping[str, Sequence[str]]) -> RenderableType:
+    """How relations are asked for."""
+    if not described:
+        return nothing("examples")
+    table = _table("relation", "asked for, by example")
+    for relation, examples in described.items():
+        table.add_row(cell(relation, "cyan"), cell("\n".join(examples)))
     return table
 
 

@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dinterleaf/v1/namespaces.proto\x12\x0cinterleaf.v1\x1a#google/longrunning/operations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x02\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1e\n\x16multi_valued_relations\x18\x03 \x03(\t\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x1b\n\x13searchable_revision\x18\x05 \x01(\x03\x12\x19\n\x11\x63ompiled_revision\x18\x06 \x01(\x03\x12\x12\n\nfact_count\x18\x07 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x16\x43reateNamespaceRequest\x12\x14\n\x0cnamespace_id\x18\x01 \x01(\t\x12*\n\tnamespace\x18\x02 \x01(\x0b\x32\x17.interleaf.v1.Namespace\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x15ListNamespacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x16ListNamespacesResponse\x12+\n\nnamespaces\x18\x01 \x03(\x0b\x32\x17.interleaf.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa0\x01\n\x16UpdateNamespaceRequest\x12*\n\tnamespace\x18\x01 \x01(\x0b\x32\x17.interleaf.v1.Namespace\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"n\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\x19\n\x17\x44\x65leteNamespaceResponse\";\n\x17ReindexNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"}\n\x0fReindexMetadata\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nfacts_done\x18\x02 \x01(\x03\x12\x13\n\x0b\x66\x61\x63ts_total\x18\x03 \x01(\x03\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x93\x04\n\nNamespaces\x12P\n\x0f\x43reateNamespace\x12$.interleaf.v1.CreateNamespaceRequest\x1a\x17.interleaf.v1.Namespace\x12J\n\x0cGetNamespace\x12!.interleaf.v1.GetNamespaceRequest\x1a\x17.interleaf.v1.Namespace\x12[\n\x0eListNamespaces\x12#.interleaf.v1.ListNamespacesRequest\x1a$.interleaf.v1.ListNamespacesResponse\x12P\n\x0fUpdateNamespace\x12$.interleaf.v1.UpdateNamespaceRequest\x1a\x17.interleaf.v1.Namespace\x12^\n\x0f\x44\x65leteNamespace\x12$.interleaf.v1.DeleteNamespaceRequest\x1a%.interleaf.v1.DeleteNamespaceResponse\x12X\n\x10ReindexNamespace\x12%.interleaf.v1.ReindexNamespaceRequest\x1a\x1d.google.longrunning.Operationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dinterleaf/v1/namespaces.proto\x12\x0cinterleaf.v1\x1a#google/longrunning/operations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x02\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1e\n\x16multi_valued_relations\x18\x03 \x03(\t\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x1b\n\x13searchable_revision\x18\x05 \x01(\x03\x12\x19\n\x11\x63ompiled_revision\x18\x06 \x01(\x03\x12\x12\n\nfact_count\x18\x07 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x11relation_examples\x18\x0b \x03(\x0b\x32\x1e.interleaf.v1.RelationExamples\"6\n\x10RelationExamples\x12\x10\n\x08relation\x18\x01 \x01(\t\x12\x10\n\x08\x65xamples\x18\x02 \x03(\t\"\x85\x01\n\x16\x43reateNamespaceRequest\x12\x14\n\x0cnamespace_id\x18\x01 \x01(\t\x12*\n\tnamespace\x18\x02 \x01(\x0b\x32\x17.interleaf.v1.Namespace\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x15ListNamespacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x16ListNamespacesResponse\x12+\n\nnamespaces\x18\x01 \x03(\x0b\x32\x17.interleaf.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa0\x01\n\x16UpdateNamespaceRequest\x12*\n\tnamespace\x18\x01 \x01(\x0b\x32\x17.interleaf.v1.Namespace\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"n\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\x19\n\x17\x44\x65leteNamespaceResponse\";\n\x17ReindexNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"}\n\x0fReindexMetadata\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nfacts_done\x18\x02 \x01(\x03\x12\x13\n\x0b\x66\x61\x63ts_total\x18\x03 \x01(\x03\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x93\x04\n\nNamespaces\x12P\n\x0f\x43reateNamespace\x12$.interleaf.v1.CreateNamespaceRequest\x1a\x17.interleaf.v1.Namespace\x12J\n\x0cGetNamespace\x12!.interleaf.v1.GetNamespaceRequest\x1a\x17.interleaf.v1.Namespace\x12[\n\x0eListNamespaces\x12#.interleaf.v1.ListNamespacesRequest\x1a$.interleaf.v1.ListNamespacesResponse\x12P\n\x0fUpdateNamespace\x12$.interleaf.v1.UpdateNamespaceRequest\x1a\x17.interleaf.v1.Namespace\x12^\n\x0f\x44\x65leteNamespace\x12$.interleaf.v1.DeleteNamespaceRequest\x1a%.interleaf.v1.DeleteNamespaceResponse\x12X\n\x10ReindexNamespace\x12%.interleaf.v1.ReindexNamespaceRequest\x1a\x1d.google.longrunning.Operationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,25 +35,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interleaf.v1.namespaces_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_NAMESPACE']._serialized_start=152
-  _globals['_NAMESPACE']._serialized_end=437
-  _globals['_CREATENAMESPACEREQUEST']._serialized_start=440
-  _globals['_CREATENAMESPACEREQUEST']._serialized_end=573
-  _globals['_GETNAMESPACEREQUEST']._serialized_start=575
-  _globals['_GETNAMESPACEREQUEST']._serialized_end=610
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=612
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=674
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=676
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=770
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=773
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=933
-  _globals['_DELETENAMESPACEREQUEST']._serialized_start=935
-  _globals['_DELETENAMESPACEREQUEST']._serialized_end=1045
-  _globals['_DELETENAMESPACERESPONSE']._serialized_start=1047
-  _globals['_DELETENAMESPACERESPONSE']._serialized_end=1072
-  _globals['_REINDEXNAMESPACEREQUEST']._serialized_start=1074
-  _globals['_REINDEXNAMESPACEREQUEST']._serialized_end=1133
-  _globals['_REINDEXMETADATA']._serialized_start=1135
-  _globals['_REINDEXMETADATA']._serialized_end=1260
-  _globals['_NAMESPACES']._serialized_start=1263
-  _globals['_NAMESPACES']._serialized_end=1794
+  _globals['_NAMESPACE']._serialized_end=496
+  _globals['_RELATIONEXAMPLES']._serialized_start=498
+  _globals['_RELATIONEXAMPLES']._serialized_end=552
+  _globals['_CREATENAMESPACEREQUEST']._serialized_start=555
+  _globals['_CREATENAMESPACEREQUEST']._serialized_end=688
+  _globals['_GETNAMESPACEREQUEST']._serialized_start=690
+  _globals['_GETNAMESPACEREQUEST']._serialized_end=725
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=727
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=789
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=791
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=885
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=888
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=1048
+  _globals['_DELETENAMESPACEREQUEST']._serialized_start=1050
+  _globals['_DELETENAMESPACEREQUEST']._serialized_end=1160
+  _globals['_DELETENAMESPACERESPONSE']._serialized_start=1162
+  _globals['_DELETENAMESPACERESPONSE']._serialized_end=1187
+  _globals['_REINDEXNAMESPACEREQUEST']._serialized_start=1189
+  _globals['_REINDEXNAMESPACEREQUEST']._serialized_end=1248
+  _globals['_REINDEXMETADATA']._serialized_start=1250
+  _globals['_REINDEXMETADATA']._serialized_end=1375
+  _globals['_NAMESPACES']._serialized_start=1378
+  _globals['_NAMESPACES']._serialized_end=1909
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Namespace(_message.Message):
-    __slots__ = ("name", "display_name", "multi_valued_relations", "revision", "searchable_revision", "compiled_revision", "fact_count", "etag", "create_time", "update_time")
+    __slots__ = ("name", "display_name", "multi_valued_relations", "revision", "searchable_revision", "compiled_revision", "fact_count", "etag", "create_time", "update_time", "relation_examples")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     MULTI_VALUED_RELATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class Namespace(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    RELATION_EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     multi_valued_relations: _containers.RepeatedScalarFieldContainer[str]
@@ -33,7 +34,16 @@ class Namespace(_message.Message):
     etag: str
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., multi_valued_relations: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ..., searchable_revision: _Optional[int] = ..., compiled_revision: _Optional[int] = ..., fact_count: _Optional[int] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    relation_examples: _containers.RepeatedCompositeFieldContainer[RelationExamples]
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., multi_valued_relations: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ..., searchable_revision: _Optional[int] = ..., compiled_revision: _Optional[int] = ..., fact_count: _Optional[int] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., relation_examples: _Optional[_Iterable[_Union[RelationExamples, _Mapping]]] = ...) -> None: ...
+
+class RelationExamples(_message.Message):
+    __slots__ = ("relation", "examples")
+    RELATION_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    relation: str
+    examples: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, relation: _Optional[str] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateNamespaceRequest(_message.Message):
     __slots__ = ("namespace_id", "namespace", "request_id", "validate_only")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, literal, select, update
 
 from kb_store.errors import AlreadyExists, EtagMismatch, NotFound, WrongState
-from kb_store.model import Context, Namespace
+from kb_store.model import Context, Namespace, RelationExamples
 from kb_store.sql.backend import Backend
 from kb_store.sql.requests import check_context, digest_of, earlier_answer, keep_answer
-from kb_store.sql.rows import NAMESPACE_COLUMNS, dump_list, namespace_from_row, new_uid, to_micros
+from kb_store.sql.rows import (
+    NAMESPACE_COLUMNS,
+    dump_examples,
+    dump_list,
+    namespace_from_row,
+    new_uid,
+    to_micros,
+)
 from kb_store.sql.tables import (
     counters,
     fact_names,
@@ -23,9 +31,16 @@ from kb_store.sql.tables import (
     reviews,
 )
 from kb_store.sql.unit import write_audit
-from kb_store.validation import check_display_name, check_id, check_integer, check_relations, is_id
+from kb_store.validation import (
+    check_display_name,
+    check_examples,
+    check_id,
+    check_integer,
+    check_relations,
+    is_id,
+)
 
-_DISPLAY_NAME, _RELATIONS = "display_name", "multi_valued_relations"
+_DISPLAY_NAME, _RELATIONS, _EXAMPLES = "display_name", "multi_valued_relations", "relation_examples"
 
 
 def _name(namespace_id: str) -> str:
@@ -51,14 +66,22 @@ class NamespaceKeeping(Backend):
     """The contract's NamespaceStore."""
 
     def create_namespace(
-        self, namespace_id: str, display_name: str, multi_valued: frozenset[str], context: Context
+        self,
+        namespace_id: str,
+        display_name: str,
+        multi_valued: frozenset[str],
+        context: Context,
+        relation_examples: Collection[RelationExamples] = (),
     ) -> Namespace:
         """AlreadyExists when taken."""
         check_context(context)
         check_id("namespace_id", namespace_id)
         check_display_name(_DISPLAY_NAME, display_name, self.limits)
         relations = sorted(check_relations(_RELATIONS, multi_valued, self.limits))
-        digest = digest_of(context, ("create", namespace_id, display_name, relations))
+        examples = dump_examples(check_examples(_EXAMPLES, relation_examples, self.limits))
+        asked = ("create", namespace_id, display_name, relations)
+        # Without examples as before there were any: a retry may come after an upgrade.
+        digest = digest_of(context, (*asked, examples) if relation_examples else asked)
 
         def work(connection: Connection) -> Namespace:
             answer = earlier_answer(connection, context, digest)
@@ -78,6 +101,7 @@ class NamespaceKeeping(Backend):
                 "version": 1,
                 "create_time": to_micros(now),
                 "update_time": to_micros(now),
+                "relation_examples": examples,
             }
             connection.execute(insert(namespaces), values)
             return self._answer(connection, namespace_id, "namespace.create", context, digest)
@@ -115,6 +139,7 @@ class NamespaceKeeping(Backend):
         multi_valued: frozenset[str] | None,
         etag: str,
         context: Context,
+        relation_examples: Collection[RelationExamples] | None = None,
     ) -> Namespace:
         """Changes what is not None; nothing is written when that says what is there already."""
         check_context(context)
@@ -124,6 +149,10 @@ class NamespaceKeeping(Backend):
         if multi_valued is not None:
             relations = sorted(check_relations(_RELATIONS, multi_valued, self.limits))
             values["multi_valued"] = dump_list(relations)
+        if relation_examples is not None:
+            values["relation_examples"] = dump_examples(
+                check_examples(_EXAMPLES, relation_examples, self.limits)
+            )
         digest = digest_of(context, ("update", namespace_id, sorted(values.items()), etag))
 
         def work(connection: Connection) -> Namespace:

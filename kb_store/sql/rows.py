@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ulid import ULID
 
-from kb_store.model import Action, Content, Fact, FactRevision, Namespace
+from kb_store.model import Action, Content, Fact, FactRevision, Namespace, RelationExamples
 from kb_store.sql.tables import fact_revisions, facts, namespaces
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,6 +72,7 @@ NAMESPACE_COLUMNS = (
     namespaces.c.version,
     namespaces.c.create_time,
     namespaces.c.update_time,
+    namespaces.c.relation_examples,
 )
 
 
@@ -108,6 +110,17 @@ def dump_list(items: Sequence[str]) -> str:
 def load_list(text: str) -> tuple[str, ...]:
     """The inverse of `dump_list`."""
     return () if text == "[]" else tuple(json.loads(text))
+
+
+def dump_examples(described: Sequence[RelationExamples]) -> str:
+    """JSON."""
+    return json.dumps([[item.relation, item.examples] for item in described], ensure_ascii=False)
+
+
+@lru_cache(maxsize=256)
+def load_examples(text: str) -> tuple[RelationExamples, ...]:
+    """The inverse of `dump_examples`. Kept: each question reads it, and it hardly changes."""
+    return tuple(RelationExamples(relation, tuple(examples)) for relation, examples in json.loads(text))
 
 
 def new_uid() -> str:
@@ -160,7 +173,7 @@ def revision_from_row(row: Any) -> FactRevision:
 
 def namespace_from_row(row: Any) -> Namespace:
     """From NAMESPACE_COLUMNS."""
-    identity, uid, display_name, multi_valued, revision, live_count, version, created, updated = row
+    identity, uid, display_name, multi_valued, revision, live_count, version, created, updated, *later = row
     return Namespace(
         identity,
         display_name,
@@ -170,6 +183,8 @@ def namespace_from_row(row: Any) -> Namespace:
         _etag(uid, version),
         to_time(created),
         to_time(updated),
+        # Answers that were kept for retries before there was such a column lack it.
+        load_examples(later[0]) if later else (),
     )
 
 

@@ -29,8 +29,8 @@ INTEGER = BigInteger().with_variant(Integer(), "sqlite")
 metadata = MetaData()
 
 
-def _text(name: str, *, primary_key: bool = False) -> Column[str]:
-    return Column(name, TEXT, nullable=False, primary_key=primary_key)
+def _text(name: str, *, primary_key: bool = False, server_default: str | None = None) -> Column[str]:
+    return Column(name, TEXT, nullable=False, primary_key=primary_key, server_default=server_default)
 
 
 def _integer(name: str) -> Column[int]:
@@ -62,6 +62,7 @@ namespaces = Table(
     _integer("version"),  # counts changes of the settings; the etag's source
     _integer("create_time"),
     _integer("update_time"),
+    _text("relation_examples", server_default="[]"),  # JSON list of [relation, [example, ...]], sorted
 )
 
 facts = Table(

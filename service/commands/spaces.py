@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kb_store.contract import Store
 from kb_store.errors import NotFound
-from kb_store.model import Context, Namespace
+from kb_store.model import Context, Namespace, RelationExamples
 from service.revisions import Revisions
 from service.workers import Workers
 
@@ -28,11 +28,16 @@ class Spaces:
         self._store, self._revisions, self._workers = store, revisions, workers
 
     async def create(
-        self, namespace_id: str, display_name: str, multi_valued: frozenset[str], context: Context
+        self,
+        namespace_id: str,
+        display_name: str,
+        multi_valued: frozenset[str],
+        relation_examples: Sequence[RelationExamples],
+        context: Context,
     ) -> SeenNamespace:
         """A new one has nothing to search."""
         made = await self._workers.writes.run(
-            self._store.create_namespace, namespace_id, display_name, multi_valued, context
+            self._store.create_namespace, namespace_id, display_name, multi_valued, context, relation_examples
         )
         return SeenNamespace(made)
 
@@ -50,6 +55,7 @@ class Spaces:
         *,
         display_name: str | None,
         multi_valued: frozenset[str] | None,
+        relation_examples: Sequence[RelationExamples] | None,
         etag: str,
         context: Context,
     ) -> SeenNamespace:
@@ -59,6 +65,7 @@ class Spaces:
             namespace_id,
             display_name=display_name,
             multi_valued=multi_valued,
+            relation_examples=relation_examples,
             etag=etag,
             context=context,
         )

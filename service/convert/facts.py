@@ -11,7 +11,16 @@ from google.protobuf import any_pb2, timestamp_pb2
 
 from interleaf.v1 import facts_pb2, namespaces_pb2
 from kb_store.formats import FileFormat
-from kb_store.model import ConflictPolicy, Content, Fact, FactRevision, Hit, OperationRecord, SearchMode
+from kb_store.model import (
+    ConflictPolicy,
+    Content,
+    Fact,
+    FactRevision,
+    Hit,
+    OperationRecord,
+    RelationExamples,
+    SearchMode,
+)
 from kb_store.reviews import Quarantine
 from service.commands.importing import ImportReport
 from service.commands.reindexing import ReindexProgress
@@ -173,7 +182,16 @@ def namespace_message(seen: SeenNamespace) -> Any:
         etag=namespace.etag,
         create_time=stamp(namespace.create_time),
         update_time=stamp(namespace.update_time),
+        relation_examples=[
+            namespaces_pb2.RelationExamples(relation=item.relation, examples=item.examples)
+            for item in namespace.relation_examples
+        ],
     )
+
+
+def examples_of(message: Any) -> tuple[RelationExamples, ...]:
+    """Of an interleaf.v1.Namespace."""
+    return tuple(RelationExamples(item.relation, tuple(item.examples)) for item in message.relation_examples)
 
 
 def pack(message: Any) -> bytes:

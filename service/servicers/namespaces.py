@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from interleaf.v1 import namespaces_pb2, namespaces_pb2_grpc
-from kb_store.validation import check_display_name, check_id, check_relations
+from kb_store.model import RelationExamples
+from kb_store.validation import check_display_name, check_examples, check_id, check_relations
 from service.commands.reindexing import Reindexing
 from service.commands.spaces import Spaces
 from service.convert import facts as convert
@@ -14,7 +15,7 @@ from service.page_tokens import PageTokens
 from service.servicers.contexts import context_of
 from service.validation import mask, namespace_of, page_size, request_id
 
-_FIELDS = ("display_name", "multi_valued_relations")
+_FIELDS = ("display_name", "multi_valued_relations", "relation_examples")
 _LIST = "ListNamespaces"
 
 
@@ -30,8 +31,8 @@ class NamespacesServicer(namespaces_pb2_grpc.NamespacesServicer):  # type: ignor
     async def CreateNamespace(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Makes a namespace."""
         namespace_id = check_id("namespace_id", request.namespace_id)
-        display_name, relations = self._content(request.namespace)
-        seen = await self._spaces.create(namespace_id, display_name, relations, context_of(request))
+        display_name, relations, examples = self._content(request.namespace)
+        seen = await self._spaces.create(namespace_id, display_name, relations, examples, context_of(request))
         return convert.namespace_message(seen)
 
     async def GetNamespace(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -55,7 +56,7 @@ class NamespacesServicer(namespaces_pb2_grpc.NamespacesServicer):  # type: ignor
         """Changes what the mask names, or what is set."""
         message = request.namespace
         namespace_id = namespace_of("namespace.name", message.name)
-        display_name, relations = self._content(message)
+        display_name, relations, examples = self._content(message)
         named = mask(request.update_mask.paths, _FIELDS)
         if not named:
             named = tuple(name for name in _FIELDS if getattr(message, name))
@@ -63,6 +64,7 @@ class NamespacesServicer(namespaces_pb2_grpc.NamespacesServicer):  # type: ignor
             namespace_id,
             display_name=display_name if "display_name" in named else None,
             multi_valued=relations if "multi_valued_relations" in named else None,
+            relation_examples=examples if "relation_examples" in named else None,
             etag=message.etag,
             context=context_of(request),
         )
@@ -82,10 +84,11 @@ class NamespacesServicer(namespaces_pb2_grpc.NamespacesServicer):  # type: ignor
         record = await self._reindexing.start(namespace_id, request_id(request.request_id))
         return convert.operation_message(record)
 
-    def _content(self, message: Any) -> tuple[str, frozenset[str]]:
+    def _content(self, message: Any) -> tuple[str, frozenset[str], tuple[RelationExamples, ...]]:
         limits = self._limits.for_store()
         relations = "namespace.multi_valued_relations"
         return (
             check_display_name("namespace.display_name", message.display_name, limits),
             check_relations(relations, list(message.multi_valued_relations), limits),
+            check_examples("namespace.relation_examples", convert.examples_of(message), limits),
         )

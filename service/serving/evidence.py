@@ -18,6 +18,7 @@ from engines.embedder import MiniLMEmbedder
 from kb_store.contract import Embedder, Vectors
 from kb_store.keys import key_text, query_text
 from kb_store.scoring import Candidate, Cover, Described, Question
+from service.serving.examples import NOTHING_SAID, Asking, key_of
 
 # Of what is said about a subject only the words around its last mention matter: more is not embedded.
 _MOST_WORDS = 96
@@ -31,11 +32,16 @@ class EvidenceReader:
         self._judges: WeakKeyDictionary[Meaning, _Judge] = WeakKeyDictionary()
 
     def read(
-        self, texts: Sequence[str], candidates: Sequence[Described], meaning: Meaning, named: bool = False
+        self,
+        texts: Sequence[str],
+        candidates: Sequence[Described],
+        meaning: Meaning,
+        named: bool = False,
+        asking: Asking = NOTHING_SAID,
     ) -> list[list[Evidence]]:
         """Evidence for every candidate, per text, all measured here.
 
-        `named`: the caller vouches that the candidates' subjects are meant.
+        `named`: the caller vouches that the candidates' subjects are meant. `asking`: see service.serving.examples.
         """
         asked = self._embedder.embed([query_text(text) for text in texts])
         known = self._embedder.embed([key_text(item.relation, item.subject) for item in candidates])
@@ -44,7 +50,7 @@ class EvidenceReader:
         covers = [question.score(candidates) for question in questions]
         if named:
             covers = [[Cover(1.0, cover.relation) for cover in row] for row in covers]
-        meanings = self.meanings(questions, candidates, covers, meaning)
+        meanings = self.meanings(questions, candidates, covers, meaning, asking)
         return [
             [
                 Evidence(cover.subject, cover.relation, float(similarity), fit)
@@ -59,6 +65,7 @@ class EvidenceReader:
         candidates: Sequence[Described],
         covers: Sequence[Sequence[Cover]],
         meaning: Meaning,
+        asking: Asking = NOTHING_SAID,
     ) -> list[list[float]]:
         """How well each candidate's relation fits what each text says of the candidate's subject."""
         texts: dict[str, int] = {}
@@ -79,7 +86,7 @@ class EvidenceReader:
             return found
         names = list(dict.fromkeys(candidates[place].relation for _, place, _ in wanted))
         judge = self._judges.get(meaning) or self._judges.setdefault(meaning, _Judge(self._embedder, meaning))
-        fits = judge.fits(list(texts), names)
+        fits = judge.fits(list(texts), [(name, asking.get(key_of(name), ())) for name in names])
         column = {name: place for place, name in enumerate(names)}
         for row, place, rows in wanted:
             found[row][place] = max(fits[text][column[candidates[place].relation]] for text in rows)
@@ -87,7 +94,7 @@ class EvidenceReader:
 
 
 class _Judge:
-    """Judges by meaning, with the embedder as the encoder has changed it. Names of relations come again: kept."""
+    """Judges by meaning, with the embedder as the encoder has changed it. Relations come again: kept."""
 
     def __init__(self, embedder: Embedder, meaning: Meaning) -> None:
         # Only the embedder that Interleaf comes with can have been changed.
@@ -97,25 +104,31 @@ class _Judge:
         self._meaning = copy(meaning)
         self._relation = lru_cache(maxsize=4096)(self._embed_relation)
 
-    def fits(self, texts: Sequence[str], relations: Sequence[str]) -> list[list[float]]:
-        """[texts][relations]."""
-        names = torch.from_numpy(np.stack([self._relation(name) for name in relations]))
+    def fits(
+        self, texts: Sequence[str], relations: Sequence[tuple[str, tuple[str, ...]]]
+    ) -> list[list[float]]:
+        """[texts][relations]; a relation is its name and how it is asked for."""
+        names = torch.from_numpy(np.stack([self._relation(*relation) for relation in relations]))
         found: list[list[float]] = self._meaning(
             torch.from_numpy(self._embedder.embed(texts)), names
         ).tolist()
         return found
 
-    def _embed_relation(self, relation: str) -> Vectors:
-        vector: Vectors = self._embedder.embed([spoken(relation)])[0]
-        return vector
+    def _embed_relation(self, relation: str, examples: tuple[str, ...]) -> Vectors:
+        """Half way between the name and the middle of the examples."""
+        vectors: Vectors = self._embedder.embed([spoken(relation), *examples])
+        middle = vectors[0] + vectors[1:].mean(axis=0) if examples else vectors[0]
+        unit: Vectors = middle / np.linalg.norm(middle)
+        return unit
 
 
-def scorer(embedder: Embedder) -> Scorer:
-    """Evidence as training asks for it."""
+def scorer(embedder: Embedder, asking: Asking = NOTHING_SAID) -> Scorer:
+    """Evidence as training asks for it. `asking`: how some relations are asked for."""
     reader = EvidenceReader(embedder)
 
     def score(prompts: Sequence[str], facts: Sequence[FactText], meaning: Meaning) -> list[list[Evidence]]:
-        return reader.read(prompts, [Candidate(fact.subject, fact.relation) for fact in facts], meaning)
+        candidates = [Candidate(fact.subject, fact.relation) for fact in facts]
+        return reader.read(prompts, candidates, meaning, asking=asking)
 
     return score
 

@@ -15,13 +15,14 @@ from editors.kv.prior import MIN_SUBJECT_COVER
 from engines.contract import InjectedFact
 from kb_store.contract import Embedder, Store
 from kb_store.errors import WrongState
-from kb_store.model import Fact, Hit
+from kb_store.model import Fact, SearchResult
 from kb_store.retrieval import Retriever
 from kb_store.scoring import Cover, Question
 from service.errors import NoEncoder
 from service.revisions import Revisions
 from service.serving.compiled import CompiledFacts
 from service.serving.evidence import EvidenceReader
+from service.serving.examples import asking
 from service.workers import Workers
 
 
@@ -123,7 +124,7 @@ class KnowledgeSource:
         for query in queries:
             result = self._retriever.search(namespace, query, top_k=spec.top_k)
             revision = result.namespace_revision
-            evidence = self._of_hits(compiled.encoder, query, result.hits)
+            evidence = self._of_hits(compiled.encoder, query, result)
             weighed = [
                 _Weighed(hit.fact, hit.score, bias)
                 for hit, bias in zip(result.hits, compiled.encoder.biases(evidence), strict=True)
@@ -138,7 +139,7 @@ class KnowledgeSource:
         self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec
     ) -> tuple[list[_Weighed], int]:
         """The caller vouches that the facts' subjects are meant; the rest of the evidence is measured."""
-        revision = self._store.get_namespace(namespace).revision
+        space = self._store.get_namespace(namespace)
         facts = self._store.get_facts(namespace, spec.fact_ids)
         now = datetime.now(UTC)
         for fact in facts:
@@ -147,18 +148,25 @@ class KnowledgeSource:
                 problem = "is deleted" if fact.deleted else "does not hold at this time"
                 raise WrongState(f"fact {name!r} {problem}: it cannot be injected", kind="fact", name=name)
         contents = [fact.content for fact in facts]
-        evidence = self._evidence.read(queries[:1], contents, compiled.encoder.meaning, named=True)[0]
+        evidence = self._evidence.read(
+            queries[:1],
+            contents,
+            compiled.encoder.meaning,
+            named=True,
+            asking=asking(space.relation_examples),
+        )[0]
         return [
             _Weighed(fact, 1.0, bias)
             for fact, bias in zip(facts, compiled.encoder.biases(evidence, wanted=True), strict=True)
             if bias is not None
-        ], revision
+        ], space.revision
 
-    def _of_hits(self, encoder: FactEncoder, query: str, hits: Sequence[Hit]) -> list[Evidence]:
+    def _of_hits(self, encoder: FactEncoder, query: str, result: SearchResult) -> list[Evidence]:
         """What retrieval measured, and how well each relation fits what the query says of its subject."""
+        hits, asked = result.hits, asking(result.relation_examples)
         covers = [Cover(hit.subject_cover, hit.relation_score) for hit in hits]
         contents = [hit.fact.content for hit in hits]
-        (meanings,) = self._evidence.meanings([Question(query)], contents, [covers], encoder.meaning)
+        (meanings,) = self._evidence.meanings([Question(query)], contents, [covers], encoder.meaning, asked)
         return [
             Evidence(hit.subject_cover, hit.relation_score, hit.dense_score, meaning)
             for hit, meaning in zip(hits, meanings, strict=True)

@@ -14,7 +14,7 @@ from kb_store.errors import (
     RequestIdReused,
     WrongState,
 )
-from kb_store.model import ConflictPolicy, Context, CreateFact, ImportRow
+from kb_store.model import ConflictPolicy, Context, CreateFact, ImportRow, RelationExamples
 from tests.contract.harness import ANYONE, NS, Clock, Harness, Rules, content, create, revision
 
 
@@ -67,6 +67,46 @@ class NamespaceRules(Rules):
         create(store, object_="Beta")
         with pytest.raises(NotFound):
             store.update_namespace("nowhere", display_name="x", multi_valued=None, etag="", context=ANYONE)
+
+    def test_how_relations_are_asked_for(self, store: Store) -> None:
+        said = [RelationExamples("speaks", ("{s} grew up with",)), RelationExamples("born", ("a?", "b"))]
+        made = store.create_namespace("staff", "", frozenset(), ANYONE, said)
+        assert made.relation_examples == tuple(reversed(said))
+        assert store.get_namespace("staff") == made
+        assert store.list_namespaces(limit=9)[-1].relation_examples == made.relation_examples
+        assert store.get_namespace(NS).relation_examples == ()
+        unchanged = {"display_name": None, "multi_valued": None, "context": ANYONE}
+        named = store.update_namespace("staff", etag="", **{**unchanged, "display_name": "S"})
+        assert named.relation_examples == made.relation_examples
+        fewer = store.update_namespace("staff", etag=named.etag, relation_examples=said[:1], **unchanged)
+        assert (fewer.relation_examples, fewer.display_name) == ((said[0],), "S")
+        assert fewer.etag != named.etag
+        same = store.update_namespace("staff", etag="", relation_examples=said[:1], **unchanged)
+        assert same.etag == fewer.etag
+        none = store.update_namespace("staff", etag="", relation_examples=[], **unchanged)
+        assert none.relation_examples == ()
+
+    @pytest.mark.parametrize(
+        ("said", "problem"),
+        [
+            ([RelationExamples("r", ())], "no examples"),
+            ([RelationExamples("r", ("a",)), RelationExamples("r", ("b",))], "twice"),
+            ([RelationExamples("", ("a",))], "relation_examples"),
+            ([RelationExamples("r", ("",))], "relation_examples"),
+            ([RelationExamples("r", ("x" * 257,))], "max_example_length"),
+            ([RelationExamples("r", ("x",) * 33)], "max_relation_examples"),
+            ([RelationExamples(str(number), ("x",)) for number in range(257)], "max_described_relations"),
+        ],
+    )
+    def test_examples_that_are_refused(
+        self, store: Store, said: list[RelationExamples], problem: str
+    ) -> None:
+        with pytest.raises((InvalidInput, LimitExceeded), match=problem):
+            store.create_namespace("staff", "", frozenset(), ANYONE, said)
+        with pytest.raises((InvalidInput, LimitExceeded), match=problem):
+            store.update_namespace(
+                NS, display_name=None, multi_valued=None, etag="", context=ANYONE, relation_examples=said
+            )
 
     def test_writing_facts_leaves_the_etag(self, store: Store) -> None:
         before = store.get_namespace(NS)

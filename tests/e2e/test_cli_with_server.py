@@ -210,6 +210,18 @@ def test_namespaces(interleaf: Command) -> None:
         interleaf("facts", "add", "Mette Holm", "language spoken", language, "-n", "polyglots")
     assert interleaf.json("namespaces", "get", "polyglots")["fact_count"] == 2
     assert interleaf.json("namespaces", "reindex", "polyglots")["done"] is True
+    assert "No examples" in interleaf("relations", "list", "-n", "polyglots")
+    for example in ("{s} grew up with", "What does {s} speak at home?"):
+        said = interleaf.json("relations", "describe", "language spoken", example, "--add", "-n", "polyglots")
+    assert said["examples"] == ["{s} grew up with", "What does {s} speak at home?"]
+    interleaf("relations", "describe", "town", "{s} lives in", "-n", "polyglots")
+    assert "What does {s} speak at home?" in interleaf("relations", "list", "-n", "polyglots")
+    interleaf("relations", "forget", "language spoken", "-n", "polyglots")
+    interleaf("relations", "forget", "language spoken", "-n", "polyglots", code=2)
+    assert interleaf.json("relations", "list", "-n", "polyglots") == {
+        "relation": "town",
+        "examples": ["{s} lives in"],
+    }
     interleaf("namespaces", "delete", "polyglots", code=1)
     interleaf("namespaces", "delete", "polyglots", "--force")
     assert "namespaces create" in interleaf("facts", "list", "-n", "polyglots", code=3)

@@ -54,6 +54,14 @@ def test_create_update_delete(server: Running) -> None:
     assert refusal(lambda: update(["revision"])).fields == ("update_mask",)
     assert refusal(lambda: update([], display_name="x", etag=made.etag)).reason == "ETAG_MISMATCH"
 
+    said = pb.RelationExamples(relation="speaks", examples=["{s} grew up with", "What does {s} speak?"])
+    described = update([], relation_examples=[said])
+    assert list(described.relation_examples) == [said]
+    assert described.display_name == "Crew"
+    assert list(update(["relation_examples"]).relation_examples) == []
+    empty = pb.RelationExamples(relation="speaks")
+    assert refusal(lambda: update([], relation_examples=[empty])).fields == ("namespace.relation_examples",)
+
     server.add("Anna", "speaks", "German", parent=made.name)
     delete = pb.DeleteNamespaceRequest(name=made.name)
     refused = refusal(lambda: server.namespaces.DeleteNamespace(delete))

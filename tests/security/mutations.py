@@ -97,7 +97,13 @@ VALID: dict[str, Any] = {
         ),
         namespaces_pb2.CreateNamespaceRequest(namespace_id="made", validate_only=True),
         namespaces_pb2.GetNamespaceRequest(name=_DEFAULT),
-        namespaces_pb2.UpdateNamespaceRequest(namespace={"name": _DEFAULT, "display_name": "D"}),
+        namespaces_pb2.UpdateNamespaceRequest(
+            namespace={
+                "name": _DEFAULT,
+                "display_name": "D",
+                "relation_examples": [{"relation": "employer", "examples": ["Who pays {s}?"]}],
+            }
+        ),
         namespaces_pb2.DeleteNamespaceRequest(name=_DEFAULT, validate_only=True, force=True),
         namespaces_pb2.ReindexNamespaceRequest(name=_DEFAULT),
         reviews_pb2.ListReviewsRequest(parent=_DEFAULT),

@@ -1,0 +1,108 @@
+"""A namespace says how its relations are asked for: from the next question on other words for them are recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from editors.kv.encoder import KVEncoder
+from editors.kv.meaning import Meaning
+from editors.kv.phrases import load as load_phrases
+from editors.kv.storage import load_weights, save_encoder
+from engines.embedder import MiniLMEmbedder
+from interleaf.v1 import inference_pb2 as pb
+from interleaf.v1 import namespaces_pb2
+from kb_store.model import RelationExamples
+from kb_store.scoring import Candidate
+from service.encoders.background import background
+from service.serving.evidence import EvidenceReader
+from service.serving.examples import asking
+from tests.e2e.test_inference_service import save_tiny
+from tests.serving import Running, running
+
+FACT = ("Anna Keller", "employer", "Werft")
+QUESTION = "Whose wages does Anna Keller live on?"
+SAID = ["{s} draws a salary from", "Who pays {s}?", "Every month {s} gets money from"]
+RELATIONS = 60
+
+
+@pytest.fixture(scope="module")
+def meaning() -> Meaning:
+    bank = load_phrases()
+    return background(replace(bank, relations=bank.relations_of("train")[:RELATIONS]), MiniLMEmbedder.load())
+
+
+def fit(meaning: Meaning, *said: RelationExamples) -> float:
+    reader = EvidenceReader(MiniLMEmbedder.load())
+    candidate = Candidate(*FACT[:2])
+    return reader.read([QUESTION], [candidate], meaning, asking=asking(said))[0][0].meaning
+
+
+@pytest.fixture(scope="module")
+def server(meaning: Meaning, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One whose threshold lies between how well the question fits without examples and with them."""
+    folder: Path = tmp_path_factory.mktemp("described")
+    engine = save_tiny(folder)
+    plain, manifest = load_weights(folder / "encoder")
+    shape = replace(
+        plain.config,
+        background_relations=len(meaning.relations),
+        background_texts=len(meaning.texts),
+        embedder_width=meaning.relations.shape[1],
+    )
+    encoder = KVEncoder(shape)
+    encoder.load_state_dict(
+        {**plain.state_dict(), **{f"meaning.{k}": v for k, v in meaning.state_dict().items()}}
+    )
+    encoder.prior.likely.fill_((fit(meaning) + fit(meaning, RelationExamples("employer", tuple(SAID)))) / 2)
+    kept = {name: value for name, value in manifest.items() if name not in ("format", "digest", "shape")}
+    save_encoder(encoder, folder / "encoder", kept)
+    with running(
+        folder / "data", embedder=None, engine=engine, retrieval={"revision_wait_seconds": 60}
+    ) as made:
+        yield made
+
+
+def ask(server: Running, parent: str, revision: int) -> Any:
+    return server.inference.Generate(
+        pb.GenerateRequest(
+            parent=parent, prompt=QUESTION, sampling={"max_tokens": 2}, retrieval={"min_revision": revision}
+        )
+    )
+
+
+def test_what_was_said_counts_from_the_next_question_on(server: Running, parent: str) -> None:
+    made = server.add(*FACT, parent=parent)
+    other = server.add(*FACT)
+
+    def say(*said: Any) -> None:
+        server.namespaces.UpdateNamespace(
+            namespaces_pb2.UpdateNamespaceRequest(
+                namespace=namespaces_pb2.Namespace(name=parent, relation_examples=said),
+                update_mask={"paths": ["relation_examples"]},
+            )
+        )
+
+    assert list(ask(server, parent, made.namespace_revision).citations) == []
+    say(namespaces_pb2.RelationExamples(relation="Employer", examples=SAID))
+    assert [item.object for item in ask(server, parent, made.namespace_revision).citations] == ["Werft"]
+    assert list(ask(server, "namespaces/default", other.namespace_revision).citations) == []
+    say()
+    assert list(ask(server, parent, made.namespace_revision).citations) == []
+
+
+def test_examples_raise_what_they_speak_of(meaning: Meaning) -> None:
+    described = RelationExamples("employer", tuple(SAID))
+    assert fit(meaning, described) > fit(meaning)
+    assert fit(meaning, replace(described, relation="favourite dish")) == fit(meaning)
+
+
+def test_an_example_is_read_as_questions_are() -> None:
+    said = asking(
+        (RelationExamples("worksFor", ("{s}'s boss is", "Who pays {s}?", "Who pays {s}?", "wages")),)
+    )
+    assert said == {"works for": ("its boss is", "Who pays it?", "wages")}
