@@ -208,3 +208,36 @@ def test_the_theme_is_kept(page: Page) -> None:
     page.browser.refresh()
     after = page.script("return document.documentElement.dataset.theme")
     assert {before, after} == {"light", "dark"}
+
+
+def test_how_people_ask_is_said_changed_and_forgotten(page: Page, http: Http) -> None:
+    http.call("POST", "/v1/namespaces", {}, params={"namespaceId": "asked"})
+    page.script("localStorage.setItem('interleaf-namespace', 'asked')")
+    page.browser.refresh()
+
+    def said() -> list[tuple[str, list[str]]]:
+        space = http.call("GET", "/v1/namespaces/asked")
+        return [(item["relation"], item["examples"]) for item in space["relationExamples"]]
+
+    def say(relation: str, *examples: str) -> None:
+        page.write("Relation, as facts name it", relation)
+        page.write("Examples, one a line", "\n".join(examples))
+        page.press("Save examples")
+
+    page.open("facts")
+    say("employer", "Who pays {s}?", "", "{s} earns a living at")
+    page.shows(".asked", "{s} earns a living at")
+    say("town", "<b>{s}</b> lives in")
+    page.shows(".asked", "<b>{s}</b> lives in")
+    assert said() == [
+        ("employer", ["Who pays {s}?", "{s} earns a living at"]),
+        ("town", ["<b>{s}</b> lives in"]),
+    ]
+    page.press("Change the examples of employer")
+    assert page.field("Examples, one a line").get_attribute("value") == "Who pays {s}?\n{s} earns a living at"
+    say("employer", "Who signs the cheques of {s}?")
+    page.until(lambda: said()[0][1] == ["Who signs the cheques of {s}?"])
+    page.press("Forget the examples of town")
+    page.until(lambda: [name for name, _ in said()] == ["employer"])
+    page.until(lambda: "lives in" not in page.text(".asked"))
+    assert page.complaints() == []

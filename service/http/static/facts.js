@@ -1,6 +1,7 @@
 // The facts of a namespace: found, corrected, taken back. One fact has a page with its history: fact.js.
 
 import { get, post, save, upload } from "/static/api.js";
+import { asking } from "/static/asking.js";
 import { busy, count, field, fill, h, last, percent, toast, when } from "/static/dom.js";
 import { factPage } from "/static/fact.js";
 
@@ -59,7 +60,8 @@ export function facts(page) {
         h("thead", {}, h("tr", {}, ["Subject", "Relation", "Object", "State", "Changed"].map((name) => h("th", { scope: "col" }, name)))), rows)),
     more,
     adding(parent, again),
-    files(parent, again));
+    files(parent, again),
+    asking(parent));
   again();
 }
 
