@@ -49,7 +49,7 @@ class Limits:
     max_multi_valued_relations: int = 256
     max_display_name_length: int = 128
     max_described_relations: int = 256
-    max_relation_examples: int = 32
+    max_relation_examples: int = 16
     max_example_length: int = 256
 
 

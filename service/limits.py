@@ -38,7 +38,7 @@ class LimitSettings(BaseModel):
     max_described_relations: int = Field(
         default=256, ge=0, description="Relations of a namespace with examples of how they are asked for."
     )
-    max_relation_examples: int = Field(default=32, ge=1, description="Examples of a relation.")
+    max_relation_examples: int = Field(default=16, ge=1, description="Examples of a relation.")
     max_example_length: int = Field(default=256, ge=1, description="Characters of an example.")
     max_prompt_length: int = Field(
         default=32_768, ge=1, description="Characters of a prompt, or of all messages of a chat together."

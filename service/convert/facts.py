@@ -168,6 +168,13 @@ def changes_of(message: Any, names: tuple[str, ...], prefix: str) -> dict[str, o
     return {name: getattr(content, name) for name in names}
 
 
+def listed_namespace(seen: SeenNamespace) -> Any:
+    """interleaf.v1.Namespace, without what is too long for a list."""
+    message = namespace_message(seen)
+    message.ClearField("relation_examples")
+    return message
+
+
 def namespace_message(seen: SeenNamespace) -> Any:
     """interleaf.v1.Namespace."""
     namespace = seen.namespace

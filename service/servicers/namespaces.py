@@ -48,7 +48,7 @@ class NamespacesServicer(namespaces_pb2_grpc.NamespacesServicer):  # type: ignor
             after=self._tokens.text(request.page_token, _LIST),
         )
         return namespaces_pb2.ListNamespacesResponse(
-            namespaces=map(convert.namespace_message, page),
+            namespaces=map(convert.listed_namespace, page),
             next_page_token=self._tokens.make(after, _LIST) if after else "",
         )
 

@@ -94,7 +94,7 @@ class NamespaceRules(Rules):
             ([RelationExamples("", ("a",))], "relation_examples"),
             ([RelationExamples("r", ("",))], "relation_examples"),
             ([RelationExamples("r", ("x" * 257,))], "max_example_length"),
-            ([RelationExamples("r", ("x",) * 33)], "max_relation_examples"),
+            ([RelationExamples("r", ("x",) * 17)], "max_relation_examples"),
             ([RelationExamples(str(number), ("x",)) for number in range(257)], "max_described_relations"),
         ],
     )

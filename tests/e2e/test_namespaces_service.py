@@ -58,6 +58,11 @@ def test_create_update_delete(server: Running) -> None:
     described = update([], relation_examples=[said])
     assert list(described.relation_examples) == [said]
     assert described.display_name == "Crew"
+    assert list(get(server, made.name).relation_examples) == [said]
+    listed = server.namespaces.ListNamespaces(pb.ListNamespacesRequest(page_size=50)).namespaces
+    assert [list(each.relation_examples) for each in listed if each.name == made.name] == [
+        []
+    ]  # they may be long
     assert list(update(["relation_examples"]).relation_examples) == []
     empty = pb.RelationExamples(relation="speaks")
     assert refusal(lambda: update([], relation_examples=[empty])).fields == ("namespace.relation_examples",)
