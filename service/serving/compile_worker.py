@@ -1,8 +1,8 @@
 """Compiles facts soon after they are written, so that the first question about them need not wait.
 
-After a commit the worker looks through the namespaces that changed and compiles what is not compiled yet. It
-keeps no list of its own, so it cannot lose one: after a restart, or a burst of writes, it finds the same work.
-Large namespaces are left to compilation on demand.
+After a commit the worker looks through the namespaces that changed, forgets what was compiled of facts that are gone,
+and compiles what is not compiled yet. It keeps no list of its own, so it cannot lose one: after a restart, or a burst
+of writes, it finds the same work. Large namespaces are left to compilation on demand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engines.errors import EngineClosed
 from kb_store.contract import Store
 from kb_store.errors import NotFound, StoreClosed
 from kb_store.model import Fact, Namespace
-from service.serving.compiled import CompiledFacts
+from service.serving.compiled import CompiledFacts, version_of
 
 _PAGE = 500
 _QUIET_SECONDS = 0.2  # writes come in bursts: one look after each
@@ -81,8 +81,9 @@ class CompileWorker:
 
     def _look_through(self) -> None:
         present = {space.namespace_id: space for space in self._namespaces()}
-        for gone in self._done.keys() - present.keys():
-            del self._done[gone]
+        for gone in (self._done.keys() | self._compiled.namespaces()) - present.keys():
+            self._done.pop(gone, None)
+            self._compiled.forget_others(gone, ())
         for name, space in present.items():
             if self._closing.is_set():
                 return
@@ -98,15 +99,19 @@ class CompileWorker:
 
     def _compile(self, space: Namespace) -> None:
         try:
-            for page in self._store.all_rows(space.namespace_id, batch=_PAGE):
-                missing = [fact for _, fact in page if not self._compiled.ready(fact)]
-                for start in range(0, len(missing), self._batch):
-                    if self._closing.is_set() or self._compiled.full():
-                        return
-                    self._let_others_first()
-                    self._compiled.tokens(missing[start : start + self._batch], ahead=True)
+            facts = [
+                fact for page in self._store.all_rows(space.namespace_id, batch=_PAGE) for _, fact in page
+            ]
         except NotFound:
             return  # deleted meanwhile
+        # Before anything else: what is dead must not keep the living out.
+        self._compiled.forget_others(space.namespace_id, {version_of(fact) for fact in facts})
+        missing = [fact for fact in facts if not self._compiled.ready(fact)]
+        for start in range(0, len(missing), self._batch):
+            if self._closing.is_set() or self._compiled.full():
+                return
+            self._let_others_first()
+            self._compiled.tokens(missing[start : start + self._batch], ahead=True)
         self._done[space.namespace_id] = space.revision
 
     def _let_others_first(self) -> None:

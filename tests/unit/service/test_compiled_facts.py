@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -110,10 +111,44 @@ def test_the_worker_keeps_up_with_what_is_written(store: SqlStore) -> None:
         assert reaches(worker, 5)
         assert worker.ready(after[0])
         assert ["new"] in encoder.asked
+        assert not worker.ready(before[1])
+        assert not worker.ready(before[0])  # its revision of before
+        assert (compiled.figures.facts, compiled.figures.used_bytes) == (2, 2 * BYTES)
         store.delete_namespace("n", force=True, etag="", context=Context())
         assert reaches(worker, 0)
+        assert (compiled.figures.facts, compiled.figures.used_bytes) == (0, 0)
     finally:
         worker.close()
+
+
+def test_what_is_dead_does_not_keep_the_living_out(store: SqlStore) -> None:
+    compiled = CompiledFacts(CountingEncoder(), 3 * BYTES, batch=1)
+    worker = CompileWorker(store, compiled, max_facts=100, batch=1)
+    worker.start()
+    try:
+        dead = add(store, "a", "b", "c")
+        assert reaches(worker, 3)
+        assert compiled.full()
+        store.write([DeleteFact("n", item.fact_id) for item in dead], Context())
+        living = add(store, "d", "e")
+        assert reaches(worker, 8)
+        assert [worker.ready(item) for item in (*dead, *living)] == [False] * 3 + [True] * 2
+    finally:
+        worker.close()
+
+
+def test_what_is_kept_of_others_stays() -> None:
+    compiled = CompiledFacts(CountingEncoder(), 10 * BYTES, batch=8)
+    other = replace(fact("x"), namespace="other")
+    compiled.tokens([fact("a"), fact("a", 2), fact("b"), other])
+    compiled.forget_others("n", {("a", 2)})
+    assert [compiled.ready(item) for item in (fact("a"), fact("a", 2), fact("b"), other)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert compiled.figures.used_bytes == 2 * BYTES
 
 
 def test_large_namespaces_and_full_memory_are_left_to_demand(store: SqlStore) -> None:
