@@ -66,13 +66,17 @@ def in_batches(cases: Sequence[Case], count: int) -> list[Sequence[Case]]:
 @contextmanager
 def gated(spec: ModelSpec, graph: Graph, gates: Tensor, stand_ins: Tensor | None = None) -> Iterator[None]:
     """Within, each source's share is what passes. gates: [sources], 0..1. stand_ins: [sources, .., hidden], broadcast
-    to [sources, B, T, hidden]; None: nothing stands in. Differentiable in the gates."""
+    to [sources, B, T, hidden]; None: nothing stands in. Differentiable in the gates, which are of any type: what passes
+    stays the model's."""
 
     def stood(start: int, count: int, away: Tensor) -> Tensor | float:
-        return 0.0 if stand_ins is None else torch.tensordot(away, stand_ins[start : start + count], 1)
+        if stand_ins is None:
+            return 0.0
+        return torch.tensordot(away, stand_ins[start : start + count].to(away), 1)
 
     def embedded(passing: Tensor) -> Tensor:
-        return gates[0] * passing + stood(0, 1, 1 - gates[:1])
+        own = gates[:1].to(passing)
+        return own[0] * passing + stood(0, 1, 1 - own)
 
     with ExitStack() as stack:
         stack.enter_context(replaced(spec, [Change(Site(Part.RESIDUAL, 0), embedded)]))
@@ -82,7 +86,7 @@ def gated(spec: ModelSpec, graph: Graph, gates: Tensor, stand_ins: Tensor | None
             first, mlp = graph.head(layer, 0), graph.mlp(layer)
 
             def attention(passing: Tensor, layer: int = layer, first: int = first) -> Tensor:
-                away = 1 - gates[first : first + spec.heads]
+                away = 1 - gates[first : first + spec.heads].to(passing)
                 wrote = by_head(spec, layer, read[Site(Part.HEADS, layer)])
                 gone = torch.tensordot(away, wrote, 1)
                 scale = norm_scale(spec, layer, wrote, passing)
@@ -90,7 +94,8 @@ def gated(spec: ModelSpec, graph: Graph, gates: Tensor, stand_ins: Tensor | None
                 return left + stood(first, spec.heads, away)
 
             def wide(passing: Tensor, mlp: int = mlp) -> Tensor:
-                return gates[mlp] * passing + stood(mlp, 1, 1 - gates[mlp : mlp + 1])
+                own = gates[mlp : mlp + 1].to(passing)
+                return own[0] * passing + stood(mlp, 1, 1 - own)
 
             changes += [Change(Site(Part.ATTENTION, layer), attention), Change(Site(Part.MLP, layer), wide)]
         stack.enter_context(replaced(spec, changes))

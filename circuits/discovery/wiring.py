@@ -92,7 +92,7 @@ class Wiring:
             said = self._next()
             own = slice(ledger.heard, ledger.heard + len(said))
             self._said.append(said)
-            ledger.hear(said if self.stand_ins is None else said - self.stand_ins[own])
+            ledger.hear(said if self.stand_ins is None else said - self.stand_ins[own].to(said))
 
     def _next(self) -> Tensor:
         if not self._said:

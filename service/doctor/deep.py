@@ -27,13 +27,17 @@ from service.config import MIB, ConfigError, Settings
 from service.datadir import DataDir
 from service.doctor.findings import Finding
 from service.serving.compiled import CompiledFacts
+from service.serving.model import device_of, dtype_of
 
 _PAGE = 500
 _BATCH = 10_000
 _CATCH_UP_SECONDS = 600.0
 _SAMPLE, _COMPILED = 64, 8
 _SAME = 0.99  # cosine of a vector with itself, as lossy as the index may keep it
-_CLOSE = 1e-3  # of a token's largest number: batches compute in another order
+# How far a number may be from itself, of a token's largest, since batches compute in another order: in units of the
+# rounding of the model's type (bfloat16: .018 was seen, .047 is let pass; another fact's tokens are .27 away), or of
+# half precision, in which tokens are kept.
+_CLOSE, _CLOSE_KEPT = 6.0, 1e-3
 
 _RESTORE = "restore the newest backup that verifies (interleaf backup list, verify, restore)"
 _REINDEX = "start the server and run: interleaf namespaces reindex {}"
@@ -48,6 +52,7 @@ class _Stand:
     index: FaissIndex
     embedder: Embedder
     compiled: CompiledFacts | None
+    close: float
 
 
 def compare(settings: Settings, embedder: Embedder, encoder: FactEncoder | None) -> Iterator[Finding]:
@@ -69,7 +74,8 @@ def compare(settings: Settings, embedder: Embedder, encoder: FactEncoder | None)
             indexer.start()
             undo.callback(indexer.close)
             compiled = None if encoder is None else CompiledFacts(encoder, 64 * MIB, _COMPILED)
-            stand = _Stand(store, index, embedder, compiled)
+            rounding = torch.finfo(dtype_of(settings.engine, device_of(settings.engine))).eps
+            stand = _Stand(store, index, embedder, compiled, max(_CLOSE_KEPT, _CLOSE * rounding))
             for namespace in _namespaces(store):
                 wrong = indexer.verify(namespace, timeout=_CATCH_UP_SECONDS)
                 yield _of_namespace(stand, namespace, wrong)
@@ -112,7 +118,7 @@ def _of_namespace(stand: _Stand, namespace: str, wrong: Sequence[str]) -> Findin
     problems += _full_text(stand.store, namespace, sample)
     looked = f"{len(sample)} of them embedded and searched for"
     if stand.compiled is not None:
-        problems += _tokens(stand.compiled, [fact for _, fact in sample[:_COMPILED]])
+        problems += _tokens(stand.compiled, [fact for _, fact in sample[:_COMPILED]], stand.close)
         looked += f", {len(sample[:_COMPILED])} compiled"
     value = f"{count} facts" + (f", {looked}" if sample else "")
     hint = _REINDEX.format(namespace) if problems else ""
@@ -158,7 +164,7 @@ def _full_text(store: Store, namespace: str, sample: Sequence[tuple[int, Fact]])
         yield f"{len(lost)} of {len(sample)} facts are not found by their subject (rows {_some(lost)})"
 
 
-def _tokens(compiled: CompiledFacts, facts: Sequence[Fact]) -> Iterator[str]:
+def _tokens(compiled: CompiledFacts, facts: Sequence[Fact], close: float) -> Iterator[str]:
     """Whether facts compile to numbers, and to the same ones alone as among others."""
     if not facts:
         return
@@ -171,7 +177,7 @@ def _tokens(compiled: CompiledFacts, facts: Sequence[Fact]) -> Iterator[str]:
         ):
             if not torch.isfinite(one).all():
                 yield f"the {name} of fact {fact.fact_id} are not finite"
-            elif one.shape != other.shape or (one - other).abs().max() > _CLOSE * one.abs().max():
+            elif one.shape != other.shape or (one - other).abs().max() > close * one.abs().max():
                 yield f"the {name} of fact {fact.fact_id} depend on the facts beside it"
 
 

@@ -118,6 +118,25 @@ def test_a_circuit_found_keeps_more_than_random_ones_of_its_size(kind: str) -> N
     assert everything.completeness == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("how", list(Ablation))
+@pytest.mark.parametrize("kind", ["gemma2", "gpt2", "gptj", "llama"])
+def test_a_circuit_is_found_in_the_precision_that_servers_choose(kind: str, how: Ablation) -> None:
+    """Gates and means are float32; what passes through the model stays bfloat16, where that is native."""
+    lab = tiny_lab(kind)
+    lab.model.to(torch.bfloat16)
+    graph = Graph.of(lab.spec)
+    prompts = [case.prompt for case in CASES]
+    cases = [Case(prompt, (int(lab.run([list(prompt)])[0, -1].argmax()),)) for prompt in prompts]
+    instead = stand_ins(lab, graph, how, [(9, 8, 7, 6, 5), (100, 101, 102)])
+    circuit = discover(
+        lab, graph, cases, instead, Budget(nodes=0.5, edges=0.3, rounds=2, steps=2, exchanges=4)
+    )
+    assert 0 < circuit.edges_share <= 0.3
+    found = judge(lab, circuit, cases, instead, randoms=2)
+    assert found.model.whole_hits() == [True, True]
+    assert found.faithfulness is not None
+
+
 def test_behaviour_counts_every_token_of_the_answer() -> None:
     lab = tiny_lab()
     graph = Graph.of(lab.spec)
