@@ -72,7 +72,8 @@ def gated(spec: ModelSpec, graph: Graph, gates: Tensor, stand_ins: Tensor | None
     def stood(start: int, count: int, away: Tensor) -> Tensor | float:
         if stand_ins is None:
             return 0.0
-        return torch.tensordot(away, stand_ins[start : start + count].to(away), 1)
+        told: Tensor = torch.tensordot(away, stand_ins[start : start + count].to(away), 1)
+        return told
 
     def embedded(passing: Tensor) -> Tensor:
         own = gates[:1].to(passing)
