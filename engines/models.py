@@ -85,7 +85,7 @@ def prepare_default_model(progress: Progress = lambda what, share: None) -> Path
 def load_model(path: Path, dtype: torch.dtype | None = None, device: str = "cpu") -> tuple[Any, Any]:
     """Model (evaluation mode, no gradients) and tokenizer from a local folder; nothing is downloaded.
 
-    Without a dtype: what the machine computes natively (see `pick_dtype`).
+    Without a dtype: what suits the device (see `pick_dtype`).
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -102,11 +102,9 @@ def load_model(path: Path, dtype: torch.dtype | None = None, device: str = "cpu"
 
 
 def pick_dtype(device: str = "cpu") -> torch.dtype:
-    """bfloat16 where it is native, float32 elsewhere (without the instructions bfloat16 is several times slower)."""
-    if device.startswith("cuda"):
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    flags = _cpu_flags()
-    return torch.bfloat16 if flags & {"amx_bf16", "avx512_bf16"} else torch.float32
+    """float32 on CPUs, where answers then do not depend on who else is asking (docs/adr/0024); bfloat16 on GPUs."""
+    native = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 def model_digest(model: torch.nn.Module) -> str:
@@ -177,11 +175,3 @@ def _is_complete(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return bool(manifest.get("layout") == _LAYOUT) and (path / "model.safetensors").is_file()
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())

@@ -238,10 +238,14 @@ def _top_k(settings: Settings, model: served.ServedModel | None) -> int:
 
 
 def _answers(model: served.ServedModel) -> Model:
-    encoder = model.encoder
+    encoder, live = model.encoder, model.live
+
+    def is_edited() -> bool:
+        return live is not None and bool(live.applied)
+
     if encoder is None:
-        return Model(model.engine, "", 0.0)
-    return Model(model.engine, encoder.digest, encoder.grounded_threshold)
+        return Model(model.engine, "", 0.0, is_edited)
+    return Model(model.engine, encoder.digest, encoder.grounded_threshold, is_edited)
 
 
 def _ensure_namespace(store: Store, namespace_id: str) -> None:

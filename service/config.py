@@ -186,7 +186,7 @@ class EngineSettings(Section):
     )
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, ...")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="`auto`: what the device computes natively."
+        default="auto", description="`auto`: float32 on CPUs (why: docs/adr/0024), else 16 bits."
     )
     max_batch: int = Field(default=16, ge=1, le=4096, description="Requests that are decoded together.")
     max_queue: int = Field(

@@ -73,6 +73,7 @@ class Model:
     engine: Engine
     encoder: str
     grounded_threshold: float
+    is_edited: Callable[[], bool] = lambda: False  # whether the weights carry edits now
 
 
 def queries_of(prompt: str | Sequence[Message], longest: int) -> tuple[str, ...]:
@@ -141,24 +142,26 @@ class Answering:
 
     async def compare(self, ask: Ask) -> tuple[Answer, Answer]:
         """The plain model's answer (no facts, unedited weights) and the answer with facts and edits, made side by
-        side with the same chance."""
+        side with the same chance.
+
+        Where nothing tells them apart, it is one answer: a second one, read in other company, may round differently.
+        """
         model, began = self._served(), time.perf_counter()
         if ask.sampling.temperature > 0 and ask.sampling.seed is None:
             ask = replace(ask, sampling=replace(ask.sampling, seed=secrets.randbits(_SEED_BITS)))
         edited = await self._gather(ask)
         original = Knowledge((), edited.namespace_revision)
-        plain_ask = replace(ask, original_weights=True)
-        tasks = [
-            asyncio.ensure_future(self._generate(model, asked, knowledge))
-            for asked, knowledge in ((plain_ask, original), (ask, edited))
-        ]
+        asked = [(replace(ask, original_weights=True), original)]
+        if edited.known or model.is_edited():
+            asked.append((ask, edited))
+        tasks = [asyncio.ensure_future(self._generate(model, *question)) for question in asked]
         try:
-            plain, changed = await asyncio.gather(*tasks)
+            answers = await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
-        with_facts = self._noted(ask, _answer(model, edited, changed, began))
-        return _answer(model, original, plain, began), with_facts
+        with_facts = self._noted(ask, _answer(model, edited, answers[-1], began))
+        return _answer(model, original, answers[0], began), with_facts
 
     def _noted(self, ask: Ask, answer: Answer) -> Answer:
         if ask.strict:

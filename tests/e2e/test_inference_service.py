@@ -246,6 +246,31 @@ def test_compare_gives_both_with_the_same_chance(server: Running, parent: str) -
     assert both.original.text == both.edited.text
 
 
+def test_what_nothing_tells_apart_is_one_answer(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    """In 16 bits a second generation of the same, read in other company, may say something else."""
+    with running(
+        tmp_path, engine={**tiny, "dtype": "bfloat16"}, retrieval={"revision_wait_seconds": 5}
+    ) as server:
+        made = server.add(*ANNA)
+        retrieval = {"min_revision": made.namespace_revision}
+
+        def generations(prompt: str) -> tuple[Any, Any]:
+            request = pb.CompareRequest(
+                parent=PARENT, prompt=prompt, sampling={"max_tokens": 6}, retrieval=retrieval
+            )
+            both = server.inference.Compare(request)
+            return both.original, both.edited
+
+        original, edited = generations("Nothing is known")
+        assert (list(edited.citations), original.text) == ([], edited.text)
+        assert (
+            original.timings.first_token == edited.timings.first_token
+        )  # of one generation, to the nanosecond
+        original, edited = generations(QUESTION)
+        assert edited.citations
+        assert original.timings.first_token != edited.timings.first_token
+
+
 def test_score(server: Running, parent: str) -> None:
     made = server.add(*ANNA, parent=parent)
     request = pb.ScoreRequest(
