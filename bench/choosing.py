@@ -23,11 +23,11 @@ from editors.kv.encoder import KVEncoder
 from editors.kv.phrases import PhraseBank, load
 from editors.kv.rehearsal import ReadSubject, RehearsalSettings, choices, read_subjects, rehearse
 from editors.kv.start import StartSettings, closed_form_start
+from editors.kv.states import bind_to_model
 from editors.kv.trained import load_encoder
 from editors.kv.world import World
 from engines.embedder import MiniLMEmbedder
 from engines.models import DEFAULT_MODEL, default_model_path, load_model
-from service.encoders.background import background
 from service.encoders.training import encoder_shape
 from service.serving.evidence import scorer
 
@@ -43,9 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, tokenizer = load_model(default_model_path(), dtype=torch.float32)
     embedder, bank = MiniLMEmbedder.load(), load()
     score = scorer(embedder)
-    changes = load_encoder("default", DEFAULT_MODEL).meaning.changes
-    judge = background(bank, embedder.adapted(changes))
-    judge.changes = changes
+    judge = load_encoder("default", DEFAULT_MODEL).meaning
+    bind_to_model(judge.states, model, tokenizer)
     start = KVEncoder(encoder_shape(model, judge))
     start.meaning = judge
     torch.manual_seed(bench.seed)

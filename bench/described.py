@@ -25,6 +25,7 @@ from editors.kv.evaluate import SLICES, Judged, judge_known
 from editors.kv.phrases import PhraseBank, load
 from editors.kv.problems import Scorer, evidence_tensors
 from editors.kv.reading import Known, read_problem
+from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights
 from editors.kv.trained import load_encoder
 from editors.kv.world import World
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = resolve_model(bench.args.model)
     model, tokenizer = load_model(path, dtype=torch.float32)
     encoder, _ = load_weights(load_encoder(bench.args.encoder, path.name).folder)
+    bind_to_model(encoder.meaning.states, model, tokenizer)
     bank, embedder = load(), MiniLMEmbedder.load()
     world = World(bank, tokenizer)
     scorers = {count: scorer(embedder, described(bank, count, bench.seed)) for count in COUNTS}

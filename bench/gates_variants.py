@@ -20,6 +20,7 @@ from editors.kv.meaning import Meaning
 from editors.kv.phrases import load as load_phrases
 from editors.kv.problems import Scorer
 from editors.kv.reading import Known
+from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights, save_encoder
 from editors.kv.trained import load_encoder
 from editors.kv.world import Mix, TrainingCourse, World
@@ -48,6 +49,7 @@ class Variants:
         loaded = load_encoder(encoder, path.name)
         loaded.check(model_digest(self.model), embedder.digest)
         self.encoder, self.manifest = load_weights(loaded.folder)
+        bind_to_model(self.encoder.meaning.states, self.model, self.tokenizer)
         self.model_name = path.name
         self._bench, self._plan = bench, plan
         self._bank, self._score = load_phrases(), _remembered(scorer(embedder))

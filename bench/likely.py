@@ -23,6 +23,7 @@ from editors.kv.evaluate import SLICES, Judged, judge_known
 from editors.kv.meaning import FLOOR
 from editors.kv.phrases import load
 from editors.kv.reading import Known, read_problem
+from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights
 from editors.kv.trained import load_encoder
 from editors.kv.world import World
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = resolve_model(bench.args.model)
     model, tokenizer = load_model(path, dtype=torch.float32)
     encoder, _ = load_weights(load_encoder(bench.args.encoder, path.name).folder)
+    bind_to_model(encoder.meaning.states, model, tokenizer)
     world, score = World(load(), tokenizer), scorer(MiniLMEmbedder.load())
     own = float(encoder.prior.likely)
     keys: dict[str, Any] = {"threshold_own": own}

@@ -21,12 +21,14 @@ import torch
 from bench.answers import auroc
 from bench.common import Bench, share_keys
 from editors.kv.phrases import PhraseBank, Relation, load
+from editors.kv.states import bind_to_model
 from editors.kv.trained import load_encoder
 from engines.embedder import MiniLMEmbedder
-from engines.models import DEFAULT_MODEL
+from engines.models import DEFAULT_MODEL, default_model_path, load_model
 from kb_store.keys import key_text
 from kb_store.scoring import Question
 from service.encoders.background import background
+from service.serving.judging import JudgeVectors
 
 _FACTS = 10
 _FALSE_ALARMS = 0.03
@@ -36,8 +38,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
     bench = Bench("meaning", description=__doc__ or "", argv=argv)
     embedder, bank = MiniLMEmbedder.load(), load()
-    judged_by = embedder.adapted(load_encoder("default", DEFAULT_MODEL).meaning.changes)
-    judge, judged = background(bank, embedder), background(bank, judged_by)
+    judged = load_encoder("default", DEFAULT_MODEL).meaning
+    bind_to_model(judged.states, *load_model(default_model_path(), dtype=torch.float32))
+    judge = background(bank, JudgeVectors(embedder, {}, None))
+    judged_by = JudgeVectors(embedder, judged.changes, judged.states)
     asked = _questions(bank, bench, 3 if not bench.full else 22)
     with bench.stage(f"{len(asked)} questions"):
         texts = embedder.embed([text for _, text, _ in asked])
@@ -47,8 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         names = {relation.name: place for place, relation in enumerate(bank.relations)}
         relations = embedder.embed(list(names))
         fits = judge(torch.from_numpy(said), torch.from_numpy(relations)).numpy()
-        better, named = (torch.from_numpy(judged_by.embed(part)) for part in (about, list(names)))
-        better_fits = judged(better, named).numpy()
+        better_fits = judged(judged_by.texts(about), judged_by.names(list(names))).numpy()
     rows: list[dict[str, Any]] = []
     for place, (subject, text, wanted) in enumerate(asked):
         rivals = [item.name for item in _rivals(bank, bench, wanted)]

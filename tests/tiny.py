@@ -20,6 +20,12 @@ evaluation_problems = 1
 steps = 1
 batch = 8
 
+[states]
+steps = 2
+phrasings = 1
+batch = 64
+width = 8
+
 [rehearsal]
 subjects = 4
 epochs = 1

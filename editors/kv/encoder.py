@@ -17,13 +17,15 @@ from torch.nn import functional as F
 from editors.kv.features import FactFeatures
 from editors.kv.meaning import Meaning
 from editors.kv.prior import Prior
+from editors.kv.states import StateMaps
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """Shape of an encoder. `layers` are where facts are attended to; `late_layer` is read for values.
 
-    `background_*`: sizes of what relations are judged against (editors.kv.meaning), in vectors of an embedder."""
+    `background_*`: sizes of what relations are judged against (editors.kv.meaning), in vectors of `embedder_width`, of
+    which the last `state_width` come from the model's own states at `state_layers`."""
 
     hidden: int
     heads: int
@@ -34,6 +36,8 @@ class EncoderConfig:
     background_relations: int = 0
     background_texts: int = 0
     embedder_width: int = 0
+    state_layers: tuple[int, ...] = ()
+    state_width: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain types."""
@@ -42,7 +46,8 @@ class EncoderConfig:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EncoderConfig:
         """Inverse of `to_json`."""
-        return cls(**{**data, "layers": tuple(data["layers"])})
+        lists = {name: tuple(data.get(name, ())) for name in ("layers", "state_layers")}
+        return cls(**{**data, **lists})
 
 
 class KVEncoder(nn.Module):
@@ -65,6 +70,9 @@ class KVEncoder(nn.Module):
         self.meaning = Meaning(
             torch.zeros(config.background_relations, config.embedder_width),
             torch.zeros(config.background_texts, config.embedder_width),
+            StateMaps(config.hidden, config.state_layers, config.state_width)
+            if config.state_layers
+            else None,
         )
         self.digest = "untrained"
 

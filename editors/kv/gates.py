@@ -76,7 +76,7 @@ class GatedEncoder(KVEncoder):
         super().__init__(base.config)
         own = base.state_dict()
         self.load_state_dict({name: own[name] for name in self.state_dict()})
-        self.meaning.changes = base.meaning.changes
+        self.meaning.taught_as(base.meaning)
         self.digest = base.digest
         self.gates = HeadGates(len(base.config.layers), base.config.heads)
         self._places = {layer: place for place, layer in enumerate(base.config.layers)}
@@ -122,5 +122,5 @@ def pruned(gated: GatedEncoder) -> KVEncoder:
     encoder.load_state_dict({name: own[name] for name in encoder.state_dict()})
     for layer in kept:
         encoder.bias[str(layer)].copy_(gated.settled_bias(layer))
-    encoder.meaning.changes = gated.meaning.changes
+    encoder.meaning.taught_as(gated.meaning)
     return encoder.eval().requires_grad_(False)

@@ -81,7 +81,7 @@ def match_relations(
                 group["lr"] = group["base"] * factor
             chosen, texts, names = draw.batch(random.Random(f"match/{settings.seed}/{step}"))
             asked, known = _vectors(model, encode, texts), _vectors(model, encode, names)
-            loss = _loss(sharpness.exp() * (asked @ known.T), none, chosen)
+            loss = choice_loss(sharpness.exp() * (asked @ known.T), none, chosen)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(list(changes.values()), 1.0)
@@ -141,7 +141,7 @@ class _Draw:
         return relation.name
 
 
-def _loss(logits: Tensor, none: Tensor, relations: Sequence[Relation]) -> Tensor:
+def choice_loss(logits: Tensor, none: Tensor, relations: Sequence[Relation]) -> Tensor:
     """Rivals of the same kind of subject first, then all; from both sides; and whether it is asked for at all."""
     kinds = {kind: place for place, kind in enumerate({relation.subject_kind for relation in relations})}
     kind = torch.tensor([kinds[relation.subject_kind] for relation in relations])

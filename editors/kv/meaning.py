@@ -13,6 +13,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from editors.kv.states import StateMaps
+
 FLOOR = -12.0  # also where a text does not name the subject at all
 _SHARPNESS = 3.0
 _SYNONYM = 0.8  # a background relation this close to the candidate is no rival to it
@@ -24,14 +26,21 @@ class Meaning(nn.Module):
     relations: Tensor
     texts: Tensor
 
-    def __init__(self, relations: Tensor, texts: Tensor) -> None:
-        """`relations`, `texts`: the background, [count, dimension], unit vectors."""
+    def __init__(self, relations: Tensor, texts: Tensor, states: StateMaps | None = None) -> None:
+        """`relations`, `texts`: the background, [count, dimension], unit vectors. `states`: what made part of them."""
         super().__init__()
+        self.states = states
         self.register_buffer("relations", relations)
         self.register_buffer("texts", texts)
         # To the text embedder that all these vectors come from (engines.embedder.MiniLMEmbedder.adapted).
         self.changes: Mapping[str, Tensor] = {}
         self._chances: tuple[tuple[int, int], Tensor, Tensor] | None = None
+
+    def taught_as(self, other: Meaning) -> None:
+        """Judges by the same vectors: what is not in the tensors of a state dict."""
+        self.changes = other.changes
+        if self.states is not None and other.states is not None:
+            self.states.read_as(other.states)
 
     @torch.no_grad()
     def forward(self, asked: Tensor, candidates: Tensor) -> Tensor:

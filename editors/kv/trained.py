@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from editors.kv.calibration import Calibration, read_calibration
 from editors.kv.contract import Evidence, FactText
 from editors.kv.encoder import KVEncoder
 from editors.kv.features import read_features
 from editors.kv.meaning import Meaning
+from editors.kv.states import StateMaps, read_states
 from editors.kv.storage import load_weights
 from engines.contract import KVAdapter, KVTokens
+from engines.together import Together
 
-# Runs a function on the thread that owns the model; engines offer it as `call`.
-RunOnModel = Callable[[Callable[[Any, Any], list[KVTokens]]], Future[list[KVTokens]]]
+T = TypeVar("T")
+
+
+class RunOnModel(Protocol):
+    """Runs a function on the thread that owns the model; engines offer it as `call`."""
+
+    def __call__(self, function: Callable[[Any, Any], T], /) -> Future[T]:
+        """Does not wait."""
+        ...
+
 
 SHIPPED = Path(__file__).parent / "weights"
 _BATCH = 64
@@ -105,6 +117,22 @@ class TrainedEncoder:
     ) -> None:
         self._module, self._manifest, self._run = module, manifest, run_on_model
         self._calibration = calibration
+        if module.meaning.states is not None:
+            self._bind(module.meaning.states)
+
+    def _bind(self, maps: StateMaps) -> None:
+        """Texts are read on the model's thread; those of callers who wait meanwhile are read together."""
+        layers = maps.layers
+
+        def read(texts: Sequence[str]) -> NDArray[np.float32]:
+            return (
+                self._run(lambda model, tokenizer: read_states(model, tokenizer, texts, layers))
+                .result()
+                .numpy()
+            )
+
+        together: Together[str, NDArray[np.float32]] = Together(read, _BATCH)
+        maps.bind(lambda texts: torch.from_numpy(together(texts)))
 
     @property
     def digest(self) -> str:

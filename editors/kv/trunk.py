@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +58,29 @@ def run_trunk(model: Any, layer: int, **inputs: Tensor) -> Trunk:
         for hook in hooks:
             hook.remove()
     return Trunk(layer, caught[0], bool(tuples and tuples[0]))
+
+
+@torch.no_grad()
+def states_before(model: Any, layers: Sequence[int], **inputs: Tensor) -> list[Tensor]:
+    """The residual streams that enter these layers, in ascending order; the model is run no further than the last."""
+    caught: list[Tensor] = []
+
+    def catch(module: Any, args: Any, kwargs: Any) -> None:
+        caught.append(args[0] if args else kwargs["hidden_states"])
+        if len(caught) == len(layers):
+            raise _Reached
+
+    hooks = [
+        spec_for(model).layers[layer].register_forward_pre_hook(catch, with_kwargs=True) for layer in layers
+    ]
+    try:
+        model.base_model(**inputs, use_cache=False)
+    except _Reached:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return caught
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from editors.comparison.contenders import EditedState
 from editors.kv.contract import FactText
@@ -24,6 +24,8 @@ from engines.request import ActiveRequest
 from kb_store.contract import Embedder
 from kb_store.scoring import Candidate
 from service.serving.evidence import EvidenceReader
+
+T = TypeVar("T")
 
 
 class FactContender:
@@ -62,8 +64,8 @@ class FactContender:
         biases = [self._encoder.biases(row)[0] for row in evidence]
         return [[] if bias is None else [InjectedFact(tokens, bias)] for bias in biases]
 
-    def _run_here(self, function: Callable[[Any, Any], list[KVTokens]]) -> Future[list[KVTokens]]:
-        future: Future[list[KVTokens]] = Future()
+    def _run_here(self, function: Callable[[Any, Any], T]) -> Future[T]:
+        future: Future[T] = Future()
         future.set_result(function(self._editable.model, self._editable.tokenizer))
         return future
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import random
 
-import torch
-
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import PhraseBank
-from kb_store.contract import Embedder
 from kb_store.factbank import relations as built_in_relations
 from kb_store.scoring import Question
+from service.serving.judging import JudgeVectors
 
 _TEXTS = 256
 
 
-def background(bank: PhraseBank, embedder: Embedder, seed: int = 0) -> Meaning:
+def background(bank: PhraseBank, vectors: JudgeVectors, seed: int = 0) -> Meaning:
     """The training side of the bank only, so that held-out relations are judged as a user's own will be."""
     rng = random.Random(f"background/{seed}")
     known = bank.relations_of("train")
@@ -26,5 +24,4 @@ def background(bank: PhraseBank, embedder: Embedder, seed: int = 0) -> Meaning:
         subject = bank.subject(relation.subject_kind, rng)
         user, start = rng.choice(relation.train_phrasings).filled(subject, relation.name, "")
         texts.append(Question(user or start).about(subject)[-1])
-    relations = embedder.embed(list(dict.fromkeys(names)))
-    return Meaning(torch.from_numpy(relations), torch.from_numpy(embedder.embed(texts)))
+    return Meaning(vectors.names(list(dict.fromkeys(names))), vectors.texts(texts), vectors.states)

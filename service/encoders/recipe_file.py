@@ -36,6 +36,8 @@ _COUNTS = frozenset(
         "epochs",
         "repeats",
         "remembered",
+        "phrasings",
+        "width",
     }
 )
 

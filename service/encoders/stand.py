@@ -12,6 +12,7 @@ from editors.kv.encoder import KVEncoder
 from editors.kv.phrases import PhraseBank
 from editors.kv.phrases import load as load_phrases
 from editors.kv.problems import Scorer
+from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights
 from editors.kv.trained import LoadedEncoder
 from editors.kv.world import World
@@ -38,6 +39,7 @@ class Stand:
         """The encoder of a folder; EncoderMismatch when it is not this model's."""
         module, manifest = load_weights(folder)
         LoadedEncoder(module, manifest, folder).check(model_digest(self.model))
+        bind_to_model(module.meaning.states, self.model, self.tokenizer)
         return module
 
 

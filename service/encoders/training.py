@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from editors.kv.encoder import EncoderConfig, KVEncoder
 from editors.kv.evaluate import evaluate
 from editors.kv.likely import fit_likely
-from editors.kv.matching import MatchSettings, match_relations
+from editors.kv.matching import MatchSettings
 from editors.kv.meaning import Meaning
-from editors.kv.phrases import PhraseBank, Phrasing, is_held_out
+from editors.kv.phrases import Phrasing, is_held_out
 from editors.kv.phrases import load as load_phrases
 from editors.kv.rehearsal import RehearsalSettings, read_subjects, rehearse
 from editors.kv.start import StartSettings, closed_form_start
-from editors.kv.storage import save_encoder, write_tensors, write_text
+from editors.kv.state_matching import StateMatchSettings
+from editors.kv.storage import save_encoder, write_text
 from editors.kv.train import StepReport, TrainSettings, train
 from editors.kv.world import RealRelation, TrainingCourse, World
 from engines.architectures import spec_for
@@ -33,9 +32,8 @@ from engines.embedder import MiniLMEmbedder
 from engines.models import file_digest, load_model, model_digest, resolve_model
 from kb_store.factbank import digest as facts_digest
 from kb_store.factbank import load_facts_with_relation, read_pairs, relations
-from kb_store.scoring import Question
 from service.config import ConfigError
-from service.encoders.background import background
+from service.encoders.teaching import teach_judge
 from service.serving.evidence import scorer
 
 # Relative depths at which facts are attended to; on 30 layers: 14, 17, 20, 22-28.
@@ -50,6 +48,7 @@ class Recipe:
     layers: tuple[int, ...] = ()  # where facts are attended to; none: by relative depth
     train: TrainSettings = field(default_factory=TrainSettings)
     matching: MatchSettings = field(default_factory=MatchSettings)
+    states: StateMatchSettings = field(default_factory=StateMatchSettings)
     start: StartSettings = field(default_factory=StartSettings)
     rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
     evaluation_problems: int = 4
@@ -76,11 +75,12 @@ def train_encoder(
     world = World(bank, tokenizer, real_relations(exclude_pairs))
     score = scorer(embedder)
     seed = recipe.train.seed
-    changes = _matching(recipe, bank, embedder, folder / "run", lambda share: on_start("matching", share))
-    meaning = background(bank, embedder.adapted(changes))
+    meaning = teach_judge(
+        model, tokenizer, embedder, bank, recipe.matching, recipe.states, folder / "run", on_start
+    )
     encoder = KVEncoder(encoder_shape(model, meaning, recipe.layers))
     encoder.meaning.load_state_dict(meaning.state_dict())
-    encoder.meaning.changes = changes
+    encoder.meaning.taught_as(meaning)
     torch.manual_seed(seed)
     if not (folder / "run" / "checkpoint.safetensors").is_file():
         pairs = world.pairs(random.Random(f"start/{seed}"), recipe.start.pairs)
@@ -149,32 +149,6 @@ def train_encoder(
     return manifest
 
 
-def _matching(
-    recipe: Recipe,
-    bank: PhraseBank,
-    embedder: MiniLMEmbedder,
-    folder: Path,
-    progress: Callable[[float], None],
-) -> dict[str, Tensor]:
-    """The changes to the embedder; those that an interrupted run has made already are taken from its folder."""
-    if not recipe.matching.steps:
-        return {}
-    path = folder / "embedder.safetensors"
-    if path.is_file():
-        return load_file(path)
-    changes = match_relations(
-        embedder.model,
-        embedder.encode,
-        bank,
-        lambda text, subject: Question(text).about(subject),
-        recipe.matching,
-        progress,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(changes, path)
-    return changes
-
-
 def encoder_shape(model: Any, meaning: Meaning, layers: Sequence[int] = ()) -> EncoderConfig:
     """Layers by relative depth where none are named; every other number is the model's."""
     spec = spec_for(model)
@@ -192,6 +166,8 @@ def encoder_shape(model: Any, meaning: Meaning, layers: Sequence[int] = ()) -> E
         background_relations=len(meaning.relations),
         background_texts=len(meaning.texts),
         embedder_width=meaning.relations.shape[1],
+        state_layers=() if meaning.states is None else meaning.states.layers,
+        state_width=0 if meaning.states is None else len(meaning.states.text_bias),
     )
 
 

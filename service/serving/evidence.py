@@ -7,18 +7,17 @@ from copy import copy
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 
-from editors.kv.contract import Evidence, FactText, spoken
+from editors.kv.contract import Evidence, FactText
 from editors.kv.meaning import FLOOR, Meaning
 from editors.kv.prior import MIN_SUBJECT_COVER
 from editors.kv.problems import Scorer
-from engines.embedder import MiniLMEmbedder
-from kb_store.contract import Embedder, Vectors
+from kb_store.contract import Embedder
 from kb_store.keys import key_text, query_text
 from kb_store.scoring import Candidate, Cover, Described, Question
 from service.serving.examples import NOTHING_SAID, Asking, key_of
+from service.serving.judging import JudgeVectors
 
 # Of what is said about a subject only the words around its last mention matter: more is not embedded.
 _MOST_WORDS = 96
@@ -94,32 +93,20 @@ class EvidenceReader:
 
 
 class _Judge:
-    """Judges by meaning, with the embedder as the encoder has changed it. Relations come again: kept."""
+    """Judges by meaning. Relations come again: kept."""
 
     def __init__(self, embedder: Embedder, meaning: Meaning) -> None:
-        # Only the embedder that Interleaf comes with can have been changed.
-        if meaning.changes and isinstance(embedder, MiniLMEmbedder):
-            embedder = embedder.adapted(meaning.changes)
-        self._embedder = embedder
+        self._vectors = JudgeVectors(embedder, meaning.changes, meaning.states)
         self._meaning = copy(meaning)
-        self._relation = lru_cache(maxsize=4096)(self._embed_relation)
+        self._relation = lru_cache(maxsize=4096)(self._vectors.relation)
 
     def fits(
         self, texts: Sequence[str], relations: Sequence[tuple[str, tuple[str, ...]]]
     ) -> list[list[float]]:
         """[texts][relations]; a relation is its name and how it is asked for."""
-        names = torch.from_numpy(np.stack([self._relation(*relation) for relation in relations]))
-        found: list[list[float]] = self._meaning(
-            torch.from_numpy(self._embedder.embed(texts)), names
-        ).tolist()
+        known = torch.stack([self._relation(*relation) for relation in relations])
+        found: list[list[float]] = self._meaning(self._vectors.texts(texts), known).tolist()
         return found
-
-    def _embed_relation(self, relation: str, examples: tuple[str, ...]) -> Vectors:
-        """Half way between the name and the middle of the examples."""
-        vectors: Vectors = self._embedder.embed([spoken(relation), *examples])
-        middle = vectors[0] + vectors[1:].mean(axis=0) if examples else vectors[0]
-        unit: Vectors = middle / np.linalg.norm(middle)
-        return unit
 
 
 def scorer(embedder: Embedder, asking: Asking = NOTHING_SAID) -> Scorer:

@@ -21,6 +21,7 @@ from kb_store.scoring import Candidate
 from service.encoders.background import background
 from service.serving.evidence import EvidenceReader
 from service.serving.examples import asking
+from service.serving.judging import JudgeVectors
 from tests.e2e.test_inference_service import save_tiny
 from tests.serving import Running, running
 
@@ -33,7 +34,8 @@ RELATIONS = 60
 @pytest.fixture(scope="module")
 def meaning() -> Meaning:
     bank = load_phrases()
-    return background(replace(bank, relations=bank.relations_of("train")[:RELATIONS]), MiniLMEmbedder.load())
+    few = replace(bank, relations=bank.relations_of("train")[:RELATIONS])
+    return background(few, JudgeVectors(MiniLMEmbedder.load(), {}, None))
 
 
 def fit(meaning: Meaning, *said: RelationExamples) -> float:

@@ -14,6 +14,7 @@ from editors.kv.phrases import load
 from engines.embedder import MiniLMEmbedder
 from service.encoders.background import background
 from service.serving.evidence import scorer
+from service.serving.judging import JudgeVectors
 
 
 def test_some_relations_of_the_training_side_are_not_taught() -> None:
@@ -26,7 +27,8 @@ def test_some_relations_of_the_training_side_are_not_taught() -> None:
 
 def test_the_threshold_tells_most_questions_with_a_fact_from_those_without(tokenizer: Any) -> None:
     bank, embedder = load(), MiniLMEmbedder.load()
-    found = fit_likely(bank, tokenizer, scorer(embedder), background(bank, embedder), seed=0, problems=2)
+    judge = background(bank, JudgeVectors(embedder, {}, None))
+    found = fit_likely(bank, tokenizer, scorer(embedder), judge, seed=0, problems=2)
     assert FLOOR < found.threshold < 0.0
     assert found.shown + found.hidden > 1.2
 
@@ -34,5 +36,6 @@ def test_the_threshold_tells_most_questions_with_a_fact_from_those_without(token
 def test_without_relations_to_find_it_on_every_fact_is_likely(tokenizer: Any) -> None:
     bank, embedder = load(), MiniLMEmbedder.load()
     few = replace(bank, relations=kept_back(bank)[:1])
-    found = fit_likely(few, tokenizer, scorer(embedder), background(bank, embedder), seed=0, problems=1)
+    judge = background(bank, JudgeVectors(embedder, {}, None))
+    found = fit_likely(few, tokenizer, scorer(embedder), judge, seed=0, problems=1)
     assert found.threshold == pytest.approx(FLOOR)

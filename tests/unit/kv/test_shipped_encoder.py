@@ -9,6 +9,7 @@ import torch
 
 from editors.kv.evaluate import SLICES, evaluate
 from editors.kv.phrases import load as load_phrases
+from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights
 from editors.kv.trained import SHIPPED, load_encoder
 from editors.kv.world import World
@@ -47,6 +48,7 @@ def test_the_manifest_says_how_it_was_made() -> None:
 def test_it_does_what_the_manifest_says(served: tuple[Any, Any], name: str) -> None:
     model, tokenizer = served
     encoder, manifest = load_weights(SHIPPED / DEFAULT_MODEL)
+    bind_to_model(encoder.meaning.states, model, tokenizer)
     recipe = manifest["recipe"]
     world = World(load_phrases(), tokenizer, real_relations())
     found = evaluate(

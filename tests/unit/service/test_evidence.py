@@ -10,6 +10,7 @@ from engines.embedder import MiniLMEmbedder
 from kb_store.scoring import Candidate
 from service.encoders.background import background
 from service.serving.evidence import EvidenceReader
+from service.serving.judging import JudgeVectors
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def embedder() -> MiniLMEmbedder:
 
 @pytest.fixture(scope="module")
 def meaning(embedder: MiniLMEmbedder) -> Meaning:
-    return background(load_phrases(), embedder)
+    return background(load_phrases(), JudgeVectors(embedder, {}, None))
 
 
 FACTS = [

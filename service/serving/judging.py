@@ -1,0 +1,43 @@
+"""What texts and names of relations are compared by: the taught embedder's vectors, and beside them what the served
+model's own states say (editors/kv/states.py). The same in training and service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from editors.kv.contract import spoken
+from editors.kv.states import StateMaps
+from engines.embedder import MiniLMEmbedder
+from kb_store.contract import Embedder
+
+
+class JudgeVectors:
+    """All vectors are of length 1. May be used from any thread; blocks while models run."""
+
+    def __init__(self, embedder: Embedder, changes: Mapping[str, Tensor], states: StateMaps | None) -> None:
+        # Only the embedder that Interleaf comes with can have been changed.
+        if changes and isinstance(embedder, MiniLMEmbedder):
+            embedder = embedder.adapted(changes)
+        self._embedder, self.states = embedder, states
+
+    def texts(self, texts: Sequence[str]) -> Tensor:
+        """Of texts that ask, [texts, width]."""
+        return self._beside(texts, None if self.states is None else self.states.texts(texts))
+
+    def names(self, names: Sequence[str]) -> Tensor:
+        """Of relations' names, [names, width]."""
+        words = [spoken(name) for name in names]
+        return self._beside(words, None if self.states is None else self.states.names(words))
+
+    def relation(self, name: str, examples: Sequence[str]) -> Tensor:
+        """Half way between the name and the middle of the texts that ask for it."""
+        vector = self.names([name])[0]
+        return F.normalize(vector + self.texts(examples).mean(0), dim=-1) if examples else vector
+
+    def _beside(self, texts: Sequence[str], states: Tensor | None) -> Tensor:
+        embedded = torch.from_numpy(self._embedder.embed(texts))
+        return embedded if states is None else torch.cat([embedded, states], dim=-1) / 2**0.5
