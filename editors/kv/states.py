@@ -7,7 +7,7 @@ for than either alone (docs/adr/0025). The model is run no further than the last
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -62,7 +62,7 @@ class StateMaps(nn.Module):
             F.linear(self._states(map(naming, names)), self.name_weight, self.name_bias), dim=-1
         )
 
-    def _states(self, texts: Any) -> Tensor:
+    def _states(self, texts: Iterable[str]) -> Tensor:
         if self._read is None:
             raise RuntimeError("the encoder is not bound to its model: relations cannot be judged")
         return self._read(list(texts))

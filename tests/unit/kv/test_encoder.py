@@ -61,6 +61,18 @@ def test_an_encoder_survives_the_disk(encoder: KVEncoder, tmp_path: Path) -> Non
         assert torch.allclose(loaded.state_dict()[name], value, atol=1e-3)
 
 
+def test_an_encoder_that_knows_no_states_is_read(encoder: KVEncoder, tmp_path: Path) -> None:
+    """Those that were made before there were maps of states."""
+    save_encoder(encoder, tmp_path, {"model": "tiny", "model_digest": "d"})
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for key in ("state_layers", "state_width"):
+        del manifest["shape"][key]
+    path.write_text(json.dumps(manifest))
+    loaded, _ = load_weights(tmp_path)
+    assert loaded.meaning.states is None
+
+
 def test_changed_weights_are_refused(encoder: KVEncoder, tmp_path: Path) -> None:
     save_encoder(encoder, tmp_path, {"model": "tiny", "model_digest": "d"})
     manifest = json.loads((tmp_path / "manifest.json").read_text())
