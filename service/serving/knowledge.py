@@ -103,11 +103,12 @@ class KnowledgeSource:
         began = time.perf_counter()
         if spec.fact_ids:
             await self._revisions.written(namespace, spec.min_revision)
-            work = self._named
+            weighed, revision = await self._workers.waiting.run(
+                self._named, compiled, namespace, queries, spec
+            )
         else:
             await self._revisions.searchable(namespace, spec.min_revision)
-            work = self._retrieved
-        weighed, revision = await self._workers.retrieval.run(work, compiled, namespace, queries, spec)
+            weighed, revision = await self._retrieved(compiled, namespace, queries, spec)
         retrieved = time.perf_counter()
         facts = [item.fact for item in weighed]
         tokens = await self._workers.waiting.run(compiled.tokens, facts) if facts else []
@@ -117,23 +118,32 @@ class KnowledgeSource:
         )
         return Knowledge(known, revision, retrieved - began, time.perf_counter() - retrieved)
 
-    def _retrieved(
+    async def _retrieved(
         self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec
     ) -> tuple[list[_Weighed], int]:
+        """Weighing waits for models, where texts of many callers are read together: it must not hold a thread of the
+        few that search."""
         revision = 0
         for query in queries:
-            result = self._retriever.search(namespace, query, top_k=spec.top_k)
+            result = await self._workers.retrieval.run(
+                self._retriever.search, namespace, query, top_k=spec.top_k
+            )
             revision = result.namespace_revision
-            evidence = self._of_hits(compiled.encoder, query, result)
-            weighed = [
-                _Weighed(hit.fact, hit.score, bias)
-                for hit, bias in zip(result.hits, compiled.encoder.biases(evidence), strict=True)
-                if bias is not None
-            ]
+            weighed, named = await self._workers.waiting.run(self._weighed, compiled.encoder, query, result)
             # A text that names a subject is not helped by what was said before, also when it asks for nothing stored.
-            if any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence):
+            if named:
                 return weighed, revision
         return [], revision
+
+    def _weighed(self, encoder: FactEncoder, query: str, result: SearchResult) -> tuple[list[_Weighed], bool]:
+        """The hits that are shown; and whether the query names the subject of any."""
+        evidence = self._of_hits(encoder, query, result)
+        weighed = [
+            _Weighed(hit.fact, hit.score, bias)
+            for hit, bias in zip(result.hits, encoder.biases(evidence), strict=True)
+            if bias is not None
+        ]
+        return weighed, any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence)
 
     def _named(
         self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec
