@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from editors.kv import trained
 from editors.kv.contract import Evidence
 from editors.kv.encoder import KVEncoder
 from editors.kv.phrases import load as load_phrases
-from editors.kv.states import StateMaps, bind_to_model, state_layers
+from editors.kv.states import StateMaps, bind_to_model, read_states, state_layers
 from editors.kv.storage import load_weights, save_encoder
 from editors.kv.trained import TrainedEncoder
 from engines.models import load_model
@@ -65,8 +67,43 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server(engine: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("data")
-    with running(folder, engine=engine, retrieval={"revision_wait_seconds": 5}) as made:
+    many = {**engine, "max_batch": 8, "max_queue": 32}
+    waiting = {"retrieval": {"revision_wait_seconds": 5}, "admission": {"generate_running": 32}}
+    with running(folder, engine=many, **waiting) as made:
         yield made
+
+
+def _ask(server: Running, parent: str, revision: int, question: str) -> Any:
+    return server.inference.Generate(
+        pb.GenerateRequest(
+            parent=parent,
+            prompt=question,
+            sampling={"max_tokens": 2},
+            retrieval={"min_revision": revision},
+        )
+    )
+
+
+def test_questions_that_come_at_once_are_read_together(
+    server: Running, parent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few threads search; they must not be what readers wait for."""
+    revision = server.add(*ANNA, parent=parent).namespace_revision
+    _ask(server, parent, revision, "Anna Keller knows")  # the relation's name is read once, and kept
+    lots: list[int] = []
+
+    def slowly(model: Any, tokenizer: Any, texts: Sequence[str], layers: Sequence[int]) -> torch.Tensor:
+        lots.append(len(texts))
+        if len(lots) == 1:
+            time.sleep(1.5)  # meanwhile the others come
+        return read_states(model, tokenizer, texts, layers)
+
+    monkeypatch.setattr(trained, "read_states", slowly)
+    questions = [f"Anna Keller and {number}" for number in range(8)]
+    with ThreadPoolExecutor(len(questions)) as callers:
+        list(callers.map(lambda question: _ask(server, parent, revision, question), questions))
+    assert sum(lots) == len(questions)
+    assert len(lots) <= 3
 
 
 def test_the_service_judges_as_training_does(
@@ -82,20 +119,10 @@ def test_the_service_judges_as_training_does(
         return own(encoder, evidence, wanted)
 
     monkeypatch.setattr(TrainedEncoder, "biases", noted)
-    made = server.add(*ANNA, parent=parent)
-
-    def ask(question: str) -> Any:
-        return server.inference.Generate(
-            pb.GenerateRequest(
-                parent=parent,
-                prompt=question,
-                sampling={"max_tokens": 2},
-                retrieval={"min_revision": made.namespace_revision},
-            )
-        )
-
+    revision = server.add(*ANNA, parent=parent).namespace_revision
     with ThreadPoolExecutor(len(QUESTIONS)) as callers:  # read together where they wait
-        assert len(list(callers.map(ask, QUESTIONS))) == len(QUESTIONS)
+        answers = list(callers.map(lambda question: _ask(server, parent, revision, question), QUESTIONS))
+    assert len(answers) == len(QUESTIONS)
     loaded, _ = load_weights(Path(engine["encoder"]))
     bind_to_model(loaded.meaning.states, *load_model(Path(engine["model"]), dtype=torch.float32))
     rows = EvidenceReader(WORDS).read(QUESTIONS, [Candidate(*ANNA[:2])], loaded.meaning)
