@@ -21,10 +21,7 @@ steps = 1
 batch = 8
 
 [states]
-steps = 2
-phrasings = 1
-batch = 64
-width = 8
+steps = 0
 
 [rehearsal]
 subjects = 4

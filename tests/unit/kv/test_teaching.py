@@ -1,0 +1,53 @@
+"""The judge of a training run: made in stages that an interrupted run does not repeat."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editors.kv.matching import MatchSettings
+from editors.kv.meaning import Meaning
+from editors.kv.phrases import load
+from editors.kv.state_matching import StateMatchSettings
+from engines.embedder import MiniLMEmbedder
+from service.encoders.teaching import teach_judge
+from service.serving.judging import JudgeVectors
+
+MATCHING = MatchSettings(steps=1, batch=8)
+STATES = StateMatchSettings(steps=2, phrasings=1, batch=16, width=8)
+
+
+def test_its_parts_are_made_once_and_states_may_be_left_out(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    bank, embedder = load(), MiniLMEmbedder.load()
+    few = replace(bank, relations=bank.relations_of("train")[:30])
+
+    def taught(states: StateMatchSettings, folder: Path) -> tuple[Meaning, set[str]]:
+        stages: set[str] = set()
+        meaning = teach_judge(
+            model,
+            tokenizer,
+            embedder,
+            few,
+            MATCHING,
+            states,
+            folder,
+            lambda what, share: stages.add(what),
+        )
+        return meaning, stages
+
+    first, stages = taught(STATES, tmp_path / "whole")
+    assert stages == {"matching", "states"}
+    assert first.relations.shape[1] == embedder.dimension + STATES.width
+    again, stages = taught(STATES, tmp_path / "whole")
+    assert stages == set()
+    assert torch.allclose(again.relations, first.relations, atol=1e-5)
+    vectors = JudgeVectors(embedder, first.changes, first.states)
+    assert vectors.texts(["it works for"]).shape[1] == first.relations.shape[1]
+    alone, stages = taught(replace(STATES, steps=0), tmp_path / "alone")
+    assert (stages, alone.states) == ({"matching"}, None)
+    assert alone.relations.shape[1] == embedder.dimension
