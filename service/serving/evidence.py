@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 
 from editors.kv.contract import Evidence, FactText
 from editors.kv.meaning import FLOOR, Meaning
@@ -17,10 +17,11 @@ from kb_store.contract import Embedder
 from kb_store.keys import key_text, query_text
 from kb_store.scoring import Candidate, Cover, Described, Question
 from service.serving.examples import NOTHING_SAID, Asking, key_of
-from service.serving.judging import JudgeVectors
+from service.serving.judging import JudgeVectors, Relation
 
 # Of what is said about a subject only the words around its last mention matter: more is not embedded.
 _MOST_WORDS = 96
+_MOST_RELATIONS = 4096  # whose vectors are kept
 
 
 class EvidenceReader:
@@ -93,20 +94,29 @@ class EvidenceReader:
 
 
 class _Judge:
-    """Judges by meaning. Relations come again: kept."""
+    """Judges by meaning. Relations come again: kept. May be used from any thread."""
 
     def __init__(self, embedder: Embedder, meaning: Meaning) -> None:
         self._vectors = JudgeVectors(embedder, meaning.changes, meaning.states)
         self._meaning = copy(meaning)
-        self._relation = lru_cache(maxsize=4096)(self._vectors.relation)
+        self._kept: dict[Relation, Tensor] = {}
 
-    def fits(
-        self, texts: Sequence[str], relations: Sequence[tuple[str, tuple[str, ...]]]
-    ) -> list[list[float]]:
-        """[texts][relations]; a relation is its name and how it is asked for."""
-        known = torch.stack([self._relation(*relation) for relation in relations])
+    def fits(self, texts: Sequence[str], relations: Sequence[Relation]) -> list[list[float]]:
+        """[texts][relations]."""
+        known = self._known(relations)
         found: list[list[float]] = self._meaning(self._vectors.texts(texts), known).tolist()
         return found
+
+    def _known(self, relations: Sequence[Relation]) -> Tensor:
+        """Those that are new are read together: one by one each would cost a run of the models."""
+        kept = self._kept
+        if missing := [relation for relation in relations if relation not in kept]:
+            # Another one, not changed in place: who looks into the old one meanwhile finds what it has seen there.
+            old = kept if len(kept) + len(missing) <= _MOST_RELATIONS else {}
+            wanted = {relation: kept[relation] for relation in relations if relation in kept}
+            kept = {**old, **wanted, **dict(zip(missing, self._vectors.relations(missing), strict=True))}
+            self._kept = kept
+        return torch.stack([kept[relation] for relation in relations])
 
 
 def scorer(embedder: Embedder, asking: Asking = NOTHING_SAID) -> Scorer:

@@ -14,6 +14,8 @@ from editors.kv.states import StateMaps
 from engines.embedder import MiniLMEmbedder
 from kb_store.contract import Embedder
 
+Relation = tuple[str, tuple[str, ...]]  # its name, and texts that ask for it
+
 
 class JudgeVectors:
     """All vectors are of length 1. May be used from any thread; blocks while models run."""
@@ -33,10 +35,15 @@ class JudgeVectors:
         words = [spoken(name) for name in names]
         return self._beside(words, None if self.states is None else self.states.names(words))
 
-    def relation(self, name: str, examples: Sequence[str]) -> Tensor:
-        """Half way between the name and the middle of the texts that ask for it."""
-        vector = self.names([name])[0]
-        return F.normalize(vector + self.texts(examples).mean(0), dim=-1) if examples else vector
+    def relations(self, relations: Sequence[Relation]) -> Tensor:
+        """Each half way between the name and the middle of the texts that ask for it, [relations, width]."""
+        names = self.names([name for name, _ in relations])
+        said = [text for _, examples in relations for text in examples]
+        if not said:
+            return names
+        parts = torch.split(self.texts(said), [len(examples) for _, examples in relations])
+        middles = torch.stack([part.mean(0) if len(part) else torch.zeros_like(names[0]) for part in parts])
+        return F.normalize(names + middles, dim=-1)
 
     def _beside(self, texts: Sequence[str], states: Tensor | None) -> Tensor:
         embedded = torch.from_numpy(self._embedder.embed(texts))

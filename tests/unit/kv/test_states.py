@@ -84,8 +84,10 @@ def test_texts_and_names_have_maps_of_their_own(model: Any, tokenizer: Any) -> N
     assert torch.allclose(names.norm(dim=-1), torch.ones(1))
     assert not torch.allclose(maps.names(["works for"]), maps.texts(["works for"]), atol=1e-3)
     vectors = JudgeVectors(MiniLMEmbedder.load(), {}, maps)
-    both = vectors.relation("worksFor", ["it works for"])
-    assert torch.allclose(both.norm(), torch.ones(()), atol=1e-5)
+    alone, both = vectors.relations([("worksFor", ()), ("worksFor", ("it works for", "who pays it?"))])
+    assert torch.allclose(alone, vectors.names(["worksFor"])[0], atol=1e-5)
+    middle = vectors.texts(["it works for", "who pays it?"]).mean(0)
+    assert torch.allclose(both, F.normalize(alone + middle, dim=-1), atol=1e-5)
     assert torch.allclose(
         vectors.names(["worksFor"])[0, -6:], maps.names(["works For"])[0] / 2**0.5, atol=1e-6
     )
