@@ -34,33 +34,6 @@ class _Reached(Exception):
 
 
 @torch.no_grad()
-def run_trunk(model: Any, layer: int, **inputs: Tensor) -> Trunk:
-    """Runs the model up to (not including) the layer."""
-    caught: list[Tensor] = []
-    tuples: list[bool] = []
-
-    def stop(module: Any, args: Any, kwargs: Any) -> None:
-        caught.append(args[0] if args else kwargs["hidden_states"])
-        raise _Reached
-
-    def note(module: Any, args: Any, output: Any) -> None:
-        tuples.append(isinstance(output, tuple))
-
-    layers = spec_for(model).layers
-    hooks = [layers[layer].register_forward_pre_hook(stop, with_kwargs=True)]
-    if layer > 0:
-        hooks.append(layers[0].register_forward_hook(note))
-    try:
-        model.base_model(**inputs, use_cache=False)
-    except _Reached:
-        pass
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Trunk(layer, caught[0], bool(tuples and tuples[0]))
-
-
-@torch.no_grad()
 def states_before(model: Any, layers: Sequence[int], **inputs: Tensor) -> list[Tensor]:
     """The residual streams that enter these layers, in ascending order; the model is run no further than the last."""
     caught: list[Tensor] = []
@@ -81,6 +54,21 @@ def states_before(model: Any, layers: Sequence[int], **inputs: Tensor) -> list[T
         for hook in hooks:
             hook.remove()
     return caught
+
+
+def run_trunk(model: Any, layer: int, **inputs: Tensor) -> Trunk:
+    """Runs the model up to (not including) the layer."""
+    tuples: list[bool] = []
+
+    def note(module: Any, args: Any, output: Any) -> None:
+        tuples.append(isinstance(output, tuple))
+
+    hook = spec_for(model).layers[0].register_forward_hook(note)
+    try:
+        (states,) = states_before(model, [layer], **inputs)
+    finally:
+        hook.remove()
+    return Trunk(layer, states, bool(tuples and tuples[0]))
 
 
 @contextmanager
