@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     bind_to_model(judged.states, *load_model(default_model_path(), dtype=torch.float32))
     judge = background(bank, JudgeVectors(embedder, {}, None))
     judged_by = JudgeVectors(embedder, judged.changes, judged.states)
-    asked = _questions(bank, bench, 3 if not bench.full else 22)
+    asked = _questions(bank, bench, each=22 if bench.full else 1, at_most=None if bench.full else 1000)
     with bench.stage(f"{len(asked)} questions"):
         texts = embedder.embed([text for _, text, _ in asked])
         about = [Question(text).about(subject)[0] for subject, text, _ in asked]
@@ -74,12 +74,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     bench.finish(keys_out, n=len(rows), model=f"all-MiniLM-L6-v2 {embedder.digest}", rows=[])
 
 
-def _questions(bank: PhraseBank, bench: Bench, each: int) -> list[tuple[str, str, Relation]]:
-    """Subject, text, and the relation asked for: natural phrasings of relations with enough rivals."""
+def _questions(
+    bank: PhraseBank, bench: Bench, each: int, at_most: int | None
+) -> list[tuple[str, str, Relation]]:
+    """Subject, text, and the relation asked for: natural phrasings of relations with enough rivals, or of so many."""
     found = []
-    for relation in bank.relations:
-        if len(_same_kind(bank, relation)) < _FACTS:
-            continue
+    relations = [relation for relation in bank.relations if len(_same_kind(bank, relation)) >= _FACTS]
+    for relation in bench.random.sample(relations, min(at_most or len(relations), len(relations))):
         phrasings = [*relation.train_phrasings, *relation.held_out_phrasings]
         for phrasing in bench.random.sample(phrasings, min(each, len(phrasings))):
             subject = bank.subject(relation.subject_kind, bench.random, held_out=True)

@@ -115,7 +115,7 @@ class Survival:
         row: dict[str, Any] = {"hostile": self._hostile, "seconds": None, "orphans": 0}
         row["unasked_restarts"] = engine.supervisor.starts - starts
         if turn < self._kills:
-            pid = _pid(engine)
+            pid, starts_before = _pid(engine), engine.supervisor.starts
             handles = [engine.submit(request) for request in self._requests]
             next(iter(handles[0]), None)
             began = time.monotonic()
@@ -125,6 +125,9 @@ class Survival:
                     handle.result(600)
                 except EngineLost:
                     continue
+            # All of them may have been answered just before: the death is waited for, then the next process.
+            while engine.supervisor.starts == starts_before:
+                time.sleep(0.01)
             engine.wait_ready()
             row["seconds"] = time.monotonic() - began
             row["orphans"] = len(in_session(pid))

@@ -54,7 +54,8 @@ class Meaning(nn.Module):
         mine = self._surprise(asked, candidates, *self._chance(candidates))
         others = self._surprise(asked, self.relations, *self._chance_of_background())
         rivals = candidates @ self.relations.T < _SYNONYM
-        against = others[:, None, :].masked_fill(~rivals[None], float("-inf")).logsumexp(-1)
+        highest = others.amax(-1, keepdim=True)
+        against = ((others - highest).exp() @ rivals.T.float()).log() + highest
         return (mine - torch.logaddexp(mine, against)).clamp_min(FLOOR)
 
     def _surprise(self, asked: Tensor, relations: Tensor, mean: Tensor, spread: Tensor) -> Tensor:

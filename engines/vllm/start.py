@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def start(settings: CoreSettings) -> Any:
         **({"block_size": 32} if on_cpu else {}),  # the smallest that its kernel takes
         **settings.options,
     }
-    if not on_cpu:
+    if on_cpu:
+        _share_processors(chosen)
+    else:
         # A graph of a whole step would replay the facts of the step that was recorded: attention stays outside.
         graphs = chosen.get("compilation_config") or {}
         chosen["compilation_config"] = {"cudagraph_mode": "PIECEWISE", **graphs}
@@ -67,6 +70,18 @@ def start(settings: CoreSettings) -> Any:
             "additional_config": {CONFIG: {"adapter": settings.adapter}},
         }
     return LLMEngine.from_engine_args(EngineArgs(**chosen))
+
+
+def _share_processors(chosen: dict[str, Any]) -> None:
+    """Several workers on a machine with fewer memory nodes: by itself vLLM would refuse to start."""
+    from vllm.utils import cpu_resource_utils
+
+    workers = chosen.get("tensor_parallel_size", 1) * chosen.get("pipeline_parallel_size", 1)
+    if workers <= max(1, len(cpu_resource_utils.get_visible_memory_node())):
+        return
+    processors = sorted(os.sched_getaffinity(0))
+    shares = [",".join(map(str, processors[worker::workers])) for worker in range(workers)]
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "|".join(shares) if all(shares) else "nobind")
 
 
 def row_shape(settings: CoreSettings) -> tuple[int, int, int]:
