@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
+from torch import Tensor
+
 from engines.contract import FinishReason, GenerateRequest, Generation, InjectedFact
 from engines.detokenizer import StreamDecoder
 from engines.sampling import Sampler
 from engines.saying import Saying
+from engines.words import WordEnd, Words
 
 
 class Handle:
@@ -63,6 +66,7 @@ class ActiveRequest:
         decode: Callable[[list[int]], str],
         end_tokens: frozenset[int],
         context: int,
+        words: Words,
     ) -> None:
         self.handle = Handle()
         self.cancelled = False
@@ -79,6 +83,7 @@ class ActiveRequest:
         self._texts: list[str] = []
         self._peaks: dict[int, tuple[float, Mapping[int, float]]] = {}
         self._saying = Saying([fact.tokens.said for fact in self._facts])
+        self._word_end = WordEnd(words, self._saying)
         self._submitted = time.perf_counter()
         self._admitted: float | None = None
         self._first: float | None = None
@@ -107,6 +112,11 @@ class ActiveRequest:
         return self._saying.turns
 
     @property
+    def barred(self) -> Tensor | None:
+        """What would go on with the last word of a fact that was just said."""
+        return self._word_end.barred
+
+    @property
     def sampler(self) -> Sampler:
         """How it chooses."""
         return self._sampler
@@ -129,6 +139,7 @@ class ActiveRequest:
         self._masses.append(list(masses))
         self._note_layers(masses, layers)
         self._saying.add(token)
+        self._word_end.note(token)
         self._texts.append("")
         if token in self._end_tokens:
             return self._end(FinishReason.STOP)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engines.contract import Sampling
 from engines.errors import InvalidRequest
+from engines.words import without
 
 
 def check_sampling(sampling: Sampling) -> None:
@@ -51,12 +52,18 @@ class Sampler:
         return int(tokens[min(at, count - 1)])
 
 
-def choose(logits: Tensor, samplers: Sequence[Sampler]) -> tuple[list[int], list[float]]:
-    """One token per row of [requests, vocabulary], and its log-probability under the model (temperature 1)."""
+def choose(
+    logits: Tensor, samplers: Sequence[Sampler], barred: Sequence[Tensor | None] = ()
+) -> tuple[list[int], list[float]]:
+    """One token per row of [requests, vocabulary], and its log-probability under the model (temperature 1).
+
+    `barred`: for each row the tokens that are not chosen, if there are any; the log-probability knows nothing of it.
+    """
     logits = logits.float()
-    chosen = logits.argmax(-1)
+    allowed = without(logits, ((row, mask) for row, mask in enumerate(barred) if mask is not None))
+    chosen = allowed.argmax(-1)
     for row, sampler in enumerate(samplers):
         if not sampler.greedy:
-            chosen[row] = sampler.draw(logits[row])
+            chosen[row] = sampler.draw(allowed[row])
     said = logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
     return chosen.tolist(), said.tolist()

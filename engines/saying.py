@@ -35,6 +35,17 @@ class Saying:
         self.turns = turns
         return changed
 
+    @property
+    def ended(self) -> bool:
+        """Whether the answer's last token was a fact's last."""
+        return any(said and turn == len(said) for said, turn in zip(self._facts, self.turns, strict=True))
+
+    @property
+    def coming(self) -> list[int]:
+        """The tokens with which the facts that were begun go on."""
+        pairs = zip(self._facts, self.turns, strict=True)
+        return [said[turn] for said, turn in pairs if 0 < turn < len(said)]
+
     def _turn(self, said: tuple[int, ...], before: int) -> int:
         if before == TOLD or (said and before == len(said)):
             return TOLD

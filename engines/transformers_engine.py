@@ -33,6 +33,7 @@ from engines.prompts import PromptEncoder, end_tokens
 from engines.request import ActiveRequest, Handle
 from engines.sampling import check_sampling
 from engines.scoring import ScoringQueue, Unit
+from engines.words import Words
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ class TransformersEngine:
         self._model, self._tokenizer, self._adapter = model, tokenizer, adapter
         self._name, self._digest = name, digest or model_digest(model)
         self._prompts = PromptEncoder(tokenizer)
-        self._end_tokens = end_tokens(model, tokenizer)
+        self._end_tokens, self._words = end_tokens(model, tokenizer), Words.of(tokenizer)
         self._decode = functools.partial(
             tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -124,7 +125,7 @@ class TransformersEngine:
         check_facts(request.facts, self._adapter, self._spec)
         ids = self._prompts.encode(request.prompt)
         check_length(len(ids) + 1, self.max_context)
-        active = ActiveRequest(request, ids, self._decode, self._end_tokens, self.max_context)
+        active = ActiveRequest(request, ids, self._decode, self._end_tokens, self.max_context, self._words)
         active.handle.on_cancel = lambda: self._cancel(active)
         with self._wake:
             self._check_open()

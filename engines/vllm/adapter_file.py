@@ -18,8 +18,10 @@ from torch.nn import functional as F
 
 from engines.contract import KVAdapter
 from engines.errors import UnsupportedModel
+from engines.words import Words
 
 _TOLERANCE = 1e-4
+_WORDS = "words"
 
 
 @runtime_checkable
@@ -85,11 +87,17 @@ class QueryMaps:
         return F.linear(states, self.weights[layer], self.biases[layer])
 
 
-def write(adapter: KVAdapter, path: Path) -> None:
+def read_words(path: Path) -> Words:
+    """Of the tokenizer that it was written with."""
+    with safe_open(path, framework="pt") as file:
+        return Words(file.get_tensor(_WORDS))
+
+
+def write(adapter: KVAdapter, words: Words, path: Path) -> None:
     """UnsupportedModel when the adapter's query is no linear map, or is another than it says."""
     if not isinstance(adapter, LinearQueries):
         raise UnsupportedModel(f"{type(adapter).__name__} cannot run inside vLLM: its query is no linear map")
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {_WORDS: words.table}
     for layer in adapter.layers:
         weight, bias = adapter.linear_query(layer)
         tensors[f"weight.{layer}"], tensors[f"bias.{layer}"] = _stored(weight), _stored(bias)

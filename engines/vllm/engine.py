@@ -30,6 +30,7 @@ from engines.sampling import check_sampling
 from engines.vllm import adapter_file, wire
 from engines.vllm.row_shelf import Loan, RowShelf
 from engines.vllm.supervisor import HostCommand, Supervisor
+from engines.words import Words
 
 _SEEDS = 2**62
 _SLACK = 4  # the process has this many times the slots that we fill, so that holes between rows do no harm
@@ -89,7 +90,7 @@ class VllmEngine:
         self._context = min(self._spec.context, settings.max_context or self._spec.context)
         self._name, self._digest = name, digest
         self._prompts = PromptEncoder(tokenizer)
-        self._end_tokens = end_tokens(model, tokenizer)
+        self._end_tokens, self._words = end_tokens(model, tokenizer), Words.of(tokenizer)
         self._decode = functools.partial(
             tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -142,7 +143,7 @@ class VllmEngine:
         check_facts(request.facts, self._adapter, self._spec)
         ids = self._prompts.encode(request.prompt)
         check_length(len(ids) + 1, self._context)
-        active = ActiveRequest(request, ids, self._decode, self._end_tokens, self._context)
+        active = ActiveRequest(request, ids, self._decode, self._end_tokens, self._context, self._words)
         sampling = request.sampling
         wanted = {
             "prompt": ids,
@@ -223,7 +224,7 @@ class VllmEngine:
         settings, adapter = self._settings, None
         if self._adapter is not None:
             adapter = self._folder / "adapter.safetensors"
-            adapter_file.write(self._adapter, adapter)
+            adapter_file.write(self._adapter, self._words, adapter)
         core = {
             "model": str(path),
             "adapter": None if adapter is None else str(adapter),

@@ -21,6 +21,7 @@ from engines.decoding import RunningBatch, injected, packed
 from engines.kv_attention import AttentionRecord
 from engines.prompts import end_tokens
 from engines.request import ActiveRequest
+from engines.words import Words
 from kb_store.contract import Embedder
 from kb_store.scoring import Candidate
 from service.serving.evidence import EvidenceReader
@@ -82,6 +83,7 @@ class _FactSpeaker:
         self._editable, self._adapter, self._seen = editable, encoder.adapter, seen
         self._forced = ModelSpeaker(editable.model, editable.tokenizer, self.view)
         self._ends = end_tokens(editable.model, editable.tokenizer)
+        self._words = Words.of(editable.tokenizer)
 
     def forced(self, pairs: Sequence[Pair]) -> list[Forced]:
         """See `Speaker`."""
@@ -97,7 +99,8 @@ class _FactSpeaker:
         for prompt, facts in zip(prompts, self._seen(prompts), strict=True):
             request = GenerateRequest(prompt, tuple(facts), Sampling(max_tokens=max_tokens))
             ids = self._editable.prompts.encode(prompt)
-            rows.append(ActiveRequest(request, ids, decode, self._ends, self._editable.spec.context))
+            context = self._editable.spec.context
+            rows.append(ActiveRequest(request, ids, decode, self._ends, context, self._words))
         if not rows:
             return []
         running: RunningBatch[ActiveRequest] = RunningBatch(self._editable.model, self._adapter)

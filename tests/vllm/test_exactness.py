@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engines.contract import FinishReason, GenerateRequest, Message, Sampling
+from engines.words import Words
 from tests.unit.engines.tiny_models import byte_tokenizer
 from tests.vllm.models import PYTHON, TOLERANCE, Pair, check_equal, mixed_requests, text
 
@@ -76,6 +77,21 @@ def test_what_an_answer_has_said_it_sees_no_more(llama: Pair) -> None:
     # A later prompt that holds that answer sees its facts throughout: the answer's own blocks are no prefix of it.
     grown = replace(hiding, prompt=text_of(llama, hiding, 60), sampling=Sampling(max_tokens=4))
     _check(llama, [grown])
+
+
+def test_the_word_that_a_fact_ends_with_is_closed(llama: Pair) -> None:
+    words, requests, closed = Words.of(byte_tokenizer()), [], 0
+    for number in range(48):
+        free = GenerateRequest(f"{number} and", sampling=Sampling(max_tokens=6))
+        (plain,) = llama.reference.generate([free])
+        fact = llama.adapter.fact(f"own-{number}", 1, bias=-10.0)
+        told = replace(fact, tokens=replace(fact.tokens, said=plain.token_ids[:1]))
+        requests.append(replace(free, facts=(told,)))
+        closed += bool(words.table[2, plain.token_ids[0]] and words.table[0, plain.token_ids[1]])
+    assert closed > 0
+    _check(llama, requests)  # of one batch, each at its own place
+    for request in requests[:4]:
+        _check(llama, [request])
 
 
 def text_of(pair: Pair, request: GenerateRequest, tokens: int) -> str:

@@ -10,10 +10,12 @@ import torch
 
 from editors.kv.encoder import EncoderConfig, KVEncoder
 from engines.errors import UnsupportedModel
-from engines.vllm.adapter_file import QueryMaps, write
+from engines.vllm.adapter_file import QueryMaps, read_words, write
+from engines.words import Words
 from tests.unit.engines.tiny_models import RandomAdapter
 
 _CONFIG = EncoderConfig(hidden=24, heads=4, kv_heads=2, head_dim=8, layers=(1, 3), late_layer=3)
+_WORDS = Words(torch.tensor([[True, False], [False, True], [False, False]]))
 
 
 def test_an_encoder_asks_the_same_from_its_file(tmp_path: Path) -> None:
@@ -21,7 +23,8 @@ def test_an_encoder_asks_the_same_from_its_file(tmp_path: Path) -> None:
     encoder = KVEncoder(_CONFIG)
     encoder.digest = "abc"
     torch.nn.init.normal_(encoder.bias["3"])
-    write(encoder, tmp_path / "a")
+    write(encoder, _WORDS, tmp_path / "a")
+    assert torch.equal(read_words(tmp_path / "a").table, _WORDS.table)
     maps = QueryMaps.read(tmp_path / "a")
     assert (maps.digest, maps.layers) == ("abc", (1, 3))
     residual = torch.randn(5, 24) * 4
@@ -47,7 +50,7 @@ class _Bent(RandomAdapter):
 
 def test_what_is_not_the_linear_map_that_it_says_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="is not the linear map"):
-        write(_Bent(24, 4, 2, 8), tmp_path / "a")
+        write(_Bent(24, 4, 2, 8), _WORDS, tmp_path / "a")
 
 
 def test_an_adapter_without_linear_queries_is_refused(tmp_path: Path) -> None:
@@ -55,4 +58,4 @@ def test_an_adapter_without_linear_queries_is_refused(tmp_path: Path) -> None:
         layers, digest = (1,), "other"
 
     with pytest.raises(UnsupportedModel, match="no linear map"):
-        write(Other(), tmp_path / "a")  # type: ignore[arg-type]
+        write(Other(), _WORDS, tmp_path / "a")  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from engines.kv_batch import KVBatch
 from engines.request import ActiveRequest
 from engines.saying import AWAY
 from engines.vllm.request_facts import EXTRA, HIDDEN, RequestFacts, extra_arguments
+from engines.words import Words
 
 _PROMPT = 5
 
@@ -53,7 +54,8 @@ def test_facts_take_turns_just_as_in_the_other_engine() -> None:
             for i, told in enumerate(said)
         ]
         request = GenerateRequest("p", tuple(tokens), Sampling(max_tokens=99))
-        active = ActiveRequest(request, [0] * _PROMPT, lambda ids: "", frozenset(), 999)
+        words = Words(torch.zeros(3, 10, dtype=torch.bool))
+        active = ActiveRequest(request, [0] * _PROMPT, lambda ids: "", frozenset(), 999, words)
         stepwise, at_once = _facts(said, [1] * 4), _facts(said, [1] * 4)
         at_once.note(answer)
         for length, token in enumerate(answer):

@@ -1,0 +1,89 @@
+"""A fact's last word ends where the fact ends.
+
+After "17.2.20" a small model goes on with ".1.1.1", after "Achelous" with "ma": the object was said, and then it was
+not. Words are known by their tokens, and the engine knows when an answer has come to a fact's end (engines/saying.py):
+from there until the next space what would go on with the word is not chosen (docs/adr/0026). Scripts that write no
+spaces are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engines.saying import Saying
+
+_GLUE = "-_"  # what follows these belongs to the word
+_ENDINGS = frozenset(("'s", "’s"))
+
+
+@dataclass(frozen=True)
+class Words:
+    """Of each token of a vocabulary, [3, tokens]: whether it goes on with a word, stands in none but ends none
+    either (a full stop, a bracket), and has a letter or figure last."""
+
+    table: Tensor
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Words:
+        """Each token is read behind another one: alone some lose the space that they begin with."""
+        anchor = tokenizer("a", add_special_tokens=False).input_ids[-1:]
+        before = tokenizer.decode(anchor)
+        texts = tokenizer.batch_decode(
+            [[*anchor, token] for token in range(len(tokenizer))], clean_up_tokenization_spaces=False
+        )
+        pieces = [text.removeprefix(before) for text in texts]
+        table = torch.tensor(
+            [
+                [_goes_on(piece) for piece in pieces],
+                [not _goes_on(piece) and not any(map(str.isspace, piece)) for piece in pieces],
+                [_is_of_words(piece[-1:]) for piece in pieces],
+            ]
+        )
+        table[:, sorted({*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()})] = False
+        return cls(table)
+
+
+class WordEnd:
+    """One answer's: whether a fact was said to its end and its last word not closed yet."""
+
+    def __init__(self, words: Words, saying: Saying) -> None:
+        self._words, self._saying, self._open = words, saying, False
+
+    def note(self, token: int) -> None:
+        """The answer's next token, when `saying` has taken it."""
+        row = 2 if self._saying.ended else 1
+        self._open = bool((self._saying.ended or self._open) and self._words.table[row, token])
+
+    @property
+    def barred(self) -> Tensor | None:
+        """[tokens] of those that cannot come next; those with which another fact that was begun goes on can."""
+        if not self._open:
+            return None
+        coming = self._saying.coming
+        barred = self._words.table[0]
+        return barred.index_fill(0, torch.tensor(coming), False) if coming else barred
+
+
+def without(logits: Tensor, rows: Iterable[tuple[int, Tensor]]) -> Tensor:
+    """The logits, what is barred at rows of them out of the question."""
+    copied = None
+    for row, barred in rows:
+        copied = logits.clone() if copied is None else copied
+        copied[row, : len(barred)].masked_fill_(barred.to(logits.device), float("-inf"))
+    return logits if copied is None else copied
+
+
+def _goes_on(piece: str) -> bool:
+    if not piece or piece[0].isspace() or piece in _ENDINGS:
+        return False
+    return piece[0] in _GLUE or any(map(_is_of_words, piece.split(maxsplit=1)[0]))
+
+
+def _is_of_words(character: str) -> bool:
+    """Figures, and letters of scripts that have capitals: those write spaces between words."""
+    return character.isdigit() or character.lower() != character.upper()
