@@ -49,3 +49,14 @@ def test_without_a_background_nothing_is_known() -> None:
         Meaning(torch.zeros(0, 0), torch.zeros(0, 0))(torch.ones(2, 3), torch.ones(4, 3)).tolist()
         == [[0.0] * 4] * 2
     )
+
+
+def test_thousands_are_judged_at_once_as_they_are_one_by_one() -> None:
+    """In the product of texts, relations and background this would take 108 GB."""
+    torch.manual_seed(1)
+    vectors = F.normalize(torch.randn(3000, 16), dim=-1)
+    judge = Meaning(vectors.flip(0), vectors[:64])
+    together = judge(vectors, vectors)
+    for place in (0, 1500, 2999):
+        alone = judge(vectors[place : place + 1], vectors[:5])
+        torch.testing.assert_close(together[place : place + 1, :5], alone, atol=1e-4, rtol=1e-4)
