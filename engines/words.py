@@ -33,19 +33,22 @@ class Words:
         """Each token is read behind another one: alone some lose the space that they begin with."""
         anchor = tokenizer("a", add_special_tokens=False).input_ids[-1:]
         before = tokenizer.decode(anchor)
+        count = max(tokenizer.get_vocab().values()) + 1  # ids may have holes
         texts = tokenizer.batch_decode(
-            [[*anchor, token] for token in range(len(tokenizer))], clean_up_tokenization_spaces=False
+            [[*anchor, token] for token in range(count)], clean_up_tokenization_spaces=False
         )
         pieces = [text.removeprefix(before) for text in texts]
-        table = torch.tensor(
-            [
-                [_goes_on(piece) for piece in pieces],
-                [not _goes_on(piece) and not any(map(str.isspace, piece)) for piece in pieces],
-                [_is_of_words(piece[-1:]) for piece in pieces],
-            ]
-        )
+        goes_on = torch.tensor([_goes_on(piece) for piece in pieces])
+        spaced = torch.tensor([any(map(str.isspace, piece)) for piece in pieces])
+        last = torch.tensor([_is_of_words(piece[-1:]) for piece in pieces])
+        table = torch.stack([goes_on, ~goes_on & ~spaced, last])
         table[:, sorted({*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()})] = False
         return cls(table)
+
+    @property
+    def count(self) -> int:
+        """Tokens that are known; a model may have some behind them, which are no text."""
+        return self.table.shape[1]
 
 
 class WordEnd:
@@ -57,14 +60,15 @@ class WordEnd:
     def note(self, token: int) -> None:
         """The answer's next token, when `saying` has taken it."""
         row = 2 if self._saying.ended else 1
-        self._open = bool((self._saying.ended or self._open) and self._words.table[row, token])
+        asked = (self._saying.ended or self._open) and token < self._words.count
+        self._open = asked and bool(self._words.table[row, token])
 
     @property
     def barred(self) -> Tensor | None:
         """[tokens] of those that cannot come next; those with which another fact that was begun goes on can."""
         if not self._open:
             return None
-        coming = self._saying.coming
+        coming = [token for token in self._saying.coming if 0 <= token < self._words.count]
         barred = self._words.table[0]
         return barred.index_fill(0, torch.tensor(coming), False) if coming else barred
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,14 @@ def _share_processors(chosen: dict[str, Any]) -> None:
     workers = chosen.get("tensor_parallel_size", 1) * chosen.get("pipeline_parallel_size", 1)
     if workers <= max(1, len(cpu_resource_utils.get_visible_memory_node())):
         return
-    processors = sorted(os.sched_getaffinity(0))
-    shares = [",".join(map(str, processors[worker::workers])) for worker in range(workers)]
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "|".join(shares) if all(shares) else "nobind")
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", shares(sorted(os.sched_getaffinity(0)), workers))
+
+
+def shares(processors: Sequence[int], workers: int) -> str:
+    """As vLLM wants to be told: "0,2|1,3"; "nobind" where there are not enough for all."""
+    if len(processors) < workers:
+        return "nobind"
+    return "|".join(",".join(map(str, processors[worker::workers])) for worker in range(workers))
 
 
 def row_shape(settings: CoreSettings) -> tuple[int, int, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from engines.contract import GenerateRequest, InjectedFact, KVTokens, Sampling
 from engines.sampling import Sampler, choose
@@ -68,6 +70,23 @@ def test_what_goes_on_with_the_word_is_barred_until_a_space(
 
 def test_tokens_that_end_an_answer_are_never_barred(tokenizer: Any, words: Words) -> None:
     assert not words.table[:, tokenizer.all_special_ids].any()
+
+
+def test_ids_that_the_tokenizer_has_no_text_for_are_no_words(tokenizer: Any, words: Words) -> None:
+    """Models have more rows than tokenizers have tokens, and a fact's tokens come from outside."""
+    figure, unknown = _ids(tokenizer, "7")[0], words.count + 40
+    saying = Saying([(figure,), (figure, unknown), (figure, -3), (figure, unknown, figure)])
+    end = WordEnd(words, saying)
+    for token in (figure, unknown):
+        saying.add(token)
+        end.note(token)
+        assert (end.barred is not None) == (token == figure)
+
+    holed = byte_tokenizer()
+    inner = json.loads(holed.backend_tokenizer.to_str())
+    inner["model"]["vocab"]["beyond"] = words.count + 9
+    made = type(holed)(tokenizer_object=Tokenizer.from_str(json.dumps(inner)), eos_token="<eos>")
+    assert len(made) < Words.of(made).count == words.count + 10
 
 
 def test_the_likeliest_of_the_others_is_chosen_and_its_probability_is_the_models() -> None:
