@@ -19,6 +19,7 @@ from engines.vllm.engine import VllmEngine
 from kb_store.model import Content
 
 _TENANTS = 8
+_NOTICED = 60.0  # seconds in which a death must have been noticed
 _TOGETHER = 64  # generations that are asked for at once
 _CANARIES = ("cinnabar", "ottoman", "quagmire", "bulwark", "lanyard", "maelstrom", "sextant", "velodrome")
 _SUBJECTS = ("the northern gate", "Project Alder", "the night train", "vault nine", "Ensign Pell")
@@ -115,7 +116,7 @@ class Survival:
         row: dict[str, Any] = {"hostile": self._hostile, "seconds": None, "orphans": 0}
         row["unasked_restarts"] = engine.supervisor.starts - starts
         if turn < self._kills:
-            pid, starts_before = _pid(engine), engine.supervisor.starts
+            pid, starts = _pid(engine), engine.supervisor.starts
             handles = [engine.submit(request) for request in self._requests]
             next(iter(handles[0]), None)
             began = time.monotonic()
@@ -125,10 +126,7 @@ class Survival:
                     handle.result(600)
                 except EngineLost:
                     continue
-            # All of them may have been answered just before: the death is waited for, then the next process.
-            while engine.supervisor.starts == starts_before:
-                time.sleep(0.01)
-            engine.wait_ready()
+            _wait_for_start(engine, starts)
             row["seconds"] = time.monotonic() - began
             row["orphans"] = len(in_session(pid))
             wrong += self._wrong(engine)
@@ -170,6 +168,16 @@ def harm(engine: VllmEngine, requests: Sequence[GenerateRequest], rng: random.Ra
         if rng.random() < 0.5:
             next(iter(handle), None)
         handle.cancel()
+
+
+def _wait_for_start(engine: VllmEngine, starts: int) -> None:
+    """Of another process. All requests may have been answered just before the death: it need not be noticed yet."""
+    end = time.monotonic() + _NOTICED
+    while engine.supervisor.starts == starts:
+        if time.monotonic() > end:
+            raise RuntimeError(f"nobody noticed in {_NOTICED:g} s that the engine's process was killed")
+        time.sleep(0.01)
+    engine.wait_ready()
 
 
 def _pid(engine: VllmEngine) -> int:
