@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         others = random.Random(f"{bench.seed} {relation.name}").sample(texts, min(size.others, len(texts)))
         row = kept.row(
             f"circuit {relation.name}",
-            lambda relation=relation, others=others: _studied(  # type: ignore[misc]
-                bench, lab, graph, size, budget, relation, others
-            ),
+            partial(_studied, bench, lab, graph, size, budget, relation, others),
         )
         if row is None:
             bench.log(f"time is up: {len(rows)} of {len(relations)} relations")

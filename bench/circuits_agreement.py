@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ def agreement(
     exact: list[float] = []
     for start in range(0, len(chosen), _CHUNK):
         part = chosen[start : start + _CHUNK]
-        row = kept.row(f"cut {start}", lambda part=part: _cut(lab, graph, cases, part, instead))  # type: ignore[misc]
+        row = kept.row(f"cut {start}", partial(_cut, lab, graph, cases, part, instead))
         if row is None:
             break
         exact += row["scores"]
@@ -40,7 +41,7 @@ def agreement(
     for name, method in _ESTIMATES.items():
         row = kept.row(
             f"estimate {name}",
-            lambda method=method: _estimated(lab, graph, cases, chosen, instead, method),  # type: ignore[misc]
+            partial(_estimated, lab, graph, cases, chosen, instead, method),
         )
         key = f"spearman_{name}_exact"
         found[key] = spearman(row["scores"][: len(compared)], exact) if row and len(exact) > 1 else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.common import Bench
-from bench.kept import Kept
+from bench.kept import Kept, Row
 from circuits.discovery.graph import Graph
 from circuits.discovery.judging import behave
 from circuits.discovery.scoring import Case
@@ -46,10 +48,7 @@ def relations(bench: Bench, lab: Lab, graph: Graph, kept: Kept, *, count: int, c
         chosen = draw.sample(sorted(pairs.items()), min(4 * cases, len(pairs)))
         drawn = [_case(lab, template.replace("{}", subject), value) for subject, value in chosen]
         tested, rest = drawn[:half], drawn[half:]
-        row = kept.row(
-            f"known {data['name']}",
-            lambda rest=rest: {"hits": behave(lab, graph, rest).hits()},  # type: ignore[misc]
-        )
+        row = kept.row(f"known {data['name']}", partial(_hits, lab, graph, rest))
         if row is None:
             break
         known = [case for case, hit in zip(rest, row["hits"], strict=True) if hit][:cases]
@@ -61,6 +60,10 @@ def relations(bench: Bench, lab: Lab, graph: Graph, kept: Kept, *, count: int, c
         print(f"bench.{bench.name}: the model knows too little of these relations", file=sys.stderr)
         raise SystemExit(2)
     return found
+
+
+def _hits(lab: Lab, graph: Graph, cases: Sequence[Case]) -> Row:
+    return {"hits": behave(lab, graph, cases).hits()}
 
 
 def _case(lab: Lab, prompt: str, value: str) -> Case:

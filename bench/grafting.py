@@ -20,6 +20,7 @@ import random
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def _outcomes(
     for scheme in chosen:
         row = kept.row(
             f"{which} {scheme.label}",
-            lambda scheme=scheme: _as_row(outcome(lab, [(scheme, donor)], cases)),  # type: ignore[misc]
+            partial(_grafted, lab, scheme, donor, cases),
         )
         if row is not None:
             bench.log(f"{which}: {scheme.label}")
@@ -150,6 +151,10 @@ def _hybrid(bench: Bench, kept: Kept, lab: Lab, facts: Sequence[Fact], tuning: T
             for at, part in enumerate(parts)
         )
         return hybrid(lab, task, relation, parts[1])
+
+
+def _grafted(lab: Lab, scheme: Scheme, donor: ModelSpec, cases: Sequence[GraftCase]) -> Row:
+    return _as_row(outcome(lab, [(scheme, donor)], cases))
 
 
 def _as_row(found: Outcome) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -45,7 +46,7 @@ def ask(bench: Bench, lab: Lab, probes: Sequence[tuple[str, Probe]], kept: Kept)
     for start in range(0, len(probes), lab.rows):
         part = probes[start : start + lab.rows]
         name = "\n".join(str(each.prompt) for _, each in part)
-        row = kept.row(name, lambda part=part: {"answers": _batch(lab, part)})  # type: ignore[misc]
+        row = kept.row(name, partial(_batch, lab, part))
         if row is None:
             bench.log(f"time is up: {len(found)} answers of {len(probes)} questions")
             break
@@ -55,7 +56,7 @@ def ask(bench: Bench, lab: Lab, probes: Sequence[tuple[str, Probe]], kept: Kept)
     return found
 
 
-def _batch(lab: Lab, probes: Sequence[tuple[str, Probe]]) -> list[Row]:
+def _batch(lab: Lab, probes: Sequence[tuple[str, Probe]]) -> Row:
     rows = []
     for item in answer_all(lab, probes):
         seen = look_at_answer(lab, item.placed, item.tokens)
@@ -72,7 +73,7 @@ def _batch(lab: Lab, probes: Sequence[tuple[str, Probe]]) -> list[Row]:
                 "hidden": [round(value, 4) for value in last.tolist()],
             }
         )
-    return rows
+    return {"answers": rows}
 
 
 async def repair(bench: Bench, service: Service, wrong: Iterable[Judged], kept: Kept) -> list[Row]:

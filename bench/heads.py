@@ -17,6 +17,7 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from bench.common import Bench, sample_keys
@@ -57,8 +58,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for number, item in enumerate(right, 1):
         row = kept.row(
             f"studied\n{item.probe.prompt}",
-            lambda item=item: _study(  # type: ignore[misc]
-                lab, item, digest, bench.args.ablated, random.Random(f"{bench.seed} {item.probe.prompt}")
+            partial(
+                _study,
+                lab,
+                item,
+                digest,
+                bench.args.ablated,
+                random.Random(f"{bench.seed} {item.probe.prompt}"),
             ),
         )
         if row is None:

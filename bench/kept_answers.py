@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from types import ModuleType
 
 from bench.kept import Kept, Row
@@ -20,7 +21,7 @@ def answers(lab: Lab, probes: Sequence[tuple[str, Probe]], kept: Kept) -> Iterat
     for start in range(0, len(probes), lab.rows):
         part = probes[start : start + lab.rows]
         name = "\n".join(["asked", *(str(probe.prompt) for _, probe in part)])
-        row = kept.row(name, lambda part=part: _asked(lab, part))  # type: ignore[misc]
+        row = kept.row(name, partial(_asked, lab, part))
         if row is None:
             return
         for at, tokens, answer, right in row["answers"]:

@@ -20,6 +20,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         words = sorted(known.get(_folded(item.probe.subject), ()))
         row = kept.row(
             f"studied\n{item.probe.prompt}",
-            lambda item=item, words=words: _study(lab, item, window, words),  # type: ignore[misc]
+            partial(_study, lab, item, window, words),
         )
         if row is None:
             bench.log(f"time is up: {len(rows)} of {len(right)} studied")

@@ -201,7 +201,7 @@ def tokenizer_of(model: str) -> Any:
 
 
 def _line(content: Content) -> bytes:
-    row = {"subject": content.subject, "relation": content.relation, "object": content.object}
+    row: dict[str, Any] = {"subject": content.subject, "relation": content.relation, "object": content.object}
     if content.aliases:
-        row["aliases"] = list(content.aliases)  # type: ignore[assignment]
+        row["aliases"] = list(content.aliases)
     return (json.dumps(row, ensure_ascii=False) + "\n").encode()
