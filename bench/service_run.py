@@ -183,6 +183,7 @@ def _overrides(folder: Path, model: str, encoder: str) -> dict[str, dict[str, An
         # Compiling ahead would compete with what is measured; every fact is compiled when it is first needed.
         "compile": {"background": False, "cache_mib": 2048},
         "deadlines": {"generate": _PATIENCE},
+        "admission": {"wait_seconds": 3600.0},
         "log": {"level": "warning"},
     }
 

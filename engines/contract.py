@@ -35,10 +35,14 @@ class KVTokens:
 
 @dataclass(frozen=True, slots=True)
 class InjectedFact:
-    """Tokens, and what is added to their attention logits (the retriever's prior and the length correction)."""
+    """Tokens, and what is added to their attention logits (the retriever's prior and the length correction).
+
+    order: 1, 2, ... of facts that are asked for together and said in that order; 0: by itself.
+    """
 
     tokens: KVTokens
     bias: float = 0.0
+    order: int = 0
 
 
 class KVAdapter(Protocol):

@@ -12,6 +12,10 @@ from torch import Tensor
 from engines.contract import InjectedFact
 from engines.saying import AWAY, TOLD, turns_along
 
+Said = tuple[
+    Sequence[int], int
+]  # a fact's tokens of the vocabulary, and its order (engines.contract.InjectedFact)
+
 
 @dataclass(frozen=True)
 class KVBatch:
@@ -23,8 +27,8 @@ class KVBatch:
     owner: [requests or 1, tokens], the index of the token's fact among the request's facts.
     place: the same shape, the index of the token in its fact.
     since: [requests], the first column of the forward from which a request sees its tokens; None: all see them.
-    said: for each request what its facts say, where a forward is to see for itself how far the text behind `since` has
-        come in saying them; see `read`.
+    said: for each request what its facts say and in which order, where a forward is to see for itself how far the text
+        behind `since` has come in saying them; see `read`.
     """
 
     keys: Mapping[int, Tensor]
@@ -33,7 +37,7 @@ class KVBatch:
     owner: Tensor | None = None
     place: Tensor | None = None
     since: Tensor | None = None
-    said: Sequence[Sequence[Sequence[int]]] | None = None
+    said: Sequence[Sequence[Said]] | None = None
 
     @classmethod
     def pack(
@@ -72,7 +76,7 @@ class KVBatch:
             bias=bias.to(device).expand(len(facts), -1),
             owner=owner.to(device),
             place=place.to(device),
-            said=[[fact.tokens.said for fact in row] for row in facts],
+            said=[[(fact.tokens.said, fact.order) for fact in row] for row in facts],
         )
 
     def seen_from(self, columns: Sequence[int]) -> KVBatch:
@@ -88,7 +92,8 @@ class KVBatch:
         for row, (text, since, said) in enumerate(
             zip(ids.tolist(), self.since.tolist(), self.said, strict=True)
         ):
-            turns[row, since:, : len(said)] = torch.tensor(turns_along(text[since + 1 :], said))
+            along = turns_along(text[since + 1 :], *zip(*said, strict=True)) if said else [()]
+            turns[row, since:, : len(said)] = torch.tensor(along)
         return self.saying(turns)
 
     def saying(self, turns: Sequence[Sequence[int]] | Tensor) -> KVBatch:

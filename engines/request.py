@@ -9,11 +9,12 @@ from concurrent.futures import Future
 
 from torch import Tensor
 
+from engines.barred import Barred
 from engines.contract import FinishReason, GenerateRequest, Generation, InjectedFact
 from engines.detokenizer import StreamDecoder
 from engines.sampling import Sampler
 from engines.saying import Saying
-from engines.words import WordEnd, Words
+from engines.words import Words
 
 
 class Handle:
@@ -82,8 +83,10 @@ class ActiveRequest:
         self._masses: list[list[float]] = []
         self._texts: list[str] = []
         self._peaks: dict[int, tuple[float, Mapping[int, float]]] = {}
-        self._saying = Saying([fact.tokens.said for fact in self._facts])
-        self._word_end = WordEnd(words, self._saying)
+        self._saying = Saying(
+            [fact.tokens.said for fact in self._facts], [fact.order for fact in self._facts]
+        )
+        self._barred = Barred(words, self._saying, end_tokens)
         self._submitted = time.perf_counter()
         self._admitted: float | None = None
         self._first: float | None = None
@@ -113,8 +116,8 @@ class ActiveRequest:
 
     @property
     def barred(self) -> Tensor | None:
-        """What would go on with the last word of a fact that was just said."""
-        return self._word_end.barred
+        """What cannot come next."""
+        return self._barred.tokens
 
     @property
     def sampler(self) -> Sampler:
@@ -139,7 +142,7 @@ class ActiveRequest:
         self._masses.append(list(masses))
         self._note_layers(masses, layers)
         self._saying.add(token)
-        self._word_end.note(token)
+        self._barred.note(token)
         self._texts.append("")
         if token in self._end_tokens:
             return self._end(FinishReason.STOP)

@@ -181,6 +181,23 @@ class Question:
         """Share of the relation's telling words in the text, outside the subject's name."""
         return self._relation(relation, self._best(subject, aliases) if subject else _NOTHING)
 
+    def name_spans(self, subject: str, aliases: Iterable[str] = ()) -> tuple[Span, ...]:
+        """Where the whole name stands, in words."""
+        return self._best(subject, aliases).spans
+
+    def relation_spans(self, relation: str) -> tuple[Span, ...]:
+        """Where all telling words of a relation stand together, in any order; of several beginnings of one the last."""
+        found = [self._find_stem(word) for word in relation_stems(relation)]
+        if not all(positions for _, positions in found):
+            return ()
+        width = len(found) + _NEAR
+        spans: dict[int, Span] = {}
+        for start in sorted({place for _, positions in found for place in positions}):
+            nearest = [min((at for at in at_all if at >= start), default=-1) for _, at_all in found]
+            if min(nearest) >= 0 and max(nearest) < start + width:
+                spans[max(nearest)] = (start, max(nearest) + 1)
+        return tuple(spans.values())
+
     def about(self, subject: str, aliases: Iterable[str] = ()) -> tuple[str, ...]:
         """What the text says of a subject, with "it" for the name: the whole of it, and, when other sentences stand
         before the one that names the subject last, that one and what follows.

@@ -24,10 +24,11 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class UsedFact:
-    """A row, and what is added to its logits."""
+    """A row, and how it is used; bias and order as `engines.contract.InjectedFact` has them."""
 
     row: str
     bias: float
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def check(request: CoreRequest, vocabulary: int, context: int) -> None:
         raise Refused("seed", "must be a whole number from 0 up")
     if not all(math.isfinite(fact.bias) for fact in request.facts):
         raise Refused("facts", "a bias is no finite number")
+    if not all(_is_whole(fact.order) and fact.order >= 0 for fact in request.facts):
+        raise Refused("facts", "an order must be a whole number from 0 up")
 
 
 def check_rows(rows: Sequence[Row], limit: int) -> None:
@@ -126,6 +129,7 @@ def parameters(name: str, request: CoreRequest, rows: Sequence[Row]) -> Any:
         [fact.bias for fact in request.facts],
         [row.said for row in rows],
         start - 1,
+        [fact.order for fact in request.facts],
     )
     return SamplingParams(
         temperature=request.temperature,

@@ -260,7 +260,7 @@ class VllmEngine:
         """Facts first, then the request: the process obeys in order."""
         self._count += 1
         name = str(self._count)
-        used = [(row, fact.bias) for row, fact in zip(loan.rows, facts, strict=True)]
+        used = [(row, fact.bias, fact.order) for row, fact in zip(loan.rows, facts, strict=True)]
         try:
             for row in loan.drop:
                 self._supervisor.send({"type": "drop", "row": row})

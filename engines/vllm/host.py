@@ -108,7 +108,7 @@ class Host:
     def _submit(self, message: Message) -> None:
         from engines.vllm.core_requests import CoreRequest, UsedFact
 
-        facts = [UsedFact(row, float(bias)) for row, bias in message["facts"]]
+        facts = [UsedFact(row, float(bias), order) for row, bias, order in message["facts"]]
         self._core.submit(message["name"], CoreRequest(facts=facts, **message["request"]))
 
     def _step(self) -> None:

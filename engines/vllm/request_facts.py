@@ -61,7 +61,7 @@ class RequestFacts:
             ),
             count=len(spans),
             seen_from=extra["seen_from"],
-            saying=Saying(extra["said"]),
+            saying=Saying(extra["said"], extra["order"]),
         )
 
     def note(self, answer: Sequence[int]) -> None:
@@ -94,6 +94,7 @@ def extra_arguments(
     bias: Sequence[float],
     said: Sequence[Sequence[int]],
     seen_from: int,
+    order: Sequence[int] = (),
 ) -> dict[str, Any]:
     """What travels with a request to the scheduler and to the workers. Plain types only."""
     return {
@@ -103,6 +104,7 @@ def extra_arguments(
             "spans": [list(span) for span in spans],
             "bias": list(bias),
             "said": [list(tokens) for tokens in said],
+            "order": list(order),
             "seen_from": seen_from,
         }
     }

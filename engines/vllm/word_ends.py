@@ -1,7 +1,8 @@
-"""What `engines.words` says of each request's next token, where vLLM asks for it."""
+"""What `engines.barred` says of each request's next token, where vLLM asks for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engines.barred import Barred
 from engines.saying import Saying
 from engines.vllm.adapter_file import read_words
 from engines.vllm.model import CONFIG
 from engines.vllm.request_facts import EXTRA
-from engines.words import WordEnd, Words, without
+from engines.words import Words, without
 
 
 @dataclass
 class _Answer:
     tokens: list[int]  # vLLM's own list, which grows
     saying: Saying
-    end: WordEnd
+    barred: Barred
     read: int = 0
 
-    def barred(self) -> Tensor | None:
+    def cannot_come(self) -> Tensor | None:
         for token in self.tokens[self.read :]:
             self.saying.add(token)
-            self.end.note(token)
+            self.barred.note(token)
         self.read = len(self.tokens)
-        return self.end.barred
+        return self.barred.tokens
 
 
 class _WordEnds:
@@ -50,9 +52,9 @@ class _WordEnds:
             self._answers.pop(place, None)
         for place, parameters, _, tokens in batch_update.added:
             self._answers.pop(place, None)
-            said = ((parameters.extra_args or {}).get(EXTRA) or {}).get("said")
-            if said:
-                self._answers[place] = _answer(self._words, said, tokens)
+            extra = (parameters.extra_args or {}).get(EXTRA) or {}
+            if extra.get("said"):
+                self._answers[place] = _answer(self._words, extra, parameters.stop_token_ids or (), tokens)
         for one, other, direction in batch_update.moved:
             first, second = self._answers.pop(one, None), self._answers.pop(other, None)
             if first is not None:
@@ -62,13 +64,13 @@ class _WordEnds:
 
     def apply(self, logits: Tensor) -> Tensor:
         """The logits without what is barred."""
-        found = ((place, answer.barred()) for place, answer in self._answers.items())
+        found = ((place, answer.cannot_come()) for place, answer in self._answers.items())
         return without(logits, ((place, barred) for place, barred in found if barred is not None))
 
 
-def _answer(words: Words, said: list[list[int]], tokens: list[int]) -> _Answer:
-    saying = Saying(said)
-    return _Answer(tokens, saying, WordEnd(words, saying))
+def _answer(words: Words, extra: Mapping[str, Any], ends: Iterable[int], tokens: list[int]) -> _Answer:
+    saying = Saying(extra["said"], extra["order"])
+    return _Answer(tokens, saying, Barred(words, saying, ends))
 
 
 def __getattr__(name: str) -> type:

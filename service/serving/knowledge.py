@@ -18,6 +18,7 @@ from kb_store.errors import WrongState
 from kb_store.model import Fact, SearchResult
 from kb_store.retrieval import Retriever
 from kb_store.scoring import Cover, Question
+from kb_store.together import asked_together
 from service.errors import NoEncoder
 from service.revisions import Revisions
 from service.serving.compiled import CompiledFacts
@@ -70,6 +71,7 @@ class _Weighed:
     fact: Fact
     score: float
     bias: float
+    order: int = 0  # as engines.contract.InjectedFact has it
 
 
 class KnowledgeSource:
@@ -113,7 +115,7 @@ class KnowledgeSource:
         facts = [item.fact for item in weighed]
         tokens = await self._workers.waiting.run(compiled.tokens, facts) if facts else []
         known = tuple(
-            Known(item.fact, item.score, InjectedFact(made, item.bias))
+            Known(item.fact, item.score, InjectedFact(made, item.bias, item.order))
             for item, made in zip(weighed, tokens, strict=True)
         )
         return Knowledge(known, revision, retrieved - began, time.perf_counter() - retrieved)
@@ -137,12 +139,10 @@ class KnowledgeSource:
 
     def _weighed(self, encoder: FactEncoder, query: str, result: SearchResult) -> tuple[list[_Weighed], bool]:
         """The hits that are shown; and whether the query names the subject of any."""
-        evidence = self._of_hits(encoder, query, result)
-        weighed = [
-            _Weighed(hit.fact, hit.score, bias)
-            for hit, bias in zip(result.hits, encoder.biases(evidence), strict=True)
-            if bias is not None
-        ]
+        question = Question(query)
+        evidence = self._of_hits(encoder, question, result)
+        found = [(hit.fact, hit.score) for hit in result.hits]
+        weighed = _shown(question, found, encoder.biases(evidence))
         return weighed, any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence)
 
     def _named(
@@ -158,6 +158,7 @@ class KnowledgeSource:
                 problem = "is deleted" if fact.deleted else "does not hold at this time"
                 raise WrongState(f"fact {name!r} {problem}: it cannot be injected", kind="fact", name=name)
         contents = [fact.content for fact in facts]
+        found = [(fact, 1.0) for fact in facts]
         evidence = self._evidence.read(
             queries[:1],
             contents,
@@ -165,19 +166,32 @@ class KnowledgeSource:
             named=True,
             asking=asking(space.relation_examples),
         )[0]
-        return [
-            _Weighed(fact, 1.0, bias)
-            for fact, bias in zip(facts, compiled.encoder.biases(evidence, wanted=True), strict=True)
-            if bias is not None
-        ], space.revision
+        biases = compiled.encoder.biases(evidence, wanted=True)
+        return _shown(Question(queries[0]), found, biases), space.revision
 
-    def _of_hits(self, encoder: FactEncoder, query: str, result: SearchResult) -> list[Evidence]:
+    def _of_hits(self, encoder: FactEncoder, question: Question, result: SearchResult) -> list[Evidence]:
         """What retrieval measured, and how well each relation fits what the query says of its subject."""
         hits, asked = result.hits, asking(result.relation_examples)
         covers = [Cover(hit.subject_cover, hit.relation_score) for hit in hits]
         contents = [hit.fact.content for hit in hits]
-        (meanings,) = self._evidence.meanings([Question(query)], contents, [covers], encoder.meaning, asked)
+        (meanings,) = self._evidence.meanings([question], contents, [covers], encoder.meaning, asked)
         return [
             Evidence(hit.subject_cover, hit.relation_score, hit.dense_score, meaning)
             for hit, meaning in zip(hits, meanings, strict=True)
         ]
+
+
+def _shown(
+    question: Question, found: Sequence[tuple[Fact, float]], biases: Sequence[float | None]
+) -> list[_Weighed]:
+    """The facts that have a bias. Those that the question asks for together are seen alike, when one of them is seen at
+    all, and said in the order in which it names them."""
+    together = asked_together(question, [fact.content for fact, _ in found])
+    best = max((bias for at in together if (bias := biases[at]) is not None), default=None)
+    order = {at: number for number, at in enumerate(together, 1)}
+    weighed = []
+    for at, ((fact, score), own) in enumerate(zip(found, biases, strict=True)):
+        bias = best if at in order else own
+        if bias is not None:
+            weighed.append(_Weighed(fact, score, bias, order.get(at, 0)))
+    return weighed

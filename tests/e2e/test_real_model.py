@@ -49,6 +49,30 @@ def test_an_answer_follows_its_fact_through_correction_rollback_and_deletion(cli
     assert say() == plain
 
 
+@pytest.mark.parametrize(
+    ("question", "objects"),
+    [
+        ("What are the chef and the house wine of Chez Ana?", ["Goran Huamán", "a dry Riesling"]),
+        ("Tell me the house wine of Chez Ana, and the chef too.", ["a dry Riesling", "Goran Huamán"]),
+        ("What is the chef of Chez Ana and of the Blue Oyster?", ["Goran Huamán", "Amina Perera"]),
+    ],
+)
+def test_what_is_asked_for_together_is_said_together(
+    client: Client, question: str, objects: list[str]
+) -> None:
+    for subject, relation, object_ in (
+        ("Chez Ana", "chef", "Goran Huamán"),
+        ("Chez Ana", "house wine", "a dry Riesling"),
+        ("Chez Ana", "fish supplier", "Oliveira & Brown"),
+        ("the Blue Oyster", "chef", "Amina Perera"),
+    ):
+        client.add(subject, relation, object_, on_conflict="replace")
+    answer = client.ask(question, max_tokens=32)
+    assert sorted(objects, key=answer.text.find) == objects
+    assert all(object_ in answer.text for object_ in objects)
+    assert {item.object for item in answer.citations if item.value_check is ValueCheck.EXACT} == set(objects)
+
+
 def test_a_strict_answer_is_a_stored_one_or_none(client: Client) -> None:
     client.add("Jonas Falk", "employer", "Nordlicht Werft")
     answer = client.ask("The employer of Jonas Falk is", complete=True, max_tokens=8, strict=True)

@@ -110,9 +110,14 @@ def _turns(facts: Sequence[InjectedFact], answer: Sequence[int], seen: bool) -> 
         for count in range(1, min(len(said), len(answer)) + 1):
             come = count if list(answer[-count:]) == said[:count] else come
         comes.append((told, come))
-    for fact, (told, come) in zip(facts, comes, strict=True):
-        # A fact that is not begun waits while another is, and after.
-        waits = come == 0 and any(other_told or other for other_told, other in comes)
+    begun = any(come and not told for told, come in comes)
+    # Of facts that are asked for together the first that was not told comes next, when none is being said.
+    owed = [at for at, fact in enumerate(facts) if fact.order and fact.tokens.said and not comes[at][0]]
+    next_one = None if begun or not owed else min(owed, key=lambda at: facts[at].order)
+    for at, (fact, (told, come)) in enumerate(zip(facts, comes, strict=True)):
+        # A fact that is not begun waits while another is, and after, and while another comes next.
+        others = next_one is not None or any(other_told or other for other_told, other in comes)
+        waits = come == 0 and at != next_one and others
         places = range(fact.tokens.count)
         changes += [
             float("-inf") if told or not seen else -4.0 * (waits or place != come) for place in places

@@ -41,6 +41,8 @@ def test_a_good_request_passes() -> None:
         ({"score_from": 0}, "score_from"),
         ({"score_from": 3}, "score_from"),
         ({"facts": [UsedFact("a", float("inf"))]}, "facts"),
+        ({"facts": [UsedFact("a", 0.0, -1)]}, "facts"),
+        ({"facts": [UsedFact("a", 0.0, True)]}, "facts"),
     ],
 )
 def test_what_would_make_vllm_fail_is_refused(change: dict[str, Any], field: str) -> None:

@@ -17,14 +17,14 @@ from engines.words import Words
 _PROMPT = 5
 
 
-def _facts(said: list[tuple[int, ...]], counts: list[int]) -> RequestFacts:
+def _facts(said: list[tuple[int, ...]], counts: list[int], order: list[int] | None = None) -> RequestFacts:
     first = 0
     spans = []
     for count in counts:
         spans.append((first, count))
         first += count
     biases = [index / 2 for index in range(len(said))]
-    return RequestFacts.of(extra_arguments("r", "s", spans, biases, said, _PROMPT - 1)[EXTRA])
+    return RequestFacts.of(extra_arguments("r", "s", spans, biases, said, _PROMPT - 1, order or ())[EXTRA])
 
 
 def test_biases_are_each_facts_own_and_its_turns_until_it_is_out_of_sight() -> None:
@@ -49,14 +49,16 @@ def test_facts_take_turns_just_as_in_the_other_engine() -> None:
     for _ in range(100):
         said = [tuple(rng.choices(range(3), k=rng.randint(0, 3))) for _ in range(4)]
         answer = rng.choices(range(3), k=12)
+        order = rng.choice([[0] * 4, [2, 0, 1, 3]])
+        empty = torch.zeros(1, 1, 1, 1)
         tokens = [
-            InjectedFact(KVTokens(str(i), "e", torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), told))
+            InjectedFact(KVTokens(str(i), "e", empty, empty, told), order=order[i])
             for i, told in enumerate(said)
         ]
         request = GenerateRequest("p", tuple(tokens), Sampling(max_tokens=99))
         words = Words(torch.zeros(3, 10, dtype=torch.bool))
         active = ActiveRequest(request, [0] * _PROMPT, lambda ids: "", frozenset(), 999, words)
-        stepwise, at_once = _facts(said, [1] * 4), _facts(said, [1] * 4)
+        stepwise, at_once = _facts(said, [1] * 4, order), _facts(said, [1] * 4, order)
         at_once.note(answer)
         for length, token in enumerate(answer):
             stepwise.note(answer[:length])
