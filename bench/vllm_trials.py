@@ -145,7 +145,7 @@ def harm(engine: VllmEngine, requests: Sequence[GenerateRequest], rng: random.Ra
     name = f"x{rng.random()}"
     ordinary = {"prompt": [1, 2, 3], "max_tokens": 4}
     if kind == 0:  # a row that nobody has
-        facts: list[list[Any]] = [["nobody's", 0.0]]
+        facts: list[list[Any]] = [["nobody's", 0.0, 0]]
         engine.supervisor.send({"type": "run", "name": name, "request": ordinary, "facts": facts})
     elif kind == 1:  # tokens that the model does not have
         wanted = {"prompt": [10**9, -5], "max_tokens": 10**9}
@@ -162,7 +162,9 @@ def harm(engine: VllmEngine, requests: Sequence[GenerateRequest], rng: random.Ra
             return
     elif kind == 4:  # a row that was freed
         engine.supervisor.send({"type": "drop", "row": "freed"})
-        engine.supervisor.send({"type": "run", "name": name, "request": ordinary, "facts": [["freed", 0.0]]})
+        engine.supervisor.send(
+            {"type": "run", "name": name, "request": ordinary, "facts": [["freed", 0.0, 0]]}
+        )
     else:  # left mid-way
         handle = engine.submit(good)
         if rng.random() < 0.5:

@@ -94,6 +94,27 @@ def test_the_word_that_a_fact_ends_with_is_closed(llama: Pair) -> None:
         _check(llama, [request])
 
 
+def test_what_is_asked_for_together_is_said_together(llama: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that would end behind the first of two facts: they go on, if both were asked for."""
+    requests, ends = [], set[int]()
+    for number in range(24):
+        free = GenerateRequest(f"{number} or", sampling=Sampling(max_tokens=8))
+        (plain,) = llama.reference.generate([free])
+        facts = [llama.adapter.fact(f"{name}-{number}", 2, bias=-10.0) for name in ("one", "two")]
+        one, two = (
+            replace(fact, tokens=replace(fact.tokens, said=said))
+            for fact, said in zip(facts, [plain.token_ids[:1], (7, 7, 7)], strict=True)
+        )
+        together = (replace(two, order=2), replace(one, order=1))
+        requests += [replace(free, facts=(one, two)), replace(free, facts=together)]
+        ends.add(plain.token_ids[1])
+    for engine in (llama.reference, llama.vllm):
+        monkeypatch.setattr(engine, "_end_tokens", engine._end_tokens | ends)
+    _check(llama, requests)
+    lengths = [len(answer.token_ids) for answer in llama.vllm.generate(requests)]
+    assert sum(lengths[1::2]) > 2 * sum(lengths[::2])
+
+
 def text_of(pair: Pair, request: GenerateRequest, tokens: int) -> str:
     (answer,) = pair.vllm.generate([replace(request, sampling=Sampling(max_tokens=tokens))])
     return f"{request.prompt}{answer.text}"

@@ -106,7 +106,7 @@ def _ask_for_what_is_not_there(pair: Pair, turn: int) -> None:
     """A row that nobody has, and one that was freed, among everybody's requests."""
     request = {"prompt": [1, 2, 3], "max_tokens": 2}
     for at, row in enumerate(("nobody's", "freed")):
-        message = {"type": "run", "name": f"{turn}-{at}", "request": request, "facts": [[row, 0.0]]}
+        message = {"type": "run", "name": f"{turn}-{at}", "request": request, "facts": [[row, 0.0, 0]]}
         pair.vllm.supervisor.send({"type": "drop", "row": row})
         pair.vllm.supervisor.send(message)
 
@@ -154,6 +154,8 @@ def test_without_validation_an_unknown_row_kills_the_engine(begin: Callable[...,
     handle = pair.vllm.submit(GenerateRequest("beside", sampling=Sampling(max_tokens=400)))
     next(iter(handle))
     request = {"prompt": [1, 2, 3], "max_tokens": 2}
-    pair.vllm.supervisor.send({"type": "run", "name": "x", "request": request, "facts": [["nobody's", 0.0]]})
+    pair.vllm.supervisor.send(
+        {"type": "run", "name": "x", "request": request, "facts": [["nobody's", 0.0, 0]]}
+    )
     with pytest.raises(EngineLost):
         handle.result(120)

@@ -79,9 +79,16 @@ def _hostile_messages(pair: Pair) -> list[dict[str, Any]]:
         None,
     ]
     messages = [{"type": "run", "name": f"h{i}", "request": r, "facts": []} for i, r in enumerate(requests)]
-    for number, facts in enumerate(
-        [[["nobody's", 0.0]], [["nobody's", "x"]], [[]], None, [["nobody's", float("inf")]], [[3, 0.0]]]
-    ):
+    strange = [
+        ["nobody's", 0.0, 0],
+        ["nobody's", "x", 0],
+        ["nobody's", float("inf"), 0],
+        [3, 0.0, 0],
+        [],
+        None,
+    ]
+    strange += [["nobody's", 0.0], ["nobody's", 0.0, -1], ["nobody's", 0.0, "x"]]
+    for number, facts in enumerate([*([fact] for fact in strange), None]):
         messages.append({"type": "run", "name": f"f{number}", "request": good, "facts": facts})
     return [
         *messages,
