@@ -240,7 +240,7 @@ class Question:
                 return self._whole(form, WHOLE)
         for form in name.forms:
             for ending in ("s ", "es "):
-                if (inflected := form[:-1] + ending) in self._padded:
+                if (inflected := form[:-1] + ending) in self._padded and self._inflects(name):
                     return self._whole(inflected, INFLECTED)
         if name.core and name.core in self._padded and self._vouches(name):
             return self._whole(name.core, INFLECTED)
@@ -261,6 +261,13 @@ class Question:
             return True
         raw = next((word for word in re.findall(r"\w+", name.raw) if fold_name(word) == words[0]), "")
         return bool(raw) and re.search(rf"\b{re.escape(raw)}\b", self.text) is not None
+
+    def _inflects(self, name: _Name) -> bool:
+        """A single word that goes on in small letters is another word: "splits" is no town called Split."""
+        raw, text = name.raw, self.text
+        if len(name.words) > 1 or not raw[:1].isupper() or text == text.lower():
+            return True
+        return re.search(rf"\b{re.escape(raw[0])}(?i:{re.escape(raw[1:])}e?s)\b", text) is not None
 
     def _whole(self, form: str, cover: float) -> _Match:
         length = len(cut(form))

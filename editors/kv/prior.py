@@ -19,9 +19,9 @@ from editors.kv.meaning import FLOOR
 
 # The evidence, in the order in which the prior takes it.
 FIGURES = ("subject_cover", "relation_cover", "dense", "meaning")
-# Below this cover the prompt speaks of something else: the fact is not injected at all.
-MIN_SUBJECT_COVER = 0.6
-_NAMED = 0.95  # from here the subject counts as named
+# Below this cover the prompt speaks of somebody else, who may have a longer name or a like one (docs/adr/0003): the fact
+# is not injected at all.
+MIN_SUBJECT_COVER = 0.95
 _HOPELESS = -8.0  # so far behind the best a fact is not seen
 
 
@@ -64,10 +64,10 @@ class Prior(nn.Module):
     def _relative(
         self, subject: Tensor, relation: Tensor, dense: Tensor, meaning: Tensor, visible: Tensor
     ) -> Tensor:
-        named = visible & (subject >= _NAMED)
+        named = visible & (subject >= MIN_SUBJECT_COVER)
         rivals = torch.where(named.any(-1, keepdim=True), named, visible)
         behind = [
-            -(_NAMED - subject).clamp_min(0),
+            -(MIN_SUBJECT_COVER - subject).clamp_min(0),
             *(_behind_best(figure, rivals) for figure in (dense, relation, meaning)),
         ]
         return torch.stack(behind, dim=-1) @ self.weights

@@ -25,13 +25,6 @@ def test_a_fact_whose_subject_is_not_named_is_not_seen(prior: Prior) -> None:
     assert biases[1] is None
 
 
-def test_a_half_named_subject_is_pushed_away(prior: Prior) -> None:
-    whole, half = prior.biases([Evidence(1.0, 0.5, 0.8), Evidence(0.7, 0.5, 0.8)])
-    assert whole is not None
-    assert half is not None
-    assert half < whole - 4
-
-
 def test_the_relation_part_is_relative_so_a_lone_candidate_is_not_punished_for_its_phrasing(
     prior: Prior,
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_whole_name_covers_fully(text: str, subject: str) -> None:
     [
         ("The Kellers live in", "The Keller"),
         ("Two Falcons fly", "Falcon"),
+        ("how many falcons are there?", "Falcon"),
         ("Norwind Shipping sails to", "Norwind Shipping Ltd."),
         ("Beatles albums:", "The Beatles"),
         ("Keller, Anna: employer", "Anna Keller"),
@@ -56,6 +57,7 @@ def test_a_name_in_another_form_still_counts_as_named(text: str, subject: str) -
         ("Falcon 9 was launched", "Falcon 7"),
         ("Anna Weber and her old friend Paul Keller", "Anna Keller"),
         ("a sun rises over London", "The Sun"),
+        ("The reader splits the book in two", "Split"),
         ("tell us about it", "US"),
         ("tell us about it", "It"),
         ("C++ was designed by", "C"),
