@@ -19,8 +19,8 @@ from editors.kv.meaning import FLOOR
 
 # The evidence, in the order in which the prior takes it.
 FIGURES = ("subject_cover", "relation_cover", "dense", "meaning")
-# Below this cover the prompt speaks of somebody else, who may have a longer name or a like one (docs/adr/0003): the fact
-# is not injected at all.
+# Below this cover the prompt does not name the subject, but somebody with a like name (docs/adr/0003): the fact is not
+# injected at all.
 MIN_SUBJECT_COVER = 0.95
 _HOPELESS = -8.0  # so far behind the best a fact is not seen
 
