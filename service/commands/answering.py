@@ -235,8 +235,10 @@ def _whole(generation: Generation) -> Generation:
 
 
 def _withheld_unless_stored(answer: Answer) -> Answer:
-    """An answer stands when a fact that it rests on has its object in it, letter by letter."""
-    if any(citation.value_check is ValueCheck.EXACT for citation in answer.citations):
+    """An answer stands when a fact that it rests on has its object in it, letter by letter; of facts that were
+    asked for together each."""
+    exact = [citation for citation in answer.citations if citation.value_check is ValueCheck.EXACT]
+    if exact and all(citation in exact for citation in answer.citations if citation.together):
         return answer
     silent = replace(answer.generation, text="", pieces=())
     return replace(answer, generation=silent, abstained=True)

@@ -39,12 +39,13 @@ class Grounding(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """An injected fact and its part in the answer."""
+    """An injected fact and its part in the answer. `together`: the question asked for it beside others."""
 
     fact: Fact
     attention: float
     retrieval_score: float
     value_check: ValueCheck
+    together: bool = False
 
 
 def cite(
@@ -60,7 +61,7 @@ def cite(
             check = ValueCheck.EXACT
         else:
             check = ValueCheck.DIFFERS
-        citations.append(Citation(item.fact, peak, item.score, check))
+        citations.append(Citation(item.fact, peak, item.score, check, item.injected.order > 0))
     return tuple(sorted(citations, key=lambda citation: -citation.attention))
 
 

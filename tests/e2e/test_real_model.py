@@ -71,6 +71,9 @@ def test_what_is_asked_for_together_is_said_together(
     assert sorted(objects, key=answer.text.find) == objects
     assert all(object_ in answer.text for object_ in objects)
     assert {item.object for item in answer.citations if item.value_check is ValueCheck.EXACT} == set(objects)
+    assert client.ask(question, max_tokens=32, strict=True).text == answer.text
+    cut = client.ask(question, max_tokens=6, strict=True)  # no room for the second
+    assert (cut.text, cut.finish_reason) == ("", FinishReason.ABSTAINED)
 
 
 def test_a_strict_answer_is_a_stored_one_or_none(client: Client) -> None:
