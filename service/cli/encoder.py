@@ -131,7 +131,7 @@ def calibrate(
 
     with _explained():
         found = _trained(encoder, data_dir)
-        facts = _facts(namespace, seed, data_dir) if namespace else []
+        facts, examples = _of_namespace(namespace, seed, data_dir) if namespace else ([], {})
         job = CalibrateJob(
             str(found.folder),
             model or found.model,
@@ -140,6 +140,7 @@ def calibrate(
             namespace or "",
             questions,
             seed,
+            examples,
         )
         with working() as (note, cancelled):
             result = job.run(note, cancelled)
@@ -224,19 +225,21 @@ def _trained(encoder: str, data_dir: Path | None) -> Any:
     return _shelf(data_dir).named(encoder, DEFAULT_MODEL).checked()
 
 
-def _facts(namespace: str, seed: int, data_dir: Path | None) -> list[list[str]]:
+def _of_namespace(
+    namespace: str, seed: int, data_dir: Path | None
+) -> tuple[list[list[str]], dict[str, list[str]]]:
     """Read while no server has the data folder; a running one calibrates by itself (CalibrateEncoder)."""
     from kb_store.sql import open_store
     from service.config import load
     from service.datadir import DataDir
-    from service.encoders.facts import sample_of_facts
+    from service.encoders.facts import examples_of, sample_of_facts
 
     overrides = {"store": {"data_dir": data_dir}} if data_dir else None
     settings = load(None, overrides)
     with DataDir(settings.store.data_dir):
         store = open_store(settings.database, settings.limits.for_store())
         try:
-            return sample_of_facts(store, namespace, seed)
+            return sample_of_facts(store, namespace, seed), examples_of(store, namespace)
         finally:
             store.close()
 

@@ -14,7 +14,7 @@ from kb_store.contract import Store
 from kb_store.errors import InvalidInput, NotFound, RequestIdReused, WrongState
 from kb_store.model import OperationRecord
 from service.config import EncoderSettings
-from service.encoders.facts import sample_of_facts
+from service.encoders.facts import examples_of, sample_of_facts
 from service.encoders.jobs import CalibrateJob, EvaluateJob, Job, Progress, SweepJob, TrainJob
 from service.encoders.process import run_in_process
 from service.encoders.recipe_file import RecipeError, parse_recipe, recipe_values
@@ -138,6 +138,7 @@ class Encoding:
 
         def prepared() -> Job:
             facts = sample_of_facts(self._store, namespace, seed) if namespace else []
+            examples = examples_of(self._store, namespace) if namespace else {}
             return CalibrateJob(
                 str(found.folder),
                 found.model,
@@ -146,6 +147,7 @@ class Encoding:
                 namespace,
                 questions,
                 seed,
+                examples,
             )
 
         def finished(result: dict[str, Any]) -> bytes:

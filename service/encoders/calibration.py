@@ -8,7 +8,7 @@ nothing is worth nothing, so both count the same. One value after the other is v
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,10 @@ from kb_store.keys import key_text, query_text
 from kb_store.retrieval import DENSE_WEIGHT, RELATION_WEIGHT, SUBJECT_WEIGHT
 from kb_store.scoring import Candidate
 from kb_store.scoring import Question as AskedText
+from service.encoders.own_words import Asked, divided
 from service.encoders.stand import Stand
+from service.serving.evidence import scorer
+from service.serving.examples import key_of
 
 _POOL = 48  # facts that are at hand for a batch of questions
 _BATCH = 32  # questions of a batch
@@ -88,13 +91,19 @@ def calibrate(
     settings: CalibrationSettings,
     namespace: str = "",
     progress: Callable[[float], None] = lambda share: None,
+    examples: Mapping[str, Sequence[str]] | None = None,
 ) -> Calibration:
-    """On the given facts of a namespace, or on the held-out world when there are none."""
+    """On the given facts of a namespace, or on the held-out world when there are none.
+
+    `examples`: how the namespace says its relations are asked for.
+    """
+    described, asked = divided(examples or {})
+    stand = replace(stand, score=scorer(stand.embedder, described)) if described else stand
     rng = random.Random(f"calibration/{settings.seed}")  # noqa: S311 - to be repeatable
     count = -(-settings.questions // _BATCH)
     size = min(_BATCH, settings.questions)
     if facts:
-        pools = [_pool_of_facts(stand, facts, rng, size) for _ in range(count)]
+        pools = [_pool_of_facts(stand, facts, rng, size, asked) for _ in range(count)]
     else:
         pools = [_pool_of_world(stand, rng, size, number) for number in range(count)]
     ranks = [_ranked(stand, pool) for pool in pools]
@@ -207,7 +216,9 @@ def _pool_of_world(stand: Stand, rng: random.Random, size: int, number: int) -> 
     return Pool(problem.facts, problem.questions[:size])
 
 
-def _pool_of_facts(stand: Stand, facts: Sequence[FactText], rng: random.Random, size: int) -> Pool:
+def _pool_of_facts(
+    stand: Stand, facts: Sequence[FactText], rng: random.Random, size: int, asked_as: Asked
+) -> Pool:
     """Some facts with their rivals: all of the same subject, and some of the same relation."""
     chosen: dict[FactText, None] = {}
     order = rng.sample(list(facts), len(facts))
@@ -219,12 +230,13 @@ def _pool_of_facts(stand: Stand, facts: Sequence[FactText], rng: random.Random, 
         chosen.update(dict.fromkeys([fact, *own, *same]))
     pool = tuple(chosen)[:_POOL]
     asked = [rng.randrange(len(pool)) for _ in range(size)]
-    return Pool(pool, tuple(_question(stand, pool[index], index, rng) for index in asked))
+    return Pool(pool, tuple(_question(stand, pool[index], index, rng, asked_as) for index in asked))
 
 
-def _question(stand: Stand, fact: FactText, index: int, rng: random.Random) -> Question:
-    """A phrasing that training has not used where the bank knows the relation, else one that names it."""
-    phrasings = _phrasings(stand.bank, fact.relation)
+def _question(stand: Stand, fact: FactText, index: int, rng: random.Random, asked_as: Asked) -> Question:
+    """As the application says it is asked for, or in a phrasing that training has not used where the bank knows the
+    relation, else in one that names it."""
+    phrasings = asked_as.get(key_of(fact.relation)) or _phrasings(stand.bank, fact.relation)
     chats = [phrasing for phrasing in phrasings if phrasing.chat]
     speaks = (
         bool(chats) and bool(getattr(stand.tokenizer, "chat_template", None)) and rng.random() < _CHAT_SHARE

@@ -1,4 +1,4 @@
-"""Facts of a namespace to calibrate on."""
+"""What a namespace has to calibrate on: facts, and how it says they are asked for."""
 
 from __future__ import annotations
 
@@ -30,3 +30,9 @@ def sample_of_facts(store: Store, namespace: str, seed: int) -> list[list[str]]:
         raise WrongState(f"{name} has no facts to calibrate on", kind="namespace", name=name)
     chance = random.Random(f"facts/{seed}")  # noqa: S311 - to be repeatable
     return chance.sample(found, min(len(found), _MOST_FACTS))
+
+
+def examples_of(store: Store, namespace: str) -> dict[str, list[str]]:
+    """By relation. Blocks."""
+    space = store.get_namespace(namespace)
+    return {item.relation: list(item.examples) for item in space.relation_examples}

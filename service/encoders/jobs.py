@@ -133,6 +133,7 @@ class CalibrateJob:
     namespace: str = ""
     questions: int = 96
     seed: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)  # of how relations are asked for
 
     def run(self, note: Note, cancelled: Cancelled) -> dict[str, Any]:
         """The calibration."""
@@ -148,7 +149,13 @@ class CalibrateJob:
         facts = [FactText("", subject, relation, spoken) for subject, relation, spoken in self.facts]
         settings = CalibrationSettings(questions=self.questions, seed=self.seed)
         found = calibrate(
-            stand, encoder, facts, settings, self.namespace, lambda share: stage("calibration", share)
+            stand,
+            encoder,
+            facts,
+            settings,
+            self.namespace,
+            lambda share: stage("calibration", share),
+            self.examples,
         )
         path = save_calibration(found, Path(self.into))
         return {"calibration": asdict(found), "path": str(path)}

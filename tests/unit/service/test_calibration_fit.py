@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from service.encoders.calibration import (
     _ranked,
     calibrate,
 )
+from service.encoders.own_words import divided
 from service.encoders.stand import Stand
 from service.serving.evidence import scorer
 from tests.serving import WORDS
@@ -47,7 +50,7 @@ def encoder(stand: Stand) -> KVEncoder:
 
 
 def test_asked_facts_come_with_their_rivals(stand: Stand) -> None:
-    pool = _pool_of_facts(stand, FACTS, random.Random(0), 12)
+    pool = _pool_of_facts(stand, FACTS, random.Random(0), 12, {})
     assert set(pool.facts) == set(FACTS)
     for question in pool.questions:
         assert pool.facts[question.asked].subject in question.prompt
@@ -56,15 +59,55 @@ def test_asked_facts_come_with_their_rivals(stand: Stand) -> None:
 def test_a_relation_that_the_bank_knows_is_asked_for_in_unseen_words(stand: Stand) -> None:
     known = stand.bank.relations[0]
     prompts = {
-        _question(stand, FactText("", "Tom Berg", known.name.upper(), "x"), 0, random.Random(seed)).searched
+        _question(
+            stand, FactText("", "Tom Berg", known.name.upper(), "x"), 0, random.Random(seed), {}
+        ).searched
         for seed in range(40)
     }
     texts = [phrasing.filled("Tom Berg", known.name, "x") for phrasing in known.held_out_phrasings]
     assert prompts & {text for pair in texts for text in pair if text}
 
 
+EXAMPLES = {
+    "Launch_Date": ["{s} left the ground on", "When did {s} take off?", "The rocket {s} first flew on"],
+    "mother tongue": ["{s} grew up speaking"],
+}
+
+
+def test_where_an_application_says_how_it_is_asked_every_second_example_asks(stand: Stand) -> None:
+    described, asked = divided(EXAMPLES)
+    assert described == {
+        "launch date": ("it left the ground on", "The rocket it first flew on"),
+        "mother tongue": ("it grew up speaking",),
+    }
+    assert set(asked) == {"launch date"}  # who gives one example has none to ask with
+    prompts = {_question(stand, FACTS[3], 3, random.Random(seed), asked).prompt for seed in range(20)}
+    assert "Question: When did Falcon 7 take off?\nAnswer:" in prompts
+    assert all("When did Falcon 7 take off?" in prompt for prompt in prompts)
+
+
+def test_what_describes_a_relation_is_known_to_the_judge(stand: Stand, encoder: KVEncoder) -> None:
+    """The texts that a calibration's judge is given beside the questions."""
+    heard: list[str] = []
+
+    class Listening:
+        dimension, digest = WORDS.dimension, WORDS.digest
+
+        def embed(self, texts: list[str]) -> Any:
+            heard.extend(texts)
+            return WORDS.embed(texts)
+
+    settings = CalibrationSettings(questions=8, scales=(), offsets=(), top_ks=())
+    listening = dataclasses.replace(stand, embedder=Listening(), score=scorer(Listening()))
+    calibrate(listening, encoder, FACTS, settings, "people", examples=EXAMPLES)
+    assert "it left the ground on" in heard
+    heard.clear()
+    calibrate(listening, encoder, FACTS, settings, "people")
+    assert "it left the ground on" not in heard
+
+
 def test_candidates_are_what_retrieval_finds_with_the_fact_and_without(stand: Stand) -> None:
-    pool = Pool(FACTS, (_question(stand, FACTS[0], 0, random.Random(1)),))
+    pool = Pool(FACTS, (_question(stand, FACTS[0], 0, random.Random(1), {}),))
     ranks = _ranked(stand, pool)
     assert set(ranks[0]) == {0, 1}  # the others' subjects are not named
     problem = _problem(pool, ranks, 1)
