@@ -40,8 +40,8 @@ class Row(Protocol):
         ...
 
     @property
-    def barred(self) -> Tensor | None:
-        """Tokens that cannot come next, if there are any (engines/words.py)."""
+    def bias(self) -> Tensor | None:
+        """What is added to the next token's logits, if anything (engines/leaning.py)."""
         ...
 
     @property
@@ -202,7 +202,7 @@ class RunningBatch(Generic[R]):
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-        tokens, said = choose(logits, [row.sampler for row in rows], [row.barred for row in rows])
+        tokens, said = choose(logits, [row.sampler for row in rows], [row.bias for row in rows])
         counts = [len(row.facts) for row in rows]
         masses = masses_by_fact(record, facts, counts)
         layers = layers_by_fact(record, facts, counts)

@@ -9,9 +9,9 @@ from concurrent.futures import Future
 
 from torch import Tensor
 
-from engines.barred import Barred
 from engines.contract import FinishReason, GenerateRequest, Generation, InjectedFact
 from engines.detokenizer import StreamDecoder
+from engines.leaning import Leaning
 from engines.sampling import Sampler
 from engines.saying import Saying
 from engines.words import Words
@@ -86,7 +86,7 @@ class ActiveRequest:
         self._saying = Saying(
             [fact.tokens.said for fact in self._facts], [fact.order for fact in self._facts]
         )
-        self._barred = Barred(words, self._saying, end_tokens)
+        self._leaning = Leaning(words, self._saying, end_tokens, is_turn=is_turn)
         self._submitted = time.perf_counter()
         self._admitted: float | None = None
         self._first: float | None = None
@@ -115,9 +115,9 @@ class ActiveRequest:
         return self._saying.turns
 
     @property
-    def barred(self) -> Tensor | None:
-        """What cannot come next."""
-        return self._barred.tokens
+    def bias(self) -> Tensor | None:
+        """What the next token leans to."""
+        return self._leaning.bias
 
     @property
     def sampler(self) -> Sampler:
@@ -142,7 +142,7 @@ class ActiveRequest:
         self._masses.append(list(masses))
         self._note_layers(masses, layers)
         self._saying.add(token)
-        self._barred.note(token)
+        self._leaning.note(token)
         self._texts.append("")
         if token in self._end_tokens:
             return self._end(FinishReason.STOP)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engines.contract import Sampling
 from engines.errors import InvalidRequest
-from engines.words import without
+from engines.leaning import leant
 
 
 def check_sampling(sampling: Sampling) -> None:
@@ -53,17 +53,17 @@ class Sampler:
 
 
 def choose(
-    logits: Tensor, samplers: Sequence[Sampler], barred: Sequence[Tensor | None] = ()
+    logits: Tensor, samplers: Sequence[Sampler], biases: Sequence[Tensor | None] = ()
 ) -> tuple[list[int], list[float]]:
     """One token per row of [requests, vocabulary], and its log-probability under the model (temperature 1).
 
-    `barred`: for each row the tokens that are not chosen, if there are any; the log-probability knows nothing of it.
+    `biases`: for each row what its tokens lean to, if to any; the log-probability knows nothing of it.
     """
     logits = logits.float()
-    allowed = without(logits, ((row, mask) for row, mask in enumerate(barred) if mask is not None))
-    chosen = allowed.argmax(-1)
+    leaning = leant(logits, ((row, bias) for row, bias in enumerate(biases) if bias is not None))
+    chosen = leaning.argmax(-1)
     for row, sampler in enumerate(samplers):
         if not sampler.greedy:
-            chosen[row] = sampler.draw(allowed[row])
+            chosen[row] = sampler.draw(leaning[row])
     said = logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
     return chosen.tolist(), said.tolist()

@@ -45,6 +45,11 @@ class Saying:
         return any(said and turn == len(said) for said, turn in zip(self._facts, self.turns, strict=True))
 
     @property
+    def told(self) -> int:
+        """How many facts were said, and closed."""
+        return sum(turn == TOLD for turn in self.turns)
+
+    @property
     def owing(self) -> bool:
         """Whether of the facts that were asked for together some were said and others come next."""
         said = [self.turns[at] in (TOLD, len(self._facts[at])) for at in self._together]

@@ -8,7 +8,6 @@ spaces are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +18,13 @@ from engines.saying import Saying
 
 _GLUE = "-_"  # what follows these belongs to the word
 _ENDINGS = frozenset(("'s", "’s"))
+_STOPS = frozenset((".", "!", "。"))
 
 
 @dataclass(frozen=True)
 class Words:
-    """Of each token of a vocabulary, [3, tokens]: whether it goes on with a word, stands in none but ends none
-    either (a full stop, a bracket), and has a letter or figure last."""
+    """Of each token of a vocabulary, [4, tokens]: whether it goes on with a word, stands in none but ends none
+    either (a full stop, a bracket), has a letter or figure last, and closes a sentence."""
 
     table: Tensor
 
@@ -41,9 +41,14 @@ class Words:
         goes_on = torch.tensor([_goes_on(piece) for piece in pieces])
         spaced = torch.tensor([any(map(str.isspace, piece)) for piece in pieces])
         last = torch.tensor([_is_of_words(piece[-1:]) for piece in pieces])
-        table = torch.stack([goes_on, ~goes_on & ~spaced, last])
+        closes = torch.tensor([_closes(piece) for piece in pieces])
+        table = torch.stack([goes_on, ~goes_on & ~spaced, last, closes])
         table[:, sorted({*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()})] = False
         return cls(table)
+
+    def closes(self, token: int) -> bool:
+        """Whether a sentence or a line ends with it."""
+        return token < self.count and bool(self.table[3, token])
 
     @property
     def count(self) -> int:
@@ -73,13 +78,8 @@ class WordEnd:
         return barred.index_fill(0, torch.tensor(coming), False) if coming else barred
 
 
-def without(logits: Tensor, rows: Iterable[tuple[int, Tensor]]) -> Tensor:
-    """The logits, what is barred at rows of them out of the question."""
-    copied = None
-    for row, barred in rows:
-        copied = logits.clone() if copied is None else copied
-        copied[row, : len(barred)].masked_fill_(barred.to(logits.device), float("-inf"))
-    return logits if copied is None else copied
+def _closes(piece: str) -> bool:
+    return piece.strip() in _STOPS or (piece.isspace() and "\n" in piece)
 
 
 def _goes_on(piece: str) -> bool:

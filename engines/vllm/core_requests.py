@@ -44,6 +44,7 @@ class CoreRequest:
     end_tokens: Sequence[int] = ()
     scope: str = ""  # requests share cached prefixes within a scope only
     score_from: int | None = None
+    is_turn: bool = False  # the prompt is a chat, and what is asked for its next turn
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def parameters(name: str, request: CoreRequest, rows: Sequence[Row]) -> Any:
         [row.said for row in rows],
         start - 1,
         [fact.order for fact in request.facts],
+        is_turn=bool(request.is_turn),
     )
     return SamplingParams(
         temperature=request.temperature,

@@ -153,6 +153,7 @@ class VllmEngine:
             "seed": None if sampling.seed is None else sampling.seed % _SEEDS,
             "end_tokens": sorted(self._end_tokens),
             "scope": request.scope,
+            "is_turn": not isinstance(request.prompt, str),
         }
         with self._lock:
             self._check_room(1)

@@ -95,6 +95,7 @@ def extra_arguments(
     said: Sequence[Sequence[int]],
     seen_from: int,
     order: Sequence[int] = (),
+    is_turn: bool = False,
 ) -> dict[str, Any]:
     """What travels with a request to the scheduler and to the workers. Plain types only."""
     return {
@@ -105,6 +106,7 @@ def extra_arguments(
             "bias": list(bias),
             "said": [list(tokens) for tokens in said],
             "order": list(order),
+            "is_turn": is_turn,
             "seen_from": seen_from,
         }
     }

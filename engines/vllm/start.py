@@ -67,7 +67,7 @@ def start(settings: CoreSettings) -> Any:
         ModelRegistry.register_model(PREFIX + architecture, class_for(architecture))
         chosen |= {
             "hf_overrides": {"architectures": [PREFIX + architecture]},
-            "logits_processors": ["engines.vllm.word_ends:WordEnds"],
+            "logits_processors": ["engines.vllm.leanings:Leanings"],
             "worker_extension_cls": "engines.vllm.worker.FactsExtension",
             "additional_config": {CONFIG: {"adapter": settings.adapter}},
         }

@@ -68,6 +68,13 @@ def test_what_goes_on_with_the_word_is_barred_until_a_space(
     assert _barred_after(tokenizer, words, facts, answer) == barred
 
 
+@pytest.mark.parametrize(
+    ("text", "closes"), [(".", True), ("!", True), ("\n", True), (" ", False), ("a", False)]
+)
+def test_what_closes_a_sentence(tokenizer: Any, words: Words, text: str, closes: bool) -> None:
+    assert words.closes(_ids(tokenizer, text)[-1]) == closes
+
+
 def test_tokens_that_end_an_answer_are_never_barred(tokenizer: Any, words: Words) -> None:
     assert not words.table[:, tokenizer.all_special_ids].any()
 
@@ -93,10 +100,11 @@ def test_the_likeliest_of_the_others_is_chosen_and_its_probability_is_the_models
     logits = torch.tensor([[0.0, 3.0, 2.0], [0.0, 3.0, 2.0]])
     samplers = [Sampler(Sampling()), Sampler(Sampling(temperature=0.01, seed=1))]
     mask = torch.tensor([False, True])  # a vocabulary may be padded
-    tokens, said = choose(logits, samplers, [mask, mask])
+    bias = torch.where(mask, float("-inf"), 0.0)
+    tokens, said = choose(logits, samplers, [bias, bias])
     assert tokens == [2, 2]
     assert said == pytest.approx([float(logits[0].log_softmax(-1)[2])] * 2)
-    assert choose(logits, samplers, [None, mask])[0] == [1, 2]
+    assert choose(logits, samplers, [None, bias])[0] == [1, 2]
     assert logits[0].tolist() == [0.0, 3.0, 2.0]
 
 

@@ -56,7 +56,7 @@ def test_facts_take_turns_just_as_in_the_other_engine() -> None:
             for i, told in enumerate(said)
         ]
         request = GenerateRequest("p", tuple(tokens), Sampling(max_tokens=99))
-        words = Words(torch.zeros(3, 10, dtype=torch.bool))
+        words = Words(torch.zeros(4, 10, dtype=torch.bool))
         active = ActiveRequest(request, [0] * _PROMPT, lambda ids: "", frozenset(), 999, words)
         stepwise, at_once = _facts(said, [1] * 4, order), _facts(said, [1] * 4, order)
         at_once.note(answer)

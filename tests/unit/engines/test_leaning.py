@@ -1,4 +1,4 @@
-"""What an answer cannot go on with."""
+"""What an answer leans to where facts were said."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from engines.barred import Barred
 from engines.contract import FinishReason, GenerateRequest, InjectedFact, Sampling
+from engines.leaning import TO_END, Leaning
 from engines.saying import Saying
 from engines.transformers_engine import TransformersEngine
 from engines.words import Words
@@ -18,37 +18,62 @@ from tests.unit.engines.tiny_models import RandomAdapter, byte_tokenizer, tiny_m
 _END = 5
 
 
-def _barred(answer: list[int], order: list[int]) -> list[int]:
-    """Of ten tokens, of which none is in a word, after an answer about three facts that say a token each."""
-    words = Words(torch.zeros(3, 10, dtype=torch.bool))
+def _leans(answer: list[int], order: list[int], is_turn: bool = True) -> dict[int, float]:
+    """Which of ten tokens, after an answer about three facts that say a token each."""
+    words = Words(torch.zeros(4, 10, dtype=torch.bool))
     words.table[2, 1] = words.table[0, 8] = (
         True  # the first fact ends with a letter, and "8" goes on with words
     )
+    words.table[3, 9] = True  # a full stop
     saying = Saying([(1,), (2,), (3,)], order)
-    barred = Barred(words, saying, [_END, 99])  # an end that the table does not know
+    leaning = Leaning(words, saying, [_END, 99], is_turn=is_turn)  # an end that the table does not know
     for token in answer:
         saying.add(token)
-        barred.note(token)
-    return [] if barred.tokens is None else barred.tokens.nonzero()[:, 0].tolist()
+        leaning.note(token)
+    bias = leaning.bias
+    return {} if bias is None else {at: value for at, value in enumerate(bias.tolist()) if value}
+
+
+_NEVER = float("-inf")
 
 
 @pytest.mark.parametrize(
-    ("answer", "order", "barred"),
+    ("answer", "order", "leans"),
     [
-        ([], [1, 2, 0], []),
-        ([2], [1, 2, 0], [_END]),
-        ([2, 9], [1, 2, 0], [_END]),
-        ([2, 9, 1], [1, 2, 0], [8]),
-        ([1], [1, 2, 0], [_END, 8]),
-        ([1], [0, 0, 0], [8]),
-        ([2], [0, 0, 0], []),
-        ([3], [1, 2, 0], []),
+        ([], [1, 2, 0], {}),
+        ([2], [1, 2, 0], {_END: _NEVER}),
+        ([2, 9], [1, 2, 0], {_END: _NEVER}),
+        ([2, 9, 1], [1, 2, 0], {8: _NEVER}),
+        ([1], [1, 2, 0], {_END: _NEVER, 8: _NEVER}),
+        ([1], [0, 0, 0], {8: _NEVER}),
+        ([2], [0, 0, 0], {}),
+        ([3], [1, 2, 0], {}),
     ],
 )
 def test_an_answer_does_not_end_between_facts_that_were_asked_for_together(
-    answer: list[int], order: list[int], barred: list[int]
+    answer: list[int], order: list[int], leans: dict[int, float]
 ) -> None:
-    assert _barred(answer, order) == barred
+    assert _leans(answer, order) == _leans(answer, order, is_turn=False) == leans
+
+
+@pytest.mark.parametrize(
+    ("answer", "order", "leans"),
+    [
+        ([9], [0, 0, 0], False),  # nothing was said
+        ([2], [0, 0, 0], False),
+        ([2, 9], [0, 0, 0], True),
+        ([2, 7], [0, 0, 0], False),  # the sentence goes on
+        ([2, 7, 9], [0, 0, 0], False),
+        ([2, 9, 7], [0, 0, 0], False),  # it did not want to end
+        ([2, 9, 7, 3, 9], [0, 0, 0], True),
+        ([2, 9, 1, 9], [1, 2, 0], True),
+    ],
+)
+def test_a_turn_is_near_its_end_when_all_is_said_and_the_sentence_closed(
+    answer: list[int], order: list[int], leans: bool
+) -> None:
+    assert _leans(answer, order).get(_END) == (TO_END if leans else None)
+    assert _leans(answer, order, is_turn=False).get(_END) is None
 
 
 @pytest.mark.parametrize("order", [(0, 0), (1, 2)])

@@ -1,4 +1,4 @@
-"""What `engines.barred` says of each request's next token, where vLLM asks for it."""
+"""What `engines.leaning` says of each request's next token, where vLLM asks for it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engines.barred import Barred
+from engines.leaning import Leaning, leant
 from engines.saying import Saying
 from engines.vllm.adapter_file import read_words
 from engines.vllm.model import CONFIG
 from engines.vllm.request_facts import EXTRA
-from engines.words import Words, without
+from engines.words import Words
 
 
 @dataclass
 class _Answer:
     tokens: list[int]  # vLLM's own list, which grows
     saying: Saying
-    barred: Barred
+    leaning: Leaning
     read: int = 0
 
-    def cannot_come(self) -> Tensor | None:
+    def bias(self) -> Tensor | None:
         for token in self.tokens[self.read :]:
             self.saying.add(token)
-            self.barred.note(token)
+            self.leaning.note(token)
         self.read = len(self.tokens)
-        return self.barred.tokens
+        return self.leaning.bias
 
 
-class _WordEnds:
+class _Leanings:
     """vLLM's `LogitsProcessor`, one for its batch."""
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
@@ -41,7 +41,7 @@ class _WordEnds:
         self._answers: dict[int, _Answer] = {}
 
     def is_argmax_invariant(self) -> bool:
-        """What is barred may have been the likeliest."""
+        """The likeliest may be another then."""
         return False
 
     def update_state(self, batch_update: Any) -> None:
@@ -63,21 +63,21 @@ class _WordEnds:
                 self._answers[one] = second
 
     def apply(self, logits: Tensor) -> Tensor:
-        """The logits without what is barred."""
-        found = ((place, answer.cannot_come()) for place, answer in self._answers.items())
-        return without(logits, ((place, barred) for place, barred in found if barred is not None))
+        """The logits, with what they lean to."""
+        found = ((place, answer.bias()) for place, answer in self._answers.items())
+        return leant(logits, ((place, bias) for place, bias in found if bias is not None))
 
 
 def _answer(words: Words, extra: Mapping[str, Any], ends: Iterable[int], tokens: list[int]) -> _Answer:
     saying = Saying(extra["said"], extra["order"])
-    return _Answer(tokens, saying, Barred(words, saying, ends))
+    return _Answer(tokens, saying, Leaning(words, saying, ends, is_turn=extra["is_turn"]))
 
 
 def __getattr__(name: str) -> type:
     """vLLM finds the class by module and name, in environments that have vLLM."""
-    if name != "WordEnds":
+    if name != "Leanings":
         raise AttributeError(name)
     from vllm.v1.sample.logits_processor import LogitsProcessor
 
-    made = globals()[name] = type(name, (_WordEnds, LogitsProcessor), {"__module__": __name__})
+    made = globals()[name] = type(name, (_Leanings, LogitsProcessor), {"__module__": __name__})
     return made
