@@ -23,6 +23,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "llama": {"hidden_size": 64, "head_dim": 32, "attention_bias": False},
     "gpt_neox": {"hidden_size": 128},
 }
+TIE = 1e-5  # of log-probabilities of different tokens
 _WORDS = "river tower market yellow seven winter bridge old queen paper".split()
 
 
@@ -84,7 +85,9 @@ def mixed_requests(adapter: RandomAdapter, count: int, seed: int = 0) -> list[Ge
 
 
 def check_equal(got: Generation, wanted: Generation) -> None:
-    """Same tokens, same probabilities, same attention, same text."""
+    """Same tokens, same probabilities, same attention, same text; up to where two tokens are equally likely."""
+    if got.token_ids != wanted.token_ids and _is_tie(got, wanted):
+        return  # from there on they are different texts
     assert got.token_ids == wanted.token_ids
     assert got.text == wanted.text
     assert got.finish_reason is wanted.finish_reason
@@ -100,6 +103,17 @@ def check_equal(got: Generation, wanted: Generation) -> None:
         if _has_one_peak(wanted.attention[key]):
             assert got.layer_attention[key].keys() == shares.keys()
             _check_near(list(got.layer_attention[key].values()), list(shares.values()))
+
+
+def _is_tie(got: Generation, wanted: Generation) -> bool:
+    """Whether they part at two tokens that the model holds for equally likely: rounding decides between these, and how
+    much is rounded depends on who shares the batch."""
+    pairs = enumerate(zip(got.token_ids, wanted.token_ids, strict=False))
+    at = next((at for at, (one, other) in pairs if one != other), None)
+    if at is None:
+        return False
+    _check_near(got.log_probabilities[:at], wanted.log_probabilities[:at])
+    return abs(got.log_probabilities[at] - wanted.log_probabilities[at]) < TIE
 
 
 def _has_one_peak(masses: Sequence[float]) -> bool:
