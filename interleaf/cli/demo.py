@@ -104,6 +104,7 @@ SCENES = (
     ),
 )
 CORRECTION = "Lisbon"
+BESIDE = ("birthplace", "Tromsø")  # of the first scene's subject
 UNRELATED = "Why do leaves fall in autumn?"
 
 
@@ -127,8 +128,9 @@ class Story:
                 self.correct_and_roll_back,
             ),
             ("4  Side by side", self.side_by_side),
-            ("5  A deletion brings the plain model's answer back, to the letter", self.delete),
-            ("6  What it costs", self.costs),
+            ("5  What is asked for together is said together", self.together),
+            ("6  A deletion brings the plain model's answer back, to the letter", self.delete),
+            ("7  What it costs", self.costs),
         )
         for title, step in steps:
             self.out.print()
@@ -189,6 +191,20 @@ class Story:
         self.out.print(block(scene.shown), _pictures.comparison(both))
         self.checks.expect("the two answers differ", both.changed)
         self.checks.expect("the left one is the plain model's", both.original.text == self.plain[scene].text)
+
+    def together(self) -> None:
+        """Two facts in one answer, in the order of the question."""
+        scene = SCENES[0]
+        first = self.facts[scene]
+        second = self.client.add(scene.subject, *BESIDE, source="the demo")
+        question = f"What are the {first.relation} and the {second.relation} of {scene.subject}?"
+        answer = self.client.ask(question, max_tokens=_LENGTH)
+        self.client.delete(second)
+        self.out.print(block(question), _pictures.answer(answer))
+        wanted = f"the answer says {first.object!r}, then {second.object!r}"
+        self.checks.expect(wanted, 0 <= answer.text.find(first.object) < answer.text.find(second.object))
+        cited = {citation.uid for citation in answer.citations if citation.used}
+        self.checks.expect("it cites both facts", cited == {first.uid, second.uid})
 
     def delete(self) -> None:
         """Without the facts the model is the one it was."""
