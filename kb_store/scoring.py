@@ -13,6 +13,7 @@ what was found belongs to a candidate with a longer name ("Norwind Shipping" in 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -187,15 +188,16 @@ class Question:
 
     def relation_spans(self, relation: str) -> tuple[Span, ...]:
         """Where all telling words of a relation stand together, in any order; of several beginnings of one the last."""
-        found = [self._find_stem(word) for word in relation_stems(relation)]
-        if not all(positions for _, positions in found):
-            return ()
+        found = [sorted(self._find_stem(word)[1]) for word in relation_stems(relation)]
         width = len(found) + _NEAR
         spans: dict[int, Span] = {}
-        for start in sorted({place for _, positions in found for place in positions}):
-            nearest = [min((at for at in at_all if at >= start), default=-1) for _, at_all in found]
-            if min(nearest) >= 0 and max(nearest) < start + width:
-                spans[max(nearest)] = (start, max(nearest) + 1)
+        for start in sorted({place for positions in found for place in positions}):
+            after = [bisect_left(positions, start) for positions in found]
+            if any(at == len(positions) for at, positions in zip(after, found, strict=True)):
+                break
+            last = max(positions[at] for at, positions in zip(after, found, strict=True))
+            if last < start + width:
+                spans[last] = (start, last + 1)
         return tuple(spans.values())
 
     def about(self, subject: str, aliases: Iterable[str] = ()) -> tuple[str, ...]:

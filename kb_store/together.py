@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from kb_store.scoring import Described, Question, Span
 
+# Places of one name or relation that are looked at: who repeats it more often asks for nothing more.
+_MOST = 32
+
 
 @dataclass(frozen=True, slots=True)
 class _Named:
@@ -35,7 +38,7 @@ def _named(question: Question, candidates: Sequence[Described]) -> list[_Named]:
     names = [_with_genitive(question, item) for item in candidates]
     taken = _spans(names)
     relations = [
-        tuple(span for span in question.relation_spans(item.relation) if not _meets(span, taken))
+        tuple(span for span in question.relation_spans(item.relation)[:_MOST] if not _meets(span, taken))
         for item in candidates
     ]
     asked = _spans(relations)
@@ -51,7 +54,7 @@ def _with_genitive(question: Question, item: Described) -> tuple[Span, ...]:
     words = question.words
     return tuple(
         (start, end + (words[end : end + 1] == ("s",)))
-        for start, end in question.name_spans(item.subject, item.aliases)
+        for start, end in question.name_spans(item.subject, item.aliases)[:_MOST]
     )
 
 

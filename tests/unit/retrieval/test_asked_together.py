@@ -77,6 +77,12 @@ def test_all_objects_of_a_relation_are_asked_for_by_its_name() -> None:
     assert asked_together(Question("Name every child of Ana."), candidates) == (0, 1)
 
 
+def test_a_text_that_repeats_itself_asks_for_no_more() -> None:
+    facts = [("Ana", relation) for relation in ("chef", "house wine", "pastry chef", "cuisine")]
+    assert _asked("chef of Ana, house wine of Ana, " * 2000, facts) == facts[:2]
+    assert _asked("Ana " * 5000 + "chef " * 5000, facts) == []
+
+
 def test_other_names_of_a_subject_are_names() -> None:
     candidates = [Candidate("Anna Keller", relation, ("AK",)) for relation in ("employer", "seat")]
     assert asked_together(Question("What are the seat and the employer of AK?"), candidates) == (1, 0)
