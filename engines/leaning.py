@@ -50,9 +50,10 @@ class Leaning:
 
 
 def leant(logits: Tensor, biases: Iterable[tuple[int, Tensor]]) -> Tensor:
-    """The logits, with what is to be added to rows of them; a vocabulary may be padded."""
+    """The logits, with what is to be added to rows of them. A model may have more tokens than a tokenizer, or fewer."""
     copied = None
     for row, bias in biases:
         copied = logits.clone() if copied is None else copied
-        copied[row, : len(bias)] += bias.to(copied)
+        width = min(len(bias), copied.shape[1])
+        copied[row, :width] += bias[:width].to(copied)
     return logits if copied is None else copied

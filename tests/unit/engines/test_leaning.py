@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engines.contract import FinishReason, GenerateRequest, InjectedFact, Sampling
-from engines.leaning import TO_END, Leaning
+from engines.leaning import TO_END, Leaning, leant
 from engines.saying import Saying
 from engines.transformers_engine import TransformersEngine
 from engines.words import Words
@@ -74,6 +74,14 @@ def test_a_turn_is_near_its_end_when_all_is_said_and_the_sentence_closed(
 ) -> None:
     assert _leans(answer, order).get(_END) == (TO_END if leans else None)
     assert _leans(answer, order, is_turn=False).get(_END) is None
+
+
+def test_a_model_may_know_more_tokens_than_its_tokenizer_or_fewer() -> None:
+    bias = torch.tensor([0.0, 2.0, 3.0])
+    assert leant(torch.zeros(2, 4), [(1, bias)]).tolist() == [[0.0] * 4, [0.0, 2.0, 3.0, 0.0]]
+    assert leant(torch.zeros(1, 2), [(0, bias)]).tolist() == [[0.0, 2.0]]
+    logits = torch.zeros(1, 2)
+    assert leant(logits, []) is logits
 
 
 @pytest.mark.parametrize("order", [(0, 0), (1, 2)])

@@ -9,8 +9,14 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
+from kb_store.errors import WrongState
+from kb_store.model import Content, Context, CreateFact, RelationExamples
+from kb_store.sql import open_store
 from service.cli.encoder import app
 from service.cli.encoder_show import write_sweep
+from service.config import load
+from service.datadir import DataDir
+from service.encoders.jobs import CalibrateJob
 from service.encoders.recipe_file import parse_recipe
 from service.encoders.training import Recipe
 from tests.tiny import tiny_folder
@@ -90,3 +96,26 @@ def test_a_sweep_is_printed_and_drawn(tmp_path: Path) -> None:
 )
 def test_every_command_explains_itself(command: str) -> None:
     assert "Usage" in run(command, "--help")
+
+
+def test_a_namespace_is_calibrated_on_as_it_says_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = (RelationExamples("employer", ("Who pays {s}?", "{s} earns a living at")),)
+    settings = load(None, {"store": {"data_dir": tmp_path}})
+    with DataDir(settings.store.data_dir):
+        store = open_store(settings.database, settings.limits.for_store())
+        store.create_namespace("people", "", frozenset(), Context("test"), examples)
+        fact = Content("Anna Keller", "employer", "Nordlicht")
+        store.submit([CreateFact("people", fact)], Context("test")).result()
+        store.close()
+    jobs: list[CalibrateJob] = []
+
+    def kept(job: CalibrateJob, note: object, cancelled: object) -> None:
+        jobs.append(job)
+        raise WrongState("enough", kind="job", name="job")
+
+    monkeypatch.setattr(CalibrateJob, "run", kept)
+    assert "enough" in run("calibrate", "--namespace", "people", "--data-dir", str(tmp_path), code=1)
+    assert jobs[0].facts == [["Anna Keller", "employer", "Nordlicht"]]
+    assert jobs[0].examples == {"employer": ["Who pays {s}?", "{s} earns a living at"]}
