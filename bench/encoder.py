@@ -7,7 +7,8 @@ subjects and objects are always of the held-out side. right_* and the exact-valu
 the answer (in a chat, and where two facts are asked for: occurs in it). absent_*: the fact is not stored, rivals
 are; an intrusion is an injected fact's object that the plain model would not have said. none, shuffled_*,
 counterfactual: the built-in true facts. injected_CELL: the fact reached the model at all. kb_SIZE: the questions of
-right_phrasing in bases of that size; a million facts only with --kb, embedding them takes an hour.
+right_phrasing in bases of that size; a million facts only with --kb, embedding them takes an hour. Answers of a full
+run are kept as they come (bench/kept_asking.py): a run that was ended is carried on by the same command.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from bench.encoder_questions import Asker, Case
 from bench.encoder_real import measure_real
 from bench.encoder_sizes import measure_sizes
 from bench.encoder_world import invented_world
+from bench.kept import Kept
+from bench.kept_asking import KeptAnswers, product_digest
 from bench.service_run import KeptEmbedder, Service, model_arguments, running, tokenizer_of
 from editors.kv.phrases import load
 from interleaf import Answer
@@ -80,6 +83,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", type=Path, help="more ordinary text to measure perplexity on")
 
 
+def _kept(bench: Bench) -> KeptAnswers:
+    arguments = bench.args
+    product = product_digest(arguments.encoder)
+    asked = {"facts": arguments.facts, "count": _count(bench), "sizes": _sizes(bench)}
+    return KeptAnswers(Kept(bench, (), model=arguments.model, product=product, **asked))
+
+
 def _count(bench: Bench) -> int:
     return bench.args.n or (_FULL if bench.full else _QUICK)
 
@@ -98,7 +108,10 @@ async def _measure(bench: Bench) -> Record:
     tokenizer = tokenizer_of(arguments.model)
     asker = Asker(world, load(), tokenizer, bench.seed)
     embedder = KeptEmbedder()
-    async with running(model=arguments.model, encoder=arguments.encoder, embedder=embedder) as service:
+    kept = _kept(bench) if bench.full else None
+    async with running(
+        model=arguments.model, encoder=arguments.encoder, embedder=embedder, kept=kept
+    ) as service:
         asking = Asking(service, tokenizer)
         with bench.stage(f"storing {arguments.facts} invented facts"):
             await service.store(_NAMESPACE, world.contents(arguments.facts))

@@ -70,6 +70,11 @@ class Asking:
             ]
         )
 
+    async def answer_now(self, namespace: str, case: Case) -> Answer:
+        """One answer that is not taken from an earlier run."""
+        room = self._room(case, _MARGIN)
+        return await self._service.ask(Ask(namespace, case.prompt, room, complete=not case.chat))
+
     async def after_objects(self, namespace: str, cases: Sequence[Case]) -> list[Answer]:
         """How the plain model goes on when the object is part of its prompt."""
         return await self._service.ask_all(

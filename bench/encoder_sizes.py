@@ -78,11 +78,13 @@ def _filled(facts: dict[Content, None], world: InventedWorld, size: int) -> list
 
 
 async def _timed(asking: Asking, places: Sequence[tuple[str, list[Case]]], count: int) -> tuple[float, float]:
-    """Median seconds to the first token and of retrieval, unloaded; the facts were compiled before."""
+    """Median seconds to the first token and of retrieval, unloaded; each is asked once before, so that its facts are
+    compiled."""
     first, retrieval = [], []
     chosen = [(namespace, case) for namespace, part in places for case in part][:count]
     for namespace, case in chosen:
-        (answer,) = await asking.answers(namespace, [case])
+        await asking.answer_now(namespace, case)
+        answer = await asking.answer_now(namespace, case)
         first.append(answer.timings.first_token)
         retrieval.append(answer.timings.retrieval)
     return statistics.median(first), statistics.median(retrieval)

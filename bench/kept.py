@@ -42,7 +42,7 @@ class Kept:
         facts = json.dumps([bench.name, bench.seed, decides, sources], sort_keys=True, default=str)
         name = hashlib.sha256(facts.encode()).hexdigest()[:16]
         self.path = cache_dir() / "bench" / f"{bench.name}-{name}.jsonl"
-        minutes: float | None = bench.args.minutes
+        minutes: float | None = getattr(bench.args, "minutes", None)
         self._until = None if minutes is None else time.monotonic() + 60 * minutes
         self._rows = self._read()
         if self._rows:

@@ -13,11 +13,13 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from bench.kept_asking import KeptAnswers
 from engines.embedder import MiniLMEmbedder
 from engines.models import resolve_model
 from interleaf import Answer, AsyncClient, Scores, Timeout
@@ -85,8 +87,8 @@ class KeptEmbedder:
 class Service:
     """A running server as benchmarks use it."""
 
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+    def __init__(self, client: AsyncClient, kept: KeptAnswers | None = None) -> None:
+        self._client, self._kept = client, kept
 
     def space(self, namespace: str) -> AsyncClient:
         """The client, in a namespace."""
@@ -109,7 +111,7 @@ class Service:
         await client.wait_until("searchable", timeout=_PATIENCE)
 
     async def ask(self, question: Ask) -> Answer:
-        """One answer, greedy."""
+        """One answer, greedy, asked now."""
         return await self.space(question.namespace).ask(
             question.prompt,
             complete=question.complete,
@@ -120,8 +122,13 @@ class Service:
         )
 
     async def ask_all(self, questions: Sequence[Ask]) -> list[Answer]:
-        """All answers, asked as concurrently as keeps the engine busy."""
-        return await concurrently(self.ask, questions)
+        """All answers, asked as concurrently as keeps the engine busy; those that were kept are not asked again."""
+        return await concurrently(self._kept_or_asked, questions)
+
+    async def _kept_or_asked(self, question: Ask) -> Answer:
+        if self._kept is None or question.facts:
+            return await self.ask(question)
+        return await self._kept(repr(question), partial(self.ask, question))
 
     async def call(self, method: str, request: Any, response: Any) -> Any:
         """A call that the client has no method for."""
@@ -158,8 +165,10 @@ async def running(
     encoder: str = "default",
     embedder: KeptEmbedder | None = None,
     engine: Mapping[str, Any] | None = None,
+    kept: KeptAnswers | None = None,
 ) -> AsyncIterator[Service]:
-    """The service with a data folder of its own, which is gone afterwards. `engine`: further settings of it."""
+    """The service with a data folder of its own, which is gone afterwards. `engine`: further settings of it.
+    `kept`: where answers are kept that a later run need not ask for."""
     with tempfile.TemporaryDirectory() as folder:
         overrides = _overrides(Path(folder), model, encoder)
         overrides["engine"] |= engine or {}
@@ -170,7 +179,7 @@ async def running(
             address = await server.start()
             timeout = Timeout(call=600.0, generate=_PATIENCE)
             async with AsyncClient(address, timeout=timeout) as client:
-                yield Service(client)
+                yield Service(client, kept)
         finally:
             await server.stop()
 
