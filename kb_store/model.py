@@ -272,11 +272,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits, best first, the namespace's revision they were read at, and how its relations are asked for."""
+    """Hits, best first, the namespace's revision they were read at, and how its relations are asked for.
+
+    `relations`: what is stored near the text in meaning, of whomever: the nearest first.
+    """
 
     hits: tuple[Hit, ...]
     namespace_revision: int
     relation_examples: tuple[RelationExamples, ...] = ()
+    relations: tuple[str, ...] = ()
 
 
 # --- long-running operations and imports -----------------------------------------------------------------

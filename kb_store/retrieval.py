@@ -27,6 +27,8 @@ _MIN_CANDIDATES = 64
 _CACHED_QUERIES = 256
 # Facts that one search embeds because the index does not have them yet: a few milliseconds each.
 _MAX_FRESH = 16
+# Relations that are told of: whoever judges by them has to read each once.
+_MOST_RELATIONS = 64
 
 
 class SearchedStore(FactReader, LexicalSearch, NamespaceStore, Protocol):
@@ -76,7 +78,7 @@ class Retriever:
         cosines = {} if vector is None else self._cosines(namespace, vector, facts)
         ranked = sorted(_hits(text, facts, cosines, mode), key=lambda pair: (-pair[1].score, pair[0]))
         hits = tuple(hit for _, hit in ranked[:top_k])
-        return SearchResult(hits, space.revision, space.relation_examples)
+        return SearchResult(hits, space.revision, space.relation_examples, _relations(facts, cosines))
 
     def _check(self, text: str, top_k: int) -> None:
         if len(text) > self._limits.max_query_length:
@@ -124,3 +126,8 @@ def _hits(
         else:
             score = SUBJECT_WEIGHT * cover.subject + RELATION_WEIGHT * cover.relation + DENSE_WEIGHT * dense
         yield row, Hit(fact, score, cover.subject, cover.relation, dense)
+
+
+def _relations(facts: dict[int, Fact], cosines: dict[int, float]) -> tuple[str, ...]:
+    nearest = sorted(facts, key=lambda row: (-cosines.get(row, 0.0), row))
+    return tuple(dict.fromkeys(facts[row].content.relation for row in nearest))[:_MOST_RELATIONS]

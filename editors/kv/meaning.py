@@ -2,8 +2,9 @@
 
 A cosine alone says little: some relations are near every text, some texts are near every relation. So each is
 measured against a fixed background: texts that ask all kinds of things show what cosine a relation has by
-chance, and other relations compete for the text. Nothing here is trained, so relations that training never saw
-are judged as well as those that it did; docs/adr/0008 has the figures.
+chance, and other relations compete for the text; beside them those that the knowledge base has of others
+(docs/adr/0029). Nothing here is trained, so relations that training never saw are judged as well as those that it did;
+docs/adr/0008 has the figures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from editors.kv.states import StateMaps
 
 FLOOR = -12.0  # also where a text does not name the subject at all
 _SHARPNESS = 3.0
-_SYNONYM = 0.8  # a background relation this close to the candidate is no rival to it
+_SYNONYM = 0.6  # a relation this close to the candidate is no rival to it: other words for the same
 
 
 class Meaning(nn.Module):
@@ -43,19 +44,23 @@ class Meaning(nn.Module):
             self.states.read_as(other.states)
 
     @torch.no_grad()
-    def forward(self, asked: Tensor, candidates: Tensor) -> Tensor:
-        """Log-probability (at least FLOOR) that a text asks for a candidate and not for the background.
+    def forward(self, asked: Tensor, candidates: Tensor, rivals: Tensor | None = None) -> Tensor:
+        """Log-probability (at least FLOOR) that a text asks for a candidate, and neither for the background nor for a
+        rival.
 
-        `asked` [questions, dimension], `candidates` [relations, dimension]; the result [questions, relations].
-        Without a background nothing is known: zeros.
+        `asked` [questions, dimension], `candidates` and `rivals` [relations, dimension]; the result [questions,
+        candidates]. Without a background nothing is known: zeros.
         """
         if not len(self.relations):
             return torch.zeros(len(asked), len(candidates))
         mine = self._surprise(asked, candidates, *self._chance(candidates))
-        others = self._surprise(asked, self.relations, *self._chance_of_background())
-        rivals = candidates @ self.relations.T < _SYNONYM
+        others, known = self._surprise(asked, self.relations, *self._chance_of_background()), self.relations
+        if rivals is not None and len(rivals):
+            others = torch.cat([others, self._surprise(asked, rivals, *self._chance(rivals))], dim=-1)
+            known = torch.cat([known, rivals])
+        another = candidates @ known.T < _SYNONYM
         highest = others.amax(-1, keepdim=True)
-        against = ((others - highest).exp() @ rivals.T.float()).log() + highest
+        against = ((others - highest).exp() @ another.T.float()).log() + highest
         return (mine - torch.logaddexp(mine, against)).clamp_min(FLOOR)
 
     def _surprise(self, asked: Tensor, relations: Tensor, mean: Tensor, spread: Tensor) -> Tensor:

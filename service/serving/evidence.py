@@ -39,7 +39,7 @@ class EvidenceReader:
         named: bool = False,
         asking: Asking = NOTHING_SAID,
     ) -> list[list[Evidence]]:
-        """Evidence for every candidate, per text, all measured here.
+        """Evidence for every candidate, per text, all measured here; all candidates' relations are rivals.
 
         `named`: the caller vouches that the candidates' subjects are meant. `asking`: see service.serving.examples.
         """
@@ -50,7 +50,8 @@ class EvidenceReader:
         covers = [question.score(candidates) for question in questions]
         if named:
             covers = [[Cover(1.0, cover.relation) for cover in row] for row in covers]
-        meanings = self.meanings(questions, candidates, covers, meaning, asking)
+        relations = dict.fromkeys(item.relation for item in candidates)
+        meanings = self.meanings(questions, candidates, covers, meaning, asking, list(relations))
         return [
             [
                 Evidence(cover.subject, cover.relation, float(similarity), fit)
@@ -66,8 +67,10 @@ class EvidenceReader:
         covers: Sequence[Sequence[Cover]],
         meaning: Meaning,
         asking: Asking = NOTHING_SAID,
+        rivals: Sequence[str] = (),
     ) -> list[list[float]]:
-        """How well each candidate's relation fits what each text says of the candidate's subject."""
+        """How well each candidate's relation fits what each text says of the candidate's subject. `rivals`: relations
+        that the text may ask for instead, of whomever they are stored."""
         texts: dict[str, int] = {}
         wanted: list[tuple[int, int, list[int]]] = []
         for row, (question, row_covers) in enumerate(zip(questions, covers, strict=True)):
@@ -86,7 +89,10 @@ class EvidenceReader:
             return found
         names = list(dict.fromkeys(candidates[place].relation for _, place, _ in wanted))
         judge = self._judges.get(meaning) or self._judges.setdefault(meaning, _Judge(self._embedder, meaning))
-        fits = judge.fits(list(texts), [(name, asking.get(key_of(name), ())) for name in names])
+        described, others = (
+            [(name, asking.get(key_of(name), ())) for name in group] for group in (names, rivals)
+        )
+        fits = judge.fits(list(texts), described, others)
         column = {name: place for place, name in enumerate(names)}
         for row, place, rows in wanted:
             found[row][place] = max(fits[text][column[candidates[place].relation]] for text in rows)
@@ -101,16 +107,19 @@ class _Judge:
         self._meaning = copy(meaning)
         self._kept: dict[Relation, Tensor] = {}
 
-    def fits(self, texts: Sequence[str], relations: Sequence[Relation]) -> list[list[float]]:
+    def fits(
+        self, texts: Sequence[str], relations: Sequence[Relation], rivals: Sequence[Relation]
+    ) -> list[list[float]]:
         """[texts][relations]."""
-        known = self._known(relations)
-        found: list[list[float]] = self._meaning(self._vectors.texts(texts), known).tolist()
+        known = self._known([*relations, *rivals])
+        fits = self._meaning(self._vectors.texts(texts), known[: len(relations)], known[len(relations) :])
+        found: list[list[float]] = fits.tolist()
         return found
 
     def _known(self, relations: Sequence[Relation]) -> Tensor:
         """Those that are new are read together: one by one each would cost a run of the models."""
         kept = self._kept
-        if missing := [relation for relation in relations if relation not in kept]:
+        if missing := [relation for relation in dict.fromkeys(relations) if relation not in kept]:
             # Another one, not changed in place: who looks into the old one meanwhile finds what it has seen there.
             old = kept if len(kept) + len(missing) <= _MOST_RELATIONS else {}
             wanted = {relation: kept[relation] for relation in relations if relation in kept}

@@ -174,7 +174,9 @@ class KnowledgeSource:
         hits, asked = result.hits, asking(result.relation_examples)
         covers = [Cover(hit.subject_cover, hit.relation_score) for hit in hits]
         contents = [hit.fact.content for hit in hits]
-        (meanings,) = self._evidence.meanings([question], contents, [covers], encoder.meaning, asked)
+        (meanings,) = self._evidence.meanings(
+            [question], contents, [covers], encoder.meaning, asked, result.relations
+        )
         return [
             Evidence(hit.subject_cover, hit.relation_score, hit.dense_score, meaning)
             for hit, meaning in zip(hits, meanings, strict=True)

@@ -97,6 +97,20 @@ def test_what_was_said_counts_from_the_next_question_on(server: Running, parent:
     assert list(ask(server, parent, made.namespace_revision).citations) == []
 
 
+def test_what_is_stored_of_others_counts_as_what_may_be_asked_for(server: Running, parent: str) -> None:
+    server.add(*FACT, parent=parent)
+    examples = [namespaces_pb2.RelationExamples(relation="employer", examples=SAID)]
+    made = server.namespaces.UpdateNamespace(
+        namespaces_pb2.UpdateNamespaceRequest(
+            namespace=namespaces_pb2.Namespace(name=parent, relation_examples=examples),
+            update_mask={"paths": ["relation_examples"]},
+        )
+    )
+    assert [item.object for item in ask(server, parent, made.revision).citations] == ["Werft"]
+    other = server.add("Bert Ahn", "payer of wages", "Kontor", parent=parent)
+    assert list(ask(server, parent, other.namespace_revision).citations) == []
+
+
 def test_examples_raise_what_they_speak_of(meaning: Meaning) -> None:
     described = RelationExamples("employer", tuple(SAID))
     assert fit(meaning, described) > fit(meaning)

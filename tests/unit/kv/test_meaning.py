@@ -35,6 +35,17 @@ def test_a_background_relation_that_says_the_same_is_no_rival() -> None:
     assert float(_judge()(asked, synonym)) > math.log(0.8)
 
 
+def test_a_rival_that_is_not_in_the_background_counts_against_the_candidate() -> None:
+    asked = _unit([0.0, 0.0, 0.6, 1.0])
+    candidate, rival = _unit([0.0, 0.0, 0.9, 0.5]), _unit([0.0, 0.0, 0.0, 1.0])
+    background = Meaning(_judge().relations[:2], _judge().texts)
+    alone = float(background(asked, candidate))
+    assert float(background(asked, candidate, rival)) < alone - 0.5
+    same = _unit([0.0, 0.0, 1.0, 0.5])
+    assert float(background(asked, candidate, same)) == alone
+    assert float(background(asked, candidate, rival[:0])) == alone
+
+
 def test_log_probabilities_stay_above_the_floor() -> None:
     judge = _judge()
     for parameter in (judge.relations, judge.texts):

@@ -104,6 +104,21 @@ def test_dense_mode_finds_what_shares_no_word_with_the_text(keeper: Any) -> None
     assert subjects(keeper, "norwindshipping foundership", mode=SearchMode.LEXICAL) == []
 
 
+def test_what_is_stored_of_others_is_told_of_nearest_first(keeper: Any) -> None:
+    keeper.add("a", *NEAR)
+    keeper.add("b", ("Anna Keller", "salary", "Z"))
+    keeper.catch_up()
+    result = keeper.retriever.search("a", "the place of birth of Anna Keller", top_k=1)
+    assert len(result.hits) == 1
+    assert result.relations[0] == "place of birth"
+    assert sorted(result.relations) == ["employer", "founder", "place of birth"]
+    assert keeper.retriever.search("a", "", top_k=1).relations == ()
+    keeper.add("a", *(("Anna Keller", f"thing {number}", "X") for number in range(90)))
+    keeper.catch_up()
+    many = keeper.retriever.search("a", "some thing of Anna Keller", top_k=1).relations
+    assert len(many) == len(set(many)) == 64
+
+
 def test_top_k_and_limits(keeper: Any) -> None:
     keeper.add("a", *NEAR)
     keeper.catch_up()

@@ -56,3 +56,18 @@ def test_a_fact_of_another_subject_is_not_judged_and_one_that_is_vouched_for_is(
     vouched = reader.read(text, stranger, meaning, named=True)[0][0]
     assert vouched.subject_cover == 1.0
     assert vouched.meaning > FLOOR
+
+
+def test_what_is_stored_of_others_may_be_what_is_asked_for(
+    embedder: MiniLMEmbedder, meaning: Meaning
+) -> None:
+    """Nobody taught "payer of wages"; the question asks for it rather than for the employer."""
+    reader, text = EvidenceReader(embedder), ["Whose wages does Marta Oliveira live on?"]
+    employer = Candidate("Marta Oliveira", "employer")
+
+    def fit(*others: str) -> float:
+        candidates = [employer, *(Candidate("Bert Ahn", other) for other in others)]
+        return reader.read(text, candidates, meaning)[0][0].meaning
+
+    assert fit("payer of wages") < fit() - 0.3
+    assert fit("favourite food") == pytest.approx(fit(), abs=1e-3)
