@@ -54,11 +54,12 @@ class Meaning(nn.Module):
         if not len(self.relations):
             return torch.zeros(len(asked), len(candidates))
         mine = self._surprise(asked, candidates, *self._chance(candidates))
-        others, known = self._surprise(asked, self.relations, *self._chance_of_background()), self.relations
-        if rivals is not None and len(rivals):
+        others = self._surprise(asked, self.relations, *self._chance_of_background())
+        likeness = candidates @ self.relations.T
+        if rivals is not None:
             others = torch.cat([others, self._surprise(asked, rivals, *self._chance(rivals))], dim=-1)
-            known = torch.cat([known, rivals])
-        another = candidates @ known.T < _SYNONYM
+            likeness = torch.cat([likeness, candidates @ rivals.T], dim=-1)
+        another = likeness < _SYNONYM
         highest = others.amax(-1, keepdim=True)
         against = ((others - highest).exp() @ another.T.float()).log() + highest
         return (mine - torch.logaddexp(mine, against)).clamp_min(FLOOR)
