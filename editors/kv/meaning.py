@@ -56,7 +56,7 @@ class Meaning(nn.Module):
         mine = self._surprise(asked, candidates, *self._chance(candidates))
         others = self._surprise(asked, self.relations, *self._chance_of_background())
         likeness = candidates @ self.relations.T
-        if rivals is not None:
+        if rivals is not None and len(rivals):
             others = torch.cat([others, self._surprise(asked, rivals, *self._chance(rivals))], dim=-1)
             likeness = torch.cat([likeness, candidates @ rivals.T], dim=-1)
         another = likeness < _SYNONYM
