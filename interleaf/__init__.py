@@ -88,6 +88,9 @@ from interleaf._types import (
     SearchHit,
     Timings,
     ValueCheck,
+    WeighedFact,
+    Weighing,
+    Weight,
 )
 from interleaf._work import AsyncWork, Progress, Work
 
@@ -182,6 +185,9 @@ __all__ = [
     "Unimplemented",
     "ValueCheck",
     "Verdict",
+    "WeighedFact",
+    "Weighing",
+    "Weight",
     "Work",
     "__version__",
 ]

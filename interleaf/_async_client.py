@@ -108,6 +108,7 @@ class AsyncClient:
     stream = _answering(on_model.stream)
     compare = calling(on_model.compare)
     score = calling(on_model.score)
+    weigh = calling(on_model.weigh)
 
     create_namespace = calling(on_namespaces.create_namespace)
     get_namespace = calling(on_namespaces.get_namespace)

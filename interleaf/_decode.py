@@ -167,6 +167,27 @@ def scores(message: Any) -> t.Scores:
     )
 
 
+def weighing(message: Any) -> t.Weighing:
+    """interleaf.v1.WeighFactsResponse."""
+    return t.Weighing(
+        facts=tuple(
+            t.WeighedFact(
+                fact=item.fact,
+                subject=item.subject,
+                relation=item.relation,
+                object=item.object,
+                weight=named(t.Weight, inference_pb2.Weight, item.weight),
+                subject_cover=item.subject_cover,
+                fit=item.fit,
+                retrieval_score=item.retrieval_score,
+            )
+            for item in message.facts
+        ),
+        fit_needed=message.fit_needed,
+        namespace_revision=message.namespace_revision,
+    )
+
+
 def namespace(message: Any) -> t.Namespace:
     """interleaf.v1.Namespace."""
     return t.Namespace(

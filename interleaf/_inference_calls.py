@@ -8,7 +8,7 @@ from typing import Any
 from interleaf import _decode
 from interleaf._calls import Call, Streamed
 from interleaf._session import FactRef, Session
-from interleaf._types import Answer, ChatMessage, Comparison, Scores
+from interleaf._types import Answer, ChatMessage, Comparison, Scores, Weighing
 from interleaf.v1 import inference_pb2
 
 INFERENCE = "/interleaf.v1.Inference/"
@@ -194,3 +194,19 @@ def score(
         original_weights=original_weights,
     )
     return Call(INFERENCE + "Score", request, inference_pb2.ScoreResponse, _decode.scores, kind="generate")
+
+
+def weigh(session: Session, prompt: Prompt, *, complete: bool = False, top_k: int = 0) -> Call[Weighing]:
+    """Which facts a question is shown, which of those that retrieval finds it is not, and why. The model is not asked.
+
+    for item in client.weigh("Who pays Anna Keller's wages?").facts:
+        print(item.relation, item.object, item.weight, item.fit)
+    """
+    request = inference_pb2.WeighFactsRequest(
+        parent=session.parent,
+        retrieval=retrieval_of(session, top_k, True, ()),
+        **input_of(prompt, complete),
+    )
+    return Call(
+        INFERENCE + "WeighFacts", request, inference_pb2.WeighFactsResponse, _decode.weighing, kind="generate"
+    )

@@ -223,6 +223,39 @@ class Scores:
     namespace_revision: int
 
 
+class Weight(enum.StrEnum):
+    """Why a fact is shown to the model, or is not."""
+
+    SHOWN = "shown"
+    SUBJECT_NOT_NAMED = "subject_not_named"
+    NOT_ASKED_FOR = "not_asked_for"
+    BEHIND_ANOTHER = "behind_another"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class WeighedFact:
+    """A fact that retrieval found. `fit`: how likely the question asks for its relation, a natural logarithm."""
+
+    fact: str
+    subject: str
+    relation: str
+    object: str
+    weight: Weight
+    subject_cover: float
+    fit: float
+    retrieval_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """The facts that retrieval found, those that are shown first; `fit_needed` is the least fit of one that is."""
+
+    facts: tuple[WeighedFact, ...]
+    fit_needed: float
+    namespace_revision: int
+
+
 @dataclass(frozen=True, slots=True)
 class Namespace:
     """A world of facts of its own. Retrieval has seen everything up to `searchable_revision`."""

@@ -39,7 +39,10 @@ KINDS: Mapping[str, str] = {
         )
     },
     **{_FACTS + name: TRANSFER for name in ("ImportFacts", "ExportFacts")},
-    **{_INFERENCE + name: GENERATE for name in ("Generate", "StreamGenerate", "Score", "Compare")},
+    **{
+        _INFERENCE + name: GENERATE
+        for name in ("Generate", "StreamGenerate", "Score", "Compare", "WeighFacts")
+    },
     **{_ENCODERS + name: READ for name in ("GetEncoder", "ListEncoders")},
     **{
         _ENCODERS + name: WRITE

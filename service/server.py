@@ -39,6 +39,7 @@ from service.commands.reviewing import Reviewing
 from service.commands.spaces import Spaces
 from service.commands.studying import Studying
 from service.commands.watching import Watching
+from service.commands.weighing import FactWeighing
 from service.commands.writing import Writing
 from service.config import ConfigError, Settings
 from service.convert import facts as convert
@@ -237,7 +238,12 @@ def _add_services(server: Gate, parts: Parts, interceptors: Sequence[grpc.aio.Se
         unpack=convert.reindexed_namespace,
         result=lambda namespace: convert.pack(convert.namespace_message(spaces.read(namespace))),
     )
-    inference = InferenceServicer(parts.answering, parts.scoring, Asks(limits, top_k))
+    inference = InferenceServicer(
+        parts.answering,
+        parts.scoring,
+        FactWeighing(parts.has_model, parts.knowledge, settings.limits.max_query_length),
+        Asks(limits, top_k),
+    )
     namespaces = NamespacesServicer(spaces, reindexing, parts.tokens, limits)
     encoding = Encoding(
         Shelf(settings.store.data_dir),

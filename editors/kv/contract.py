@@ -66,6 +66,11 @@ class FactEncoder(Protocol):
         """Runs the frozen model over the facts' texts, in batches."""
         ...
 
+    @property
+    def fit_needed(self) -> float:
+        """The least meaning of a fact that is injected."""
+        ...
+
     def biases(self, evidence: Sequence[Evidence], wanted: bool = False) -> list[float | None]:
         """What is added to each candidate's attention logits; None: do not inject this candidate.
 

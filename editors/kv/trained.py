@@ -162,11 +162,20 @@ class TrainedEncoder:
             return []
         return self._run(lambda model, tokenizer: self._compile(model, tokenizer, facts)).result()
 
+    @property
+    def fit_needed(self) -> float:
+        """The prior's threshold, as calibration has it."""
+        return float(self._module.prior.likely) - self._weight[1]
+
     def biases(self, evidence: Sequence[Evidence], wanted: bool = False) -> list[float | None]:
         """The prior, as calibration has it."""
+        return self._module.prior.biases(evidence, *self._weight, wanted)
+
+    @property
+    def _weight(self) -> tuple[float, float]:
+        """Scale and offset."""
         known = self._calibration
-        scale, offset = (known.prior_scale, known.prior_offset) if known else (1.0, 0.0)
-        return self._module.prior.biases(evidence, scale, offset, wanted)
+        return (known.prior_scale, known.prior_offset) if known else (1.0, 0.0)
 
     def _compile(self, model: Any, tokenizer: Any, facts: Sequence[FactText]) -> list[KVTokens]:
         return compile_facts(self._module, model, tokenizer, facts)

@@ -1,4 +1,4 @@
-"""interleaf ask, chat and compare."""
+"""interleaf ask, why, chat and compare."""
 
 from __future__ import annotations
 
@@ -64,6 +64,19 @@ def ask(
         strict=strict,
     )
     _show_stream(shell, pieces)
+
+
+@app.command()
+@connected
+def why(
+    shell: Shell,
+    text: QuestionArgument,
+    complete: CompleteOption = False,
+    top_k: TopKOption = 0,
+) -> None:
+    """Show which facts a question is answered with, which of those that were found it is not, and why."""
+    weighing = shell.client.weigh(text, complete=complete, top_k=top_k)
+    shell.show(weighing, lambda: _pictures.weighing(weighing))
 
 
 @app.command()

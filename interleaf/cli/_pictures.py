@@ -21,13 +21,15 @@ from interleaf import (
     Review,
     Revision,
     SearchHit,
+    Weighing,
+    Weight,
 )
 from interleaf.cli._text import block, cell, when
 
 _VERDICTS = {
     Grounding.GROUNDED: ("grounded in the cited facts", "green"),
     Grounding.UNGROUNDED: ("facts were there, the answer rests on none", "yellow"),
-    Grounding.NO_FACTS: ("no fact was relevant", "dim"),
+    Grounding.NO_FACTS: ("no fact was relevant (`interleaf why` says which were found)", "dim"),
     Grounding.UNKNOWN: ("", "dim"),
 }
 
@@ -111,6 +113,37 @@ def hits(found: Sequence[SearchHit]) -> RenderableType:
             cell(why, "dim"),
         )
     return table
+
+
+_WEIGHTS = {
+    Weight.SHOWN: ("shown to the model", "green"),
+    Weight.SUBJECT_NOT_NAMED: ("its subject is not named in full", "dim"),
+    Weight.NOT_ASKED_FOR: ("its relation does not seem to be asked for", "yellow"),
+    Weight.BEHIND_ANOTHER: ("another fact fits far better", "yellow"),
+    Weight.UNKNOWN: ("", "dim"),
+}
+
+
+def weighing(found: Weighing) -> RenderableType:
+    """Facts that were found, those that are shown to the model first, and what could be done about the others."""
+    if not found.facts:
+        return nothing("facts found")
+    table = _table("subject", "relation", "object", "fit", "")
+    for item in found.facts:
+        words, style = _WEIGHTS[item.weight]
+        named = item.weight is not Weight.SUBJECT_NOT_NAMED
+        table.add_row(
+            cell(item.subject),
+            cell(item.relation),
+            cell(item.object, "bold"),
+            cell(f"{item.fit:.1f}" if named else "", style),
+            cell(words, style),
+        )
+    lines: list[RenderableType] = [table, Text(f"A fit of {found.fit_needed:.1f} is needed.", style="dim")]
+    if any(item.weight is Weight.NOT_ASKED_FOR for item in found.facts):
+        told = 'Say how people ask: interleaf relations describe RELATION "... {s} ..."'
+        lines.append(Text(told, style="dim"))
+    return Group(*lines)
 
 
 def history(entries: Sequence[Revision]) -> RenderableType:

@@ -30,6 +30,14 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_STOP: _ClassVar[FinishReason]
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
     FINISH_REASON_ABSTAINED: _ClassVar[FinishReason]
+
+class Weight(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WEIGHT_UNSPECIFIED: _ClassVar[Weight]
+    WEIGHT_SHOWN: _ClassVar[Weight]
+    WEIGHT_SUBJECT_NOT_NAMED: _ClassVar[Weight]
+    WEIGHT_NOT_ASKED_FOR: _ClassVar[Weight]
+    WEIGHT_BEHIND_ANOTHER: _ClassVar[Weight]
 VALUE_CHECK_UNSPECIFIED: ValueCheck
 VALUE_CHECK_EXACT: ValueCheck
 VALUE_CHECK_DIFFERS: ValueCheck
@@ -42,6 +50,11 @@ FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
 FINISH_REASON_ABSTAINED: FinishReason
+WEIGHT_UNSPECIFIED: Weight
+WEIGHT_SHOWN: Weight
+WEIGHT_SUBJECT_NOT_NAMED: Weight
+WEIGHT_NOT_ASKED_FOR: Weight
+WEIGHT_BEHIND_ANOTHER: Weight
 
 class ChatMessage(_message.Message):
     __slots__ = ("role", "content")
@@ -251,3 +264,45 @@ class CompareResponse(_message.Message):
     original: GenerateResponse
     edited: GenerateResponse
     def __init__(self, original: _Optional[_Union[GenerateResponse, _Mapping]] = ..., edited: _Optional[_Union[GenerateResponse, _Mapping]] = ...) -> None: ...
+
+class WeighFactsRequest(_message.Message):
+    __slots__ = ("parent", "prompt", "chat", "retrieval")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    CHAT_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    prompt: str
+    chat: Chat
+    retrieval: Retrieval
+    def __init__(self, parent: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., retrieval: _Optional[_Union[Retrieval, _Mapping]] = ...) -> None: ...
+
+class WeighedFact(_message.Message):
+    __slots__ = ("fact", "subject", "relation", "object", "weight", "subject_cover", "fit", "retrieval_score")
+    FACT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    RELATION_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_COVER_FIELD_NUMBER: _ClassVar[int]
+    FIT_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVAL_SCORE_FIELD_NUMBER: _ClassVar[int]
+    fact: str
+    subject: str
+    relation: str
+    object: str
+    weight: Weight
+    subject_cover: float
+    fit: float
+    retrieval_score: float
+    def __init__(self, fact: _Optional[str] = ..., subject: _Optional[str] = ..., relation: _Optional[str] = ..., object: _Optional[str] = ..., weight: _Optional[_Union[Weight, str]] = ..., subject_cover: _Optional[float] = ..., fit: _Optional[float] = ..., retrieval_score: _Optional[float] = ...) -> None: ...
+
+class WeighFactsResponse(_message.Message):
+    __slots__ = ("facts", "fit_needed", "namespace_revision")
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    FIT_NEEDED_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    facts: _containers.RepeatedCompositeFieldContainer[WeighedFact]
+    fit_needed: float
+    namespace_revision: int
+    def __init__(self, facts: _Optional[_Iterable[_Union[WeighedFact, _Mapping]]] = ..., fit_needed: _Optional[float] = ..., namespace_revision: _Optional[int] = ...) -> None: ...

@@ -55,6 +55,11 @@ class InferenceStub:
                 request_serializer=interleaf_dot_v1_dot_inference__pb2.CompareRequest.SerializeToString,
                 response_deserializer=interleaf_dot_v1_dot_inference__pb2.CompareResponse.FromString,
                 _registered_method=True)
+        self.WeighFacts = channel.unary_unary(
+                '/interleaf.v1.Inference/WeighFacts',
+                request_serializer=interleaf_dot_v1_dot_inference__pb2.WeighFactsRequest.SerializeToString,
+                response_deserializer=interleaf_dot_v1_dot_inference__pb2.WeighFactsResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServicer:
@@ -89,6 +94,13 @@ class InferenceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WeighFacts(self, request, context):
+        """Which of the facts that retrieval finds a question is shown, which not, and why: without asking the model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +123,11 @@ def add_InferenceServicer_to_server(servicer, server):
                     servicer.Compare,
                     request_deserializer=interleaf_dot_v1_dot_inference__pb2.CompareRequest.FromString,
                     response_serializer=interleaf_dot_v1_dot_inference__pb2.CompareResponse.SerializeToString,
+            ),
+            'WeighFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.WeighFacts,
+                    request_deserializer=interleaf_dot_v1_dot_inference__pb2.WeighFactsRequest.FromString,
+                    response_serializer=interleaf_dot_v1_dot_inference__pb2.WeighFactsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +239,33 @@ class Inference:
             '/interleaf.v1.Inference/Compare',
             interleaf_dot_v1_dot_inference__pb2.CompareRequest.SerializeToString,
             interleaf_dot_v1_dot_inference__pb2.CompareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WeighFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interleaf.v1.Inference/WeighFacts',
+            interleaf_dot_v1_dot_inference__pb2.WeighFactsRequest.SerializeToString,
+            interleaf_dot_v1_dot_inference__pb2.WeighFactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

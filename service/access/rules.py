@@ -74,7 +74,10 @@ RULES: Mapping[str, Rule] = {
     ),
     **_rows(
         "interleaf.v1.Inference",
-        {name: Rule(Scope.READ, _PARENT) for name in ("Generate", "StreamGenerate", "Score", "Compare")},
+        {
+            name: Rule(Scope.READ, _PARENT)
+            for name in ("Generate", "StreamGenerate", "Score", "Compare", "WeighFacts")
+        },
     ),
     **_rows(
         "interleaf.v1.Encoders",

@@ -12,11 +12,13 @@ from interleaf.v1 import inference_pb2
 from kb_store.errors import InvalidInput, LimitExceeded
 from service.commands.answering import Answer, Ask, Timings
 from service.commands.scoring import ScoreAsk
+from service.commands.weighing import WeighAsk
 from service.convert.facts import fact_name
 from service.limits import LimitSettings
 from service.serving.citations import Citation, Grounding, ValueCheck
 from service.serving.compiled import version_key
 from service.serving.knowledge import RetrievalSpec
+from service.serving.weighing import Weighing, Weight
 from service.validation import count, fact_ids_of, free_text, namespace_of, not_negative, over, within
 
 _ROLES = ("system", "user", "assistant")
@@ -34,6 +36,13 @@ GROUNDINGS: Mapping[Grounding, inference_pb2.Grounding] = {
     Grounding.GROUNDED: inference_pb2.GROUNDING_GROUNDED,
     Grounding.UNGROUNDED: inference_pb2.GROUNDING_UNGROUNDED,
     Grounding.NO_FACTS: inference_pb2.GROUNDING_NO_FACTS,
+}
+
+_WEIGHTS: Mapping[Weight, inference_pb2.Weight] = {
+    Weight.SHOWN: inference_pb2.WEIGHT_SHOWN,
+    Weight.SUBJECT_NOT_NAMED: inference_pb2.WEIGHT_SUBJECT_NOT_NAMED,
+    Weight.NOT_ASKED_FOR: inference_pb2.WEIGHT_NOT_ASKED_FOR,
+    Weight.BEHIND_ANOTHER: inference_pb2.WEIGHT_BEHIND_ANOTHER,
 }
 
 
@@ -74,6 +83,14 @@ class Asks:
             self._retrieval(request.retrieval, namespace),
             request.original_weights,
         )
+
+    def weigh(self, request: Any) -> WeighAsk:
+        """WeighFactsRequest."""
+        namespace = namespace_of("parent", request.parent)
+        if request.retrieval.disabled or request.retrieval.facts:
+            field = "retrieval.disabled" if request.retrieval.disabled else "retrieval.facts"
+            raise InvalidInput(field, "must not be set: what retrieval finds is weighed")
+        return WeighAsk(namespace, self._prompt(request), self._retrieval(request.retrieval, namespace))
 
     def _prompt(self, request: Any) -> str | tuple[Message, ...]:
         maximum = self._limits.max_prompt_length
@@ -247,3 +264,23 @@ def _duration(seconds: float) -> Any:
     message = duration_pb2.Duration()
     message.FromNanoseconds(round(seconds * 1e9))
     return message
+
+
+def weighing_message(weighing: Weighing) -> Any:
+    """WeighFactsResponse."""
+    facts = [
+        inference_pb2.WeighedFact(
+            fact=fact_name(item.fact),
+            subject=item.fact.content.subject,
+            relation=item.fact.content.relation,
+            object=item.fact.content.object,
+            weight=_WEIGHTS[item.weight],
+            subject_cover=item.evidence.subject_cover,
+            fit=item.evidence.meaning,
+            retrieval_score=item.score,
+        )
+        for item in weighing.facts
+    ]
+    return inference_pb2.WeighFactsResponse(
+        facts=facts, fit_needed=weighing.fit_needed, namespace_revision=weighing.namespace_revision
+    )

@@ -74,6 +74,7 @@ RULES: tuple[Rule, ...] = (
     Rule("POST", f"{{parent={_SPACE}}}:streamGenerate", _INFERENCE + "StreamGenerate", "*"),
     Rule("POST", f"{{parent={_SPACE}}}:compare", _INFERENCE + "Compare", "*"),
     Rule("POST", f"{{parent={_SPACE}}}:score", _INFERENCE + "Score", "*"),
+    Rule("POST", f"{{parent={_SPACE}}}:weighFacts", _INFERENCE + "WeighFacts", "*"),
     Rule("POST", "namespaces", _NAMESPACES + "CreateNamespace", "namespace"),
     Rule("GET", "namespaces", _NAMESPACES + "ListNamespaces"),
     Rule("GET", f"{{name={_SPACE}}}", _NAMESPACES + "GetNamespace"),

@@ -73,6 +73,12 @@ class Engine:
         """As in the proto."""
         return await forwarding.unary(self._inference.Compare, request, grpc_context, pb.CompareResponse())
 
+    async def WeighFacts(self, request: Any, grpc_context: RayServegRPCContext) -> Any:  # noqa: N802
+        """As in the proto."""
+        return await forwarding.unary(
+            self._inference.WeighFacts, request, grpc_context, pb.WeighFactsResponse()
+        )
+
     async def __del__(self) -> None:
         await self._channel.close()
         await self._server.stop()

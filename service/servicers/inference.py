@@ -9,14 +9,21 @@ from typing import Any
 from interleaf.v1 import inference_pb2, inference_pb2_grpc
 from service.commands.answering import Answering
 from service.commands.scoring import Scoring
-from service.convert.answers import Asks, answer_message, citation_message, score_message
+from service.commands.weighing import FactWeighing
+from service.convert.answers import (
+    Asks,
+    answer_message,
+    citation_message,
+    score_message,
+    weighing_message,
+)
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServicer):  # type: ignore[misc]
     """See protos/interleaf/v1/inference.proto for what each call does."""
 
-    def __init__(self, answering: Answering, scoring: Scoring, asks: Asks) -> None:
-        self._answering, self._scoring, self._asks = answering, scoring, asks
+    def __init__(self, answering: Answering, scoring: Scoring, weighing: FactWeighing, asks: Asks) -> None:
+        self._answering, self._scoring, self._weighing, self._asks = answering, scoring, weighing, asks
 
     async def Generate(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answers with facts."""
@@ -49,3 +56,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):  # type: ignore[m
             citations=map(citation_message, scores.citations),
             namespace_revision=scores.namespace_revision,
         )
+
+    async def WeighFacts(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Says which facts a question is shown."""
+        return weighing_message(await self._weighing.weigh(self._asks.weigh(request)))

@@ -24,6 +24,7 @@ from service.revisions import Revisions
 from service.serving.compiled import CompiledFacts
 from service.serving.evidence import EvidenceReader
 from service.serving.examples import asking
+from service.serving.weighing import Weighing, weighed_facts
 from service.workers import Workers
 
 
@@ -119,6 +120,27 @@ class KnowledgeSource:
             for item, made in zip(weighed, tokens, strict=True)
         )
         return Knowledge(known, revision, retrieved - began, time.perf_counter() - retrieved)
+
+    async def weigh(self, namespace: str, queries: Sequence[str], spec: RetrievalSpec) -> Weighing:
+        """What `gather` would find for these queries, and why it would show it or not."""
+        if self._compiled is None:
+            raise NoEncoder
+        encoder = self._compiled.encoder
+        await self._revisions.searchable(namespace, spec.min_revision)
+        weighing = Weighing((), encoder.fit_needed, 0)
+        for query in queries:
+            result = await self._workers.retrieval.run(
+                self._retriever.search, namespace, query, top_k=spec.top_k
+            )
+            question = Question(query)
+            evidence = await self._workers.waiting.run(self._of_hits, encoder, question, result)
+            found = [(hit.fact, hit.score) for hit in result.hits]
+            shown = {item.fact.uid for item in _shown(question, found, encoder.biases(evidence))}
+            weighed = weighed_facts(found, evidence, shown, encoder.fit_needed)
+            weighing = Weighing(weighed, encoder.fit_needed, result.namespace_revision)
+            if any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence):
+                break
+        return weighing
 
     async def _retrieved(
         self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec

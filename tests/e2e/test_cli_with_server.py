@@ -230,6 +230,7 @@ def test_namespaces(interleaf: Command) -> None:
 def test_without_a_model_a_question_is_refused_in_a_sentence(interleaf: Command) -> None:
     assert "without a model" in interleaf("ask", "Who?", code=1)
     assert "without a model" in interleaf("compare", "Who?", code=1)
+    assert "without a model" in interleaf("why", "Who?", code=1)
 
 
 @pytest.mark.slow

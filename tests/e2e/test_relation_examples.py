@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from editors.kv.encoder import KVEncoder
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import load as load_phrases
 from editors.kv.storage import load_weights, save_encoder
 from engines.embedder import MiniLMEmbedder
+from interleaf import Client, Weight
+from interleaf.cli._app import build
 from interleaf.v1 import inference_pb2 as pb
 from interleaf.v1 import namespaces_pb2
 from kb_store.model import RelationExamples
@@ -23,7 +26,7 @@ from service.serving.evidence import EvidenceReader
 from service.serving.examples import asking
 from service.serving.judging import JudgeVectors
 from tests.e2e.test_inference_service import save_tiny
-from tests.serving import Running, running
+from tests.serving import Running, refusal, running
 
 FACT = ("Anna Keller", "employer", "Werft")
 QUESTION = "Whose wages does Anna Keller live on?"
@@ -95,6 +98,41 @@ def test_what_was_said_counts_from_the_next_question_on(server: Running, parent:
     assert list(ask(server, "namespaces/default", other.namespace_revision).citations) == []
     say()
     assert list(ask(server, parent, made.namespace_revision).citations) == []
+
+
+def test_why_a_fact_is_shown_or_not(server: Running, parent: str) -> None:
+    namespace = parent.removeprefix("namespaces/")
+    with Client(server.address, namespace=namespace) as client:
+        client.add(*FACT)
+        client.add("Bert Ahn", "employer", "Kontor")
+        before = client.weigh(QUESTION)
+        assert {item.object: item.weight for item in before.facts} == {
+            "Werft": Weight.NOT_ASKED_FOR,
+            "Kontor": Weight.SUBJECT_NOT_NAMED,
+        }
+        client.update_namespace(namespace, relation_examples={"employer": SAID})
+        after = client.weigh(QUESTION)
+        cited = [item.fact for item in client.ask(QUESTION, max_tokens=1).citations]
+    shown = [item for item in after.facts if item.weight is Weight.SHOWN]
+    assert [item.fact for item in shown] == cited == [after.facts[0].fact]
+    (werft,) = (item for item in before.facts if item.object == "Werft")
+    assert werft.fit < before.fit_needed == after.fit_needed <= shown[0].fit
+    assert (shown[0].subject_cover, shown[0].relation) == (1.0, "employer")
+    told = CliRunner().invoke(
+        build(plugins=False),
+        ["why", QUESTION],
+        env={"INTERLEAF_SERVER": server.address, "INTERLEAF_NAMESPACE": namespace, "COLUMNS": "200"},
+    )
+    assert told.exit_code == 0, told.output
+    assert "shown to the model" in told.stdout
+    assert "not named in full" in told.stdout
+
+
+@pytest.mark.parametrize("retrieval", [{"disabled": True}, {"facts": ["namespaces/default/facts/a"]}])
+def test_only_what_retrieval_finds_is_weighed(server: Running, retrieval: Any) -> None:
+    request = pb.WeighFactsRequest(parent="namespaces/default", prompt=QUESTION, retrieval=retrieval)
+    refused = refusal(lambda: server.inference.WeighFacts(request))
+    assert refused.code == "INVALID_ARGUMENT"
 
 
 def test_what_is_stored_of_others_counts_as_what_may_be_asked_for(server: Running, parent: str) -> None:

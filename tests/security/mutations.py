@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from google.longrunning import operations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
@@ -25,13 +26,14 @@ MEBIBYTE = "x" * (1 << 20)
 _LONE_SURROGATE = b"\xed\xa0\x80"
 _DEEPEST = 3
 
+_OPERATION = "operations/reindex-1"
 _NAMES = [
     "namespaces/default",
     "namespaces/default/facts/known",
     "namespaces/nowhere",
     "namespaces/default/facts/unknown",
     "namespaces/../facts/x",
-    "operations/reindex-1",
+    _OPERATION,
     "operations",
 ]
 _TEXTS = [
@@ -95,6 +97,7 @@ VALID: dict[str, Any] = {
             chat={"messages": [{"role": "user", "content": "Who?"}]},
             sampling={"max_tokens": 2},
         ),
+        inference_pb2.WeighFactsRequest(parent=_DEFAULT, prompt="Who employs Anna Keller?"),
         namespaces_pb2.CreateNamespaceRequest(namespace_id="made", validate_only=True),
         namespaces_pb2.GetNamespaceRequest(name=_DEFAULT),
         namespaces_pb2.UpdateNamespaceRequest(
@@ -134,6 +137,10 @@ VALID: dict[str, Any] = {
         edits_pb2.RevertEditRequest(name=_MADE),
         edits_pb2.DeleteEditRequest(name=_MADE),
         edits_pb2.CompareEditsRequest(parent=_DEFAULT, facts=[_EDIT], validate_only=True),
+        operations_pb2.GetOperationRequest(name=_OPERATION),
+        operations_pb2.WaitOperationRequest(name=_OPERATION, timeout={"nanos": 1_000_000}),
+        operations_pb2.CancelOperationRequest(name=_OPERATION),
+        operations_pb2.DeleteOperationRequest(name=_OPERATION),
     )
 }
 _LIMITS = {

@@ -38,7 +38,8 @@ EXPECTED: dict[str, tuple[Scope | None, bool]] = {
     **{f"Facts/{verb}Fact{'s' * (verb in _PLURAL)}": (Scope.READ, True) for verb in _READS},
     "Facts/ListFactRevisions": (Scope.READ, True),
     **{
-        f"Inference/{name}": (Scope.READ, True) for name in ("Generate", "StreamGenerate", "Score", "Compare")
+        f"Inference/{name}": (Scope.READ, True)
+        for name in ("Generate", "StreamGenerate", "Score", "Compare", "WeighFacts")
     },
     **{f"Encoders/{name}": (ANYBODY, True) for name in ("GetEncoder", "ListEncoders")},
     **{

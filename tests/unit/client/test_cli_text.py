@@ -9,7 +9,17 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from interleaf import Answer, Citation, FinishReason, Grounding, Timings, ValueCheck
+from interleaf import (
+    Answer,
+    Citation,
+    FinishReason,
+    Grounding,
+    Timings,
+    ValueCheck,
+    WeighedFact,
+    Weighing,
+    Weight,
+)
 from interleaf._decode import fact as decode_fact
 from interleaf.cli import _pictures
 from interleaf.cli._text import json_line, visible, when
@@ -78,6 +88,21 @@ def test_answers_and_citations_are_taken_literally() -> None:
     assert output.count(r"\x1b[2J[red]x[/red]") == 4
     assert "\x1b" not in output
     assert "attention 50.0%" in output
+
+
+def test_what_was_weighed_is_taken_literally_and_says_what_to_do() -> None:
+    hostile = "\x1b[2J[red]x[/red]"
+    facts = tuple(
+        WeighedFact("namespaces/n/facts/f", hostile, hostile, hostile, weight, 1.0, -7.25, 0.5)
+        for weight in (Weight.SHOWN, Weight.NOT_ASKED_FOR, Weight.BEHIND_ANOTHER)
+    )
+    output = shown(_pictures.weighing(Weighing(facts, -5.5, 1)))
+    assert "\x1b" not in output
+    assert output.count(r"\x1b[2J[red]x[/red]") == 9
+    assert "A fit of -5.5 is needed." in output
+    assert "interleaf relations describe" in output
+    assert "describe" not in shown(_pictures.weighing(Weighing(facts[:1], -5.5, 1)))
+    assert shown(_pictures.weighing(Weighing((), -5.5, 1))).strip() == "No facts found."
 
 
 def test_json_is_ascii_and_whole() -> None:
