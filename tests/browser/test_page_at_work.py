@@ -36,6 +36,9 @@ def test_a_fact_is_added_cited_corrected_and_rolled_back(page: Page) -> None:
     assert "of attention on fact 1" in (marks[0].get_attribute("title") or "")
     assert page.all(".answer")[0].find_elements(By.CSS_SELECTOR, "mark, .badge") == []  # the model alone
     first = page.all(".answer .answer-text")[1].text
+    page.one(".weighing summary").click()
+    page.shows(".weighing tbody tr:first-child", "shown to the model")
+    page.shows(".weighing", "is needed")
 
     page.press("Correct")
     page.script("arguments[0].value = 'Hafenwerk'", page.one("form.correct input"))

@@ -3,6 +3,7 @@
 import { Refused, patch, post, remove, stream } from "/static/api.js";
 import { answerText, citationList, verdict } from "/static/answers.js";
 import { busy, count, field, fill, h, milliseconds, time, toast } from "/static/dom.js";
+import { weighing } from "/static/weighing.js";
 
 const EXAMPLES = [
   { subject: "Mirela Vantongeren", relation: "employer", object: "the Halvorsen Observatory", prompt: "Mirela Vantongeren works for", chat: false },
@@ -103,7 +104,7 @@ async function speak(side, request, parent, signal, again) {
     let text = "";
     for await (const message of stream("POST", `/v1/${parent}:streamGenerate`, { body: request, signal })) {
       if (message.response) {
-        finish(side, message.response, parent, again);
+        finish(side, message.response, again, again ? weighing(parent, request) : null);
         return message.response;
       }
       text += message.text;
@@ -117,7 +118,7 @@ async function speak(side, request, parent, signal, again) {
   return null;
 }
 
-function finish(side, response, parent, again) {
+function finish(side, response, again, why) {
   fill(side.badge, again ? verdict(response.grounding) : null);
   const text = answerText(response);
   fill(side.body, text);
@@ -125,7 +126,7 @@ function finish(side, response, parent, again) {
   const facts = again ? `, with ${count(response.injectedTokens, "key/value token")} of ${count(response.citations.length, "fact")}` : "";
   fill(side.below,
     again ? citationList(response.citations, text, (citation, item) => actions(citation, item, again)) : null,
-    h("p", { class: "soft small" }, took + facts));
+    h("p", { class: "soft small" }, took + facts), why);
 }
 
 function actions(citation, item, again) {
