@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench import editors, editors_data, editors_many, editors_tune
+from bench import editors, editors_data, editors_many, editors_tune, editors_undo
 from bench.common import Bench
 from bench.counterfact_records import read_records
 from bench.editors_kv import Served, mass_facts, row_name
 from bench.editors_memory import peak
 from bench.editors_ring import Ring
-from bench.editors_undo import digests
+from bench.editors_undo import digests, undo_keys, undo_tries
 from bench.kept import Kept, kept_arguments
 from editors.metrics.counterfact import EditCase
 from editors.weights.contract import Means
@@ -133,6 +133,28 @@ def test_sequences_go_on_from_their_deltas(ready: list[str], tmp_path: Path) -> 
     assert kept.get(f"{row}/3") == other.get(f"{row}/3")
     assert kept.get(f"{row}/3") != kept.get(f"{row}/1")
     assert digests(editable) == before
+
+
+def test_undo_sees_a_hook_that_a_try_leaves_and_not_one_that_was_there(
+    ready: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editable = EditableModel(*load_model(Path(ready[1])))
+    settings = spec_of(editable.digest, Path(ready[5])).settings("ft_m")
+    ring = Ring(editable, Means(KeyStatistics(builtin_corpus(), 300)), {"ftm": settings})
+    cases = editors_data.edit_cases(read_records(Path(ready[3])))
+    module = editable.spec.layers[0]
+
+    def leave(*ignored: Any) -> None:
+        module.register_forward_hook(lambda *given: None)
+
+    leave()
+    kept = _kept(ready, "there before")
+    undo_tries(ring, kept, cases, 2)
+    assert undo_keys(kept, 2) == {"undo_exact": True, "undo_tries": 2, "undo_thrown": 1}
+    kept = _kept(ready, "left behind")
+    monkeypatch.setattr(editors_undo, "digests", lambda model: leave() or digests(model))
+    undo_tries(ring, kept, cases, 2)
+    assert undo_keys(kept, 2)["undo_exact"] is False
 
 
 def _kept(ready: list[str], name: str) -> Kept:
