@@ -132,13 +132,8 @@ class KnowledgeSource:
             result = await self._workers.retrieval.run(
                 self._retriever.search, namespace, query, top_k=spec.top_k
             )
-            question = Question(query)
-            evidence = await self._workers.waiting.run(self._of_hits, encoder, question, result)
-            found = [(hit.fact, hit.score) for hit in result.hits]
-            shown = {item.fact.uid for item in _shown(question, found, encoder.biases(evidence))}
-            weighed = weighed_facts(found, evidence, shown, encoder.fit_needed)
-            weighing = Weighing(weighed, encoder.fit_needed, result.namespace_revision)
-            if any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence):
+            weighing, named = await self._workers.waiting.run(self._weighing, encoder, query, result)
+            if named:
                 break
         return weighing
 
@@ -166,6 +161,16 @@ class KnowledgeSource:
         found = [(hit.fact, hit.score) for hit in result.hits]
         weighed = _shown(question, found, encoder.biases(evidence))
         return weighed, any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence)
+
+    def _weighing(self, encoder: FactEncoder, query: str, result: SearchResult) -> tuple[Weighing, bool]:
+        """The same as `_weighed`, told of every hit."""
+        question = Question(query)
+        evidence = self._of_hits(encoder, question, result)
+        found = [(hit.fact, hit.score) for hit in result.hits]
+        shown = {item.fact.uid for item in _shown(question, found, encoder.biases(evidence))}
+        facts = weighed_facts(found, evidence, shown, encoder.fit_needed)
+        weighing = Weighing(facts, encoder.fit_needed, result.namespace_revision)
+        return weighing, any(item.subject_cover >= MIN_SUBJECT_COVER for item in evidence)
 
     def _named(
         self, compiled: CompiledFacts, namespace: str, queries: Sequence[str], spec: RetrievalSpec
