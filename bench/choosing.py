@@ -28,7 +28,7 @@ from editors.kv.trained import load_encoder
 from editors.kv.world import World
 from engines.embedder import MiniLMEmbedder
 from engines.models import DEFAULT_MODEL, default_model_path, load_model
-from service.encoders.training import encoder_shape
+from service.encoders.maps import new_encoder
 from service.serving.evidence import scorer
 
 _PERCENT = (10, 30, 100)
@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     score = scorer(embedder)
     judge = load_encoder("default", DEFAULT_MODEL).meaning
     bind_to_model(judge.states, model, tokenizer)
-    start = KVEncoder(encoder_shape(model, judge))
-    start.meaning = judge
+    start = new_encoder(model, judge)
     torch.manual_seed(bench.seed)
     with bench.stage("start"):
         pairs = World(bank, tokenizer).pairs(random.Random(bench.seed), 2000 if bench.full else 200)

@@ -1,6 +1,6 @@
 """CounterFact with all edits live at once, as facts in one namespace.
 
-    python -m bench.counterfact --data FILE --size quick|full --seed N [--edits N] [--edits-weight N]
+    python -m bench.counterfact --data FILE --size quick|full --seed N [--edits N] [--edits-weight N] [--minutes M]
 
 The file is a JSON list of records with prompt, subject, target_new, ground_truth, rephrase_prompt, locality_prompt
 and locality_ground_truth; INTERLEAF_COUNTERFACT names it too. A continuation's probability is the mean
@@ -9,7 +9,8 @@ locality_ground_truth beats target_new after the neighbour's prompt; s: their ha
 facts. *_icl: the facts that were injected, as text before the prompt instead; with --rag also *_rag: all that
 retrieval found, whether or not they speak of the prompt's subject. s_bound: 3 / (2 + 1 / ns_unedited).
 es_possible: the same without edits that another live edit contradicts. s_ftm, s_rrome: these editors with
-edits_weight edits at once, scored on the same records.
+edits_weight edits at once, scored on those. A full run keeps what it has scored (bench/kept.py): the same
+command goes on where it was ended, and --minutes tells of the records that there are; all edits are live all the time.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench import counterfact_records, counterfact_relations, text_facts
 from bench.common import Bench, share_keys
 from bench.counterfact_editors import EDITORS, edited_weights
 from bench.counterfact_records import (
@@ -34,6 +37,8 @@ from bench.counterfact_records import (
     relations,
     score_keys,
 )
+from bench.kept import Kept, kept_arguments
+from bench.kept_asking import product_digest
 from bench.service_run import ScoreAsk, Service, concurrently, model_arguments, running
 from bench.text_facts import Spoken, before
 from interleaf import Citation, ContinuationScore, Fact, Scores
@@ -46,23 +51,56 @@ _CHUNK = 250  # records between two lines of progress
 Table = list[list[bool]]
 
 
+@dataclass(slots=True)
+class Scored:
+    """What was found of the records so far, in their order."""
+
+    tables: dict[str, Table] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    injected: list[bool] = field(default_factory=list)
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """Some more."""
+        for suffix, table in chunk["tables"].items():
+            self.tables.setdefault(suffix, []).extend(table)
+        self.rows += chunk["rows"]
+        self.injected += chunk["injected"]
+
+    def keys(self, records: Sequence[Record]) -> dict[str, Any]:
+        """The figures; `records`: all that are live."""
+        keys: dict[str, Any] = {"edits": len(records), "scored": len(self.rows)}
+        for suffix, table in self.tables.items():
+            keys |= score_keys(suffix, table)
+        keys["s_bound"] = 3 / (2 + 1 / keys["ns_unedited"]) if keys["ns_unedited"] else 0.0
+        keys["s_of_bound"] = keys["s"] / keys["s_bound"] if keys["s_bound"] else 0.0
+        keys["ns_change"] = keys["ns"] - keys["ns_unedited"]
+        keys |= share_keys("injected", self.injected)
+        impossible = contradicted(records)
+        keys["contradicted"] = len(impossible)
+        of_these = zip(self.tables[""], records, strict=False)
+        possible = [row[0] for row, record in of_these if record.case not in impossible]
+        if possible:
+            keys |= share_keys("es_possible", possible)
+        return keys
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark; ends with 2 where there are no data."""
     bench = Bench("counterfact", description=__doc__ or "", argv=argv, add_arguments=_arguments)
     records = _records(bench)
-    keys, rows, model = asyncio.run(_measure(bench, records))
-    keys |= _weights(bench, records)
+    found, model = asyncio.run(_measure(bench, records))
     bench.finish(
-        keys,
-        n=len(records) * len(KINDS),
+        found.keys(records) | _weights(bench, records[: len(found.rows)]),
+        n=len(found.rows) * len(KINDS),
         model=model,
-        rows=rows,
+        rows=_failures_first(found.rows),
         configuration={"data": bench.args.data.name, "relations": relations(records)},
     )
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     model_arguments(parser)
+    kept_arguments(parser)
     given = os.environ.get(ENVIRONMENT)
     parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="the records")
     parser.add_argument("--edits", "--n", type=int, help="edits instead of the usual number")
@@ -81,7 +119,9 @@ def _records(bench: Bench) -> list[Record]:
     except ValueError as error:
         sys.exit(_refuse(str(error)))
     count = bench.args.edits or (len(records) if bench.full else _QUICK)
-    return records if count >= len(records) else bench.random.sample(records, count)
+    return bench.random.sample(
+        records, min(count, len(records))
+    )  # drawn: of a run that was ended any part will do
 
 
 def _refuse(message: str) -> int:
@@ -89,13 +129,10 @@ def _refuse(message: str) -> int:
     return 2
 
 
-async def _measure(
-    bench: Bench, records: Sequence[Record]
-) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+async def _measure(bench: Bench, records: Sequence[Record]) -> tuple[Scored, str]:
     """The service's figures, those of the plain model, and those of the same facts as text."""
-    tables: dict[str, Table] = {}
-    rows: list[dict[str, Any]] = []
-    injected: list[bool] = []
+    kept = _kept(bench, records)
+    found = Scored()
     async with running(model=bench.args.model, encoder=bench.args.encoder) as service:
         with bench.stage(f"storing {len(records)} edits"):
             # Some subjects have several twin cities: all edits live, contradictory ones too.
@@ -103,36 +140,49 @@ async def _measure(
             await service.store(_NAMESPACE, contents, contradictory=True)
         for start in range(0, len(records), _CHUNK):
             part = records[start : start + _CHUNK]
-            with bench.stage(f"edits {start + 1} to {start + len(part)} of {len(records)}"):
-                edited = await service.score_all(_asks(part, use_facts=True))
-                plain = await service.score_all(_asks(part, use_facts=False))
-                injected_facts = [item.citations for item in edited]
-                found = {
-                    "": edited,
-                    "_unedited": plain,
-                    "_icl": await _with_text(service, part, injected_facts, plain),
-                }
-                if bench.args.rag:
-                    text = await concurrently(functools.partial(_retrieved, service), _prompts(part))
-                    found["_rag"] = await _with_text(service, part, text, plain)
-            for suffix, scores in found.items():
-                tables.setdefault(suffix, []).extend(_outcomes(scores))
-            injected += [_holds(s.citations, r) for r, s in zip(part, edited[:: len(KINDS)], strict=True)]
-            rows += _rows(part, edited)
+            name = f"{start}"
+            row = kept.get(name)
+            if row is None:
+                if kept.time_is_up:
+                    break
+                with bench.stage(f"edits {start + 1} to {start + len(part)} of {len(records)}"):
+                    row = await _chunk(service, part, rag=bench.args.rag)
+                    if bench.full:
+                        kept.keep(name, row)
+            found.add(row)
         answer = await service.space(_NAMESPACE).ask("The end", complete=True, max_tokens=1)
-    keys: dict[str, Any] = {"edits": len(records)}
-    for suffix, table in tables.items():
-        keys |= score_keys(suffix, table)
-    keys["s_bound"] = 3 / (2 + 1 / keys["ns_unedited"]) if keys["ns_unedited"] else 0.0
-    keys["s_of_bound"] = keys["s"] / keys["s_bound"] if keys["s_bound"] else 0.0
-    keys["ns_change"] = keys["ns"] - keys["ns_unedited"]
-    keys |= share_keys("injected", injected)
-    impossible = contradicted(records)
-    keys["contradicted"] = len(impossible)
-    possible = [row[0] for row, r in zip(tables[""], records, strict=True) if r.case not in impossible]
-    if possible:
-        keys |= share_keys("es_possible", possible)
-    return keys, _failures_first(rows), f"{answer.model}, encoder {answer.encoder}"
+    return found, f"{answer.model}, encoder {answer.encoder}"
+
+
+def _kept(bench: Bench, records: Sequence[Record]) -> Kept:
+    """Of one run: the whole product decides about an answer, and all edits that are live."""
+    cases = hashlib.sha256(repr([(record.case, record.content) for record in records]).encode()).hexdigest()
+    arguments = bench.args
+    return Kept(
+        bench,
+        (sys.modules[__name__], counterfact_records, counterfact_relations, text_facts),
+        model=arguments.model,
+        product=product_digest(arguments.encoder),
+        records=cases,
+        rag=arguments.rag,
+    )
+
+
+async def _chunk(service: Service, part: Sequence[Record], *, rag: bool) -> dict[str, Any]:
+    """All conditions for some records."""
+    edited = await service.score_all(_asks(part, use_facts=True))
+    plain = await service.score_all(_asks(part, use_facts=False))
+    injected = [item.citations for item in edited]
+    scores = {"": edited, "_unedited": plain, "_icl": await _with_text(service, part, injected, plain)}
+    if rag:
+        text = await concurrently(functools.partial(_retrieved, service), _prompts(part))
+        scores["_rag"] = await _with_text(service, part, text, plain)
+    holds = [_holds(item.citations, r) for r, item in zip(part, edited[:: len(KINDS)], strict=True)]
+    return {
+        "tables": {suffix: _outcomes(found) for suffix, found in scores.items()},
+        "rows": _rows(part, edited),
+        "injected": holds,
+    }
 
 
 def _asks(records: Sequence[Record], *, use_facts: bool) -> list[ScoreAsk]:

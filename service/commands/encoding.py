@@ -109,6 +109,8 @@ class Encoding:
 
         def prepared() -> Job:
             folder = self._shelf.place(ask.encoder_id, values)
+            if recipe.maps_from:  # callers name no paths
+                self._shelf.trained(recipe.maps_from)
             excluded = folder / _EXCLUDED
             if ask.exclude_pairs and not asked.validate_only:
                 excluded.parent.mkdir(parents=True, exist_ok=True)

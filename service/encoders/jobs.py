@@ -62,15 +62,21 @@ class TrainJob:
 
     def _train(self, folder: Path, note: Note, cancelled: Cancelled) -> dict[str, Any]:
         from editors.kv.train import StepReport
+        from engines.models import resolve_model
         from service.encoders.models import model_folder
         from service.encoders.recipe_file import recipe_of
         from service.encoders.run_record import Sitting, write_record
+        from service.encoders.shelf import Shelf
         from service.encoders.training import train_encoder
 
         recipe, stage = recipe_of(self.recipe), stages(note, cancelled)
         stage("loading", 0.0)
         if recipe.model != "default":
             recipe = replace(recipe, model=str(model_folder(recipe.model)))
+        maps_from = None
+        if recipe.maps_from:
+            beside = Shelf(folder.parent.parent)  # where it is called by its id
+            maps_from = beside.named(recipe.maps_from, resolve_model(recipe.model).name).checked().folder
         sitting = Sitting(folder)
 
         def on_step(report: StepReport) -> None:
@@ -81,7 +87,7 @@ class TrainJob:
         exclude = Path(self.exclude_pairs) if self.exclude_pairs else None
         try:
             # Told to stop, the training ends between two steps; what would follow is then refused.
-            manifest = train_encoder(recipe, folder, exclude, stage, on_step, cancelled)
+            manifest = train_encoder(recipe, folder, exclude, maps_from, stage, on_step, cancelled)
         finally:
             sitting.save()
         paths = write_record(folder, manifest)

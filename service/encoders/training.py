@@ -5,39 +5,32 @@ from __future__ import annotations
 import json
 import os
 import platform
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from editors.kv.encoder import EncoderConfig, KVEncoder
 from editors.kv.evaluate import evaluate
 from editors.kv.likely import fit_likely
 from editors.kv.matching import MatchSettings
-from editors.kv.meaning import Meaning
 from editors.kv.phrases import Phrasing, is_held_out
 from editors.kv.phrases import load as load_phrases
-from editors.kv.rehearsal import RehearsalSettings, read_subjects, rehearse
-from editors.kv.start import StartSettings, closed_form_start
+from editors.kv.rehearsal import RehearsalSettings
+from editors.kv.start import StartSettings
 from editors.kv.state_matching import StateMatchSettings
 from editors.kv.storage import save_encoder, write_text
 from editors.kv.train import StepReport, TrainSettings, train
 from editors.kv.world import RealRelation, TrainingCourse, World
-from engines.architectures import spec_for
 from engines.embedder import MiniLMEmbedder
 from engines.models import file_digest, load_model, model_digest, resolve_model
 from kb_store.factbank import digest as facts_digest
 from kb_store.factbank import load_facts_with_relation, read_pairs, relations
-from service.config import ConfigError
+from service.encoders.maps import new_encoder, start, with_maps_of
 from service.encoders.teaching import teach_judge
 from service.serving.evidence import scorer
-
-# Relative depths at which facts are attended to; on 30 layers: 14, 17, 20, 22-28.
-_DEPTHS = (0.47, 0.57, 0.67, 0.74, 0.77, 0.8, 0.835, 0.87, 0.9, 0.935)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +39,7 @@ class Recipe:
 
     model: str = "default"
     layers: tuple[int, ...] = ()  # where facts are attended to; none: by relative depth
+    maps_from: str = ""  # an encoder of the same model: its maps are taken, and only the judge is taught
     train: TrainSettings = field(default_factory=TrainSettings)
     matching: MatchSettings = field(default_factory=MatchSettings)
     states: StateMatchSettings = field(default_factory=StateMatchSettings)
@@ -59,6 +53,7 @@ def train_encoder(
     recipe: Recipe,
     folder: Path,
     exclude_pairs: Path | None = None,
+    maps_from: Path | None = None,
     on_start: Callable[[str, float], None] = lambda what, share: None,
     on_step: Callable[[StepReport], None] = lambda report: None,
     cancelled: Callable[[], bool] = lambda: False,
@@ -66,6 +61,7 @@ def train_encoder(
     """Trains (or goes on with what `folder/run` holds), evaluates, and writes the encoder to `folder`.
 
     `exclude_pairs`: a file of "subject<TAB>object" lines that an evaluation set holds: never trained on.
+    `maps_from`: the folder that `recipe.maps_from` names.
     """
     began = time.time()
     path = resolve_model(recipe.model)
@@ -78,40 +74,26 @@ def train_encoder(
     meaning = teach_judge(
         model, tokenizer, embedder, bank, recipe.matching, recipe.states, folder / "run", on_start
     )
-    encoder = KVEncoder(encoder_shape(model, meaning, recipe.layers))
-    encoder.meaning.load_state_dict(meaning.state_dict())
-    encoder.meaning.taught_as(meaning)
-    torch.manual_seed(seed)
-    if not (folder / "run" / "checkpoint.safetensors").is_file():
-        pairs = world.pairs(random.Random(f"start/{seed}"), recipe.start.pairs)
-        closed_form_start(
-            encoder, model, tokenizer, pairs, recipe.start, lambda share: on_start("start", share)
-        )
-        rng = random.Random(f"subjects/{seed}")
-        subjects = [world.subject(rng, recipe.rehearsal.facts) for _ in range(recipe.rehearsal.subjects)]
-        known = read_subjects(
+    known: dict[str, Any] | None = None
+    if maps_from is None:
+        encoder = new_encoder(model, meaning, recipe.layers)
+        torch.manual_seed(seed)
+        if not (folder / "run" / "checkpoint.safetensors").is_file():
+            start(encoder, model, tokenizer, world, score, recipe.start, recipe.rehearsal, seed, on_start)
+        curve = train(
             encoder,
             model,
             tokenizer,
-            subjects,
+            TrainingCourse(world, seed),
             score,
-            recipe.rehearsal,
-            seed,
-            lambda share: on_start("reading", share),
+            recipe.train,
+            folder / "run",
+            on_step,
+            cancelled,
         )
-        if known:
-            rehearse(encoder, known, recipe.rehearsal, seed, lambda share: on_start("rehearsal", share))
-    curve = train(
-        encoder,
-        model,
-        tokenizer,
-        TrainingCourse(world, seed),
-        score,
-        recipe.train,
-        folder / "run",
-        on_step,
-        cancelled,
-    )
+    else:
+        encoder, known = with_maps_of(maps_from, model, meaning)
+        curve = json.loads((maps_from / "curve.json").read_text())
     likely = fit_likely(
         bank, tokenizer, score, encoder.meaning, seed, progress=lambda share: on_start("threshold", share)
     )
@@ -137,38 +119,18 @@ def train_encoder(
         if exclude_pairs
         else None,
         "run": {
-            "steps": len(curve),
+            "steps": known["run"]["steps"] if known else len(curve),
             "minutes": round((time.time() - began) / 60, 1),
             "cores": os.cpu_count(),
             "machine": platform.machine(),
             "torch": torch.__version__,
         },
     }
+    if known:
+        manifest["maps"] = {name: known.get(name) for name in ("digest", "run", "excluded_pairs", "remarks")}
     save_encoder(encoder, folder, manifest)
-    write_text(folder / "curve.json", json.dumps(_thinned(curve)) + "\n")
+    write_text(folder / "curve.json", json.dumps(curve if known else _thinned(curve)) + "\n")
     return manifest
-
-
-def encoder_shape(model: Any, meaning: Meaning, layers: Sequence[int] = ()) -> EncoderConfig:
-    """Layers by relative depth where none are named; every other number is the model's."""
-    spec = spec_for(model)
-    count = len(spec.layers)
-    if any(not 0 <= layer < count for layer in layers):
-        raise ConfigError(f"layers: must be from 0 to {count - 1} for this model")
-    layers = sorted({*layers} or {min(count - 1, round(depth * count)) for depth in _DEPTHS})
-    return EncoderConfig(
-        hidden=spec.hidden,
-        heads=spec.heads,
-        kv_heads=spec.kv_heads,
-        head_dim=spec.head_dim,
-        layers=tuple(layers),
-        late_layer=layers[-1],
-        background_relations=len(meaning.relations),
-        background_texts=len(meaning.texts),
-        embedder_width=meaning.relations.shape[1],
-        state_layers=() if meaning.states is None else meaning.states.layers,
-        state_width=0 if meaning.states is None else len(meaning.states.text_bias),
-    )
 
 
 def real_relations(exclude_pairs: Path | None = None) -> list[RealRelation]:

@@ -120,6 +120,12 @@ def test_bad_requests_name_the_field(working: Running, changes: dict[str, Any], 
     assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", (field,))
 
 
+@pytest.mark.parametrize("named", ["nobody", "/etc"])
+def test_maps_come_from_an_encoder_on_the_shelf(working: Running, named: str) -> None:
+    request = pb.TrainEncoderRequest(encoder_id="fine", recipe=f'maps_from = "{named}"', validate_only=True)
+    assert refusal(lambda: working.encoders.TrainEncoder(request)).reason == "NOT_FOUND"
+
+
 def test_a_dry_run_does_nothing(working: Running, model: str) -> None:
     operation = working.encoders.TrainEncoder(train("dry", model, validate_only=True))
     assert (operation.name, operation.done) == ("", True)
