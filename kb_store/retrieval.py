@@ -28,7 +28,7 @@ _CACHED_QUERIES = 256
 # Facts that one search embeds because the index does not have them yet: a few milliseconds each.
 _MAX_FRESH = 16
 # Relations that are told of: whoever judges by them has to read each once.
-_MOST_RELATIONS = 64
+_MOST_RELATIONS = 32
 
 
 class SearchedStore(FactReader, LexicalSearch, NamespaceStore, Protocol):

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from editors.kv.encoder import KVEncoder
 from editors.kv.storage import write_text
 
+_AS_GOOD = 0.01  # of balanced accuracy
+
 FILE = "calibration.json"
 
 
@@ -98,21 +100,28 @@ class Verdict:
 
 
 def verdict(present: Tensor, absent: Tensor) -> Verdict:
-    """Puts the threshold halfway between the two values where it separates best."""
+    """Puts the threshold halfway between the two values where it separates best. Where facts are either attended to or
+    not in sight at all, a long stretch is next to as good: then in the middle of it, not where no attention is."""
     values = torch.unique(torch.cat([present, absent])).double()
-    between = (values[1:] + values[:-1]) / 2
+    if not len(values):
+        values = torch.zeros(1).double()
     lowest = (values[:1] - 1e-6).clamp_min(0.0)  # what draws no attention at all is never grounded
-    cuts = torch.cat([lowest, between]) if len(values) else torch.zeros(1).double()
-    kept = (present[None] > cuts[:, None]).double().mean(1)
-    refused = (absent[None] <= cuts[:, None]).double().mean(1)
-    best = int((kept + refused).argmax())
-    missed, caught = 1 - float(kept[best]), float(refused[best])
-    wrong, right = missed * len(present), caught * len(absent)
+    lower = torch.cat([lowest, values[:-1]])  # of each stretch within which all thresholds do the same
+    reached = torch.stack(_sides(present, absent, (lower + values) / 2)).mean(0)
+    good = (reached >= reached.max() - _AS_GOOD).nonzero()[:, 0]
+    threshold = (lower[good[0]] + values[good[-1]]) / 2
+    kept, refused = (float(side) for side in _sides(present, absent, threshold[None]))
+    wrong, right = (1 - kept) * len(present), refused * len(absent)
     above = (present[:, None] > absent[None]).double() + 0.5 * (present[:, None] == absent[None]).double()
     return Verdict(
-        threshold=float(cuts[best]),
-        accuracy=float(kept[best] + refused[best]) / 2,
+        threshold=float(threshold),
+        accuracy=(kept + refused) / 2,
         auroc=float(above.mean()),
         refusal_precision=right / (right + wrong) if right + wrong else 1.0,
-        refusal_recall=caught,
+        refusal_recall=refused,
     )
+
+
+def _sides(present: Tensor, absent: Tensor, cuts: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each cut: the share with a fact that is above it, the share without one that is not."""
+    return (present[None] > cuts[:, None]).double().mean(1), (absent[None] <= cuts[:, None]).double().mean(1)

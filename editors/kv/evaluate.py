@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from editors.kv.calibration import verdict
 from editors.kv.encoder import KVEncoder
 from editors.kv.objective import first_tokens, log_probabilities, pooled_tokens
 from editors.kv.problems import Problem, Scorer
@@ -107,9 +108,8 @@ def evaluate(
             rates[name] = _mean(judged, "right")
             present += [item.mass for item in judged]
     if present and missing:
-        rates["grounded_threshold"], rates["grounded_accuracy"] = _threshold(
-            torch.cat(present), torch.cat(missing)
-        )
+        told = verdict(torch.cat(present), torch.cat(missing))
+        rates |= {"grounded_threshold": told.threshold, "grounded_accuracy": told.accuracy}
     return rates
 
 
@@ -124,13 +124,3 @@ def _mass(record: AttentionRecord, owner: Tensor, questions: int) -> Tensor:
     per_token = torch.stack([p[:, :, 0].mean(1) for p in record.probabilities.values()]).mean(0)
     facts = torch.zeros(len(per_token), int(owner.max()) + 1).index_add_(1, owner, per_token)
     return facts.amax(-1)
-
-
-def _threshold(present: Tensor, missing: Tensor) -> tuple[float, float]:
-    """The cut with the best balanced accuracy."""
-    cuts = torch.unique(torch.cat([present, missing]))
-    balanced = (
-        (present[None] > cuts[:, None]).float().mean(1) + (missing[None] <= cuts[:, None]).float().mean(1)
-    ) / 2
-    best = int(balanced.argmax())
-    return float(cuts[best]), float(balanced[best])

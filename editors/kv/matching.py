@@ -42,7 +42,7 @@ About = Callable[[str, str], Sequence[str]]
 class MatchSettings:
     """The defaults are the recipe of the shipped encoder."""
 
-    steps: int = 500
+    steps: int = 1000
     batch: int = 192
     of_kind: int = 32  # relations of one kind of subject in a batch: they are each other's rivals
     rank: int = 16

@@ -29,7 +29,7 @@ _CHUNK = 256
 class StateMatchSettings:
     """The defaults are the recipe of the shipped encoder."""
 
-    steps: int = 600  # 0: the embedder judges alone, and questions cost no forward of their own
+    steps: int = 1000  # 0: the embedder judges alone, and questions cost no forward of their own
     phrasings: int = 8  # of each relation, at most
     batch: int = 512
     of_kind: int = 48  # relations of one kind of subject in a batch: they are each other's rivals

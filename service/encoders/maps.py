@@ -86,4 +86,4 @@ def with_maps_of(folder: Path, model: Any, meaning: Meaning) -> tuple[KVEncoder,
     encoder = new_encoder(model, meaning, source.layers)
     maps, own = source.state_dict(), encoder.state_dict()
     encoder.load_state_dict({name: own[name] if name.startswith("meaning.") else maps[name] for name in own})
-    return encoder, manifest
+    return encoder.eval().requires_grad_(False), manifest  # in training nothing is hidden

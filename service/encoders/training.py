@@ -115,9 +115,7 @@ def train_encoder(
         "figures": figures | {f"likely_{name}": value for name, value in asdict(likely).items()},
         "recipe": asdict(recipe),
         "data": {"phrases": bank.digest, "facts": facts_digest(), "embedder": embedder.digest},
-        "excluded_pairs": {"count": len(read_pairs(exclude_pairs)), "sha256": file_digest(exclude_pairs)}
-        if exclude_pairs
-        else None,
+        "excluded_pairs": known["excluded_pairs"] if known else _excluded(exclude_pairs),
         "run": {
             "steps": known["run"]["steps"] if known else len(curve),
             "minutes": round((time.time() - began) / 60, 1),
@@ -127,10 +125,14 @@ def train_encoder(
         },
     }
     if known:
-        manifest["maps"] = {name: known.get(name) for name in ("digest", "run", "excluded_pairs", "remarks")}
+        manifest["maps"] = {name: known.get(name) for name in ("digest", "run", "remarks")}
     save_encoder(encoder, folder, manifest)
     write_text(folder / "curve.json", json.dumps(curve if known else _thinned(curve)) + "\n")
     return manifest
+
+
+def _excluded(pairs: Path | None) -> dict[str, Any] | None:
+    return {"count": len(read_pairs(pairs)), "sha256": file_digest(pairs)} if pairs else None
 
 
 def real_relations(exclude_pairs: Path | None = None) -> list[RealRelation]:

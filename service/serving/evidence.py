@@ -21,7 +21,7 @@ from service.serving.judging import JudgeVectors, Relation
 
 # Of what is said about a subject only the words around its last mention matter: more is not embedded.
 _MOST_WORDS = 96
-_MOST_RELATIONS = 4096  # whose vectors are kept
+_MOST_RELATIONS = 8192  # whose vectors are kept: 20 MiB
 
 
 class EvidenceReader:

@@ -145,7 +145,7 @@ def test_what_is_stored_of_others_counts_as_what_may_be_asked_for(server: Runnin
         )
     )
     assert [item.object for item in ask(server, parent, made.revision).citations] == ["Werft"]
-    other = server.add("Bert Ahn", "payer of wages", "Kontor", parent=parent)
+    other = server.add("Bert Ahn", "wages one lives on", "Kontor", parent=parent)
     assert list(ask(server, parent, other.namespace_revision).citations) == []
 
 

@@ -91,3 +91,12 @@ def test_a_served_encoder_uses_it(encoder: KVEncoder, tmp_path: Path) -> None:
     unlikely = [Evidence(1.0, 0.5, 0.5, FLOOR - 3.0)]
     assert plain.biases(unlikely) == [None]
     assert served.biases(unlikely) != [None]
+
+
+def test_of_cuts_that_are_as_good_the_middle_one_is_taken() -> None:
+    attended = torch.tensor([0.0, 0.6, 0.7, 0.8])  # one fact was not shown
+    found = verdict(attended, torch.zeros(4))
+    assert found.threshold == pytest.approx(0.3)
+    assert found.accuracy == pytest.approx(0.875)
+    nearly = verdict(torch.cat([torch.full((3,), 0.004), torch.linspace(0.5, 0.9, 300)]), torch.zeros(100))
+    assert nearly.threshold == pytest.approx(0.25, abs=0.01)  # not .002, though that is a little better

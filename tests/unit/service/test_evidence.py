@@ -61,7 +61,7 @@ def test_a_fact_of_another_subject_is_not_judged_and_one_that_is_vouched_for_is(
 def test_what_is_stored_of_others_may_be_what_is_asked_for(
     embedder: MiniLMEmbedder, meaning: Meaning
 ) -> None:
-    """Nobody taught "payer of wages"; the question asks for it rather than for the employer."""
+    """Nobody taught "wages one lives on"; the question asks for it rather than for the employer."""
     reader, text = EvidenceReader(embedder), ["Whose wages does Marta Oliveira live on?"]
     employer = Candidate("Marta Oliveira", "employer")
 
@@ -69,5 +69,5 @@ def test_what_is_stored_of_others_may_be_what_is_asked_for(
         candidates = [employer, *(Candidate("Bert Ahn", other) for other in others)]
         return reader.read(text, candidates, meaning)[0][0].meaning
 
-    assert fit("payer of wages") < fit() - 0.3
+    assert fit("wages one lives on") < fit() - 0.3
     assert fit("favourite food") == pytest.approx(fit(), abs=1e-3)

@@ -15,7 +15,7 @@ from editors.kv.trained import EncoderMismatch
 from engines.models import load_model, model_digest
 from kb_store.errors import NotFound
 from service.encoders.jobs import Progress, TrainJob
-from service.encoders.maps import new_encoder
+from service.encoders.maps import new_encoder, with_maps_of
 from service.encoders.recipe_file import parse_recipe, recipe_values
 from service.encoders.shelf import FOLDER
 from tests.tiny import RECIPE, tiny_folder
@@ -28,6 +28,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, _ = load_model(tiny_folder(folder / "model"), dtype=torch.float32)
     encoder = new_encoder(model, Meaning(torch.zeros(2, 384), torch.zeros(2, 384)), (1, 2))
     manifest = {"model": "model", "model_digest": model_digest(model), "recipe": {}, "run": {"steps": 7}}
+    manifest["excluded_pairs"] = {"count": 3, "sha256": "ab"}
     save_encoder(encoder, folder / FOLDER / "first", manifest)
     write_text(folder / FOLDER / "first" / "curve.json", '[{"step": 0, "said": 2.0}]\n')
     return folder
@@ -57,9 +58,17 @@ def test_only_the_judge_is_taught(shelf: Path) -> None:
     )
     assert not torch.equal(first.meaning.relations, second.meaning.relations)
     assert after["maps"]["digest"] == before["digest"] != after["digest"]
+    assert after["excluded_pairs"] == before["excluded_pairs"]
     assert after["run"]["steps"] == before["run"]["steps"] == 7
     assert (shelf / FOLDER / "second" / "record.md").is_file()
     assert json.loads((shelf / FOLDER / "second" / "curve.json").read_text()) == [{"step": 0, "said": 2.0}]
+
+
+def test_it_is_measured_as_it_will_answer(shelf: Path) -> None:
+    model, _ = load_model(shelf / "model", dtype=torch.float32)
+    judge = Meaning(torch.zeros(2, 384), torch.zeros(2, 384))
+    encoder, _ = with_maps_of(shelf / FOLDER / "first", model, judge)
+    assert not encoder.prior.training  # in training nothing is hidden
 
 
 def test_maps_are_of_an_encoder_that_is_there_and_of_this_model(shelf: Path) -> None:
