@@ -116,7 +116,7 @@ def test_what_is_stored_of_others_is_told_of_nearest_first(keeper: Any) -> None:
     keeper.add("a", *(("Anna Keller", f"thing {number}", "X") for number in range(90)))
     keeper.catch_up()
     many = keeper.retriever.search("a", "some thing of Anna Keller", top_k=1).relations
-    assert len(many) == len(set(many)) == 64
+    assert len(many) == len(set(many)) == 32
 
 
 def test_top_k_and_limits(keeper: Any) -> None:
