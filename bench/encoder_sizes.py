@@ -1,6 +1,7 @@
 """The same questions in knowledge bases of growing size: accuracy, and where the time goes.
 
-A base smaller than the number of questions exists as often as it takes for every asked fact to be in one.
+A base smaller than the number of questions exists as often as it takes for every asked fact to be in one. Larger ones
+have more relations as well as more facts, and each relation may be what a text asks for instead.
 """
 
 from __future__ import annotations
@@ -33,20 +34,22 @@ async def measure_sizes(
     sizes: Sequence[int],
     timed: int,
 ) -> None:
-    """`kb_SIZE` for every size (null where it is not measured), and medians of retrieval and of the first token,
-    one question at a time."""
+    """`kb_SIZE` for every size (null where it is not measured), how many relations a base has, and medians of retrieval
+    and of the first token, one question at a time."""
     medians = []
     record.keys |= {f"kb_{name}": None for name in _NAMES.values()}
     for size in sizes:
         name = size_name(size)
         with bench.stage(f"{size} facts"):
-            places = await _stored(service, world, cases, size)
+            stored = await _stored(service, world, cases, size)
+            places = [(namespace, part) for namespace, part, _ in stored]
             right: list[Case] = []
             answers = []
             for namespace, part in places:
                 right += part
                 answers += await asking.answers(namespace, part)
         judge_present(record, f"kb_{name}", right, answers)
+        record.keys[f"kb_{name}_relations"] = statistics.mean(relations for _, _, relations in stored)
         first, retrieval = await _timed(asking, places, timed)
         medians.append(first)
         record.keys |= {f"kb_{name}_first_ms": first * 1000, f"kb_{name}_retrieval_ms": retrieval * 1000}
@@ -56,15 +59,16 @@ async def measure_sizes(
 
 async def _stored(
     service: Service, world: InventedWorld, cases: Sequence[Case], size: int
-) -> list[tuple[str, list[Case]]]:
-    """Namespaces of this size, each with the questions whose facts it holds."""
+) -> list[tuple[str, list[Case], int]]:
+    """Namespaces of this size, each with the questions whose facts it holds, and with how many relations it has."""
     places = []
     for start in range(0, len(cases), size):
         part = list(cases[start : start + size])
         facts = {fact.content: None for case in part for fact in case.facts}
         namespace = f"size-{size}-{start // size}"
-        await service.store(namespace, _filled(facts, world, size))
-        places.append((namespace, part))
+        filled = _filled(facts, world, size)
+        await service.store(namespace, filled)
+        places.append((namespace, part, len({content.relation for content in filled})))
     return places
 
 

@@ -19,6 +19,7 @@ evaluation_problems = 1
 [matching]
 steps = 1
 batch = 8
+recalled = 0
 
 [states]
 steps = 0

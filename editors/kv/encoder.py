@@ -25,7 +25,8 @@ class EncoderConfig:
     """Shape of an encoder. `layers` are where facts are attended to; `late_layer` is read for values.
 
     `background_*`: sizes of what relations are judged against (editors.kv.meaning), in vectors of `embedder_width`, of
-    which the last `state_width` come from the model's own states at `state_layers`."""
+    which the last `state_width` come from the model's own states at `state_layers`; how texts ask for the first
+    `recalled_relations` is known."""
 
     hidden: int
     heads: int
@@ -38,6 +39,7 @@ class EncoderConfig:
     embedder_width: int = 0
     state_layers: tuple[int, ...] = ()
     state_width: int = 0
+    recalled_relations: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain types."""
@@ -72,6 +74,9 @@ class KVEncoder(nn.Module):
             torch.zeros(config.background_texts, config.embedder_width),
             StateMaps(config.hidden, config.state_layers, config.state_width)
             if config.state_layers
+            else None,
+            torch.zeros(config.recalled_relations, config.embedder_width - config.state_width)
+            if config.recalled_relations
             else None,
         )
         self.digest = "untrained"

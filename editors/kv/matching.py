@@ -50,6 +50,9 @@ class MatchSettings:
     warmup: int = 15
     other_names: float = 0.4  # how often a relation goes by another name
     context: float = 0.15  # how often an unrelated sentence stands before
+    recalled: int = (
+        8  # texts that ask for a relation, of which the taught embedder keeps the middle; 0: of none
+    )
     seed: int = 0
 
 

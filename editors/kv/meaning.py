@@ -3,8 +3,9 @@
 A cosine alone says little: some relations are near every text, some texts are near every relation. So each is
 measured against a fixed background: texts that ask all kinds of things show what cosine a relation has by
 chance, and other relations compete for the text; beside them those that the knowledge base has of others
-(docs/adr/0029). Nothing here is trained, so relations that training never saw are judged as well as those that it did;
-docs/adr/0008 has the figures.
+(docs/adr/0029). And it is recalled what texts like this one asked for in the phrase bank: a candidate that is nearer
+to that than its rivals fits better (docs/adr/0031). Nothing here is trained, so relations that training never saw are
+judged as well as those that it did; docs/adr/0008 has the figures.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from editors.kv.states import StateMaps
 
 FLOOR = -12.0  # also where a text does not name the subject at all
 _SHARPNESS = 3.0
 _SYNONYM = 0.6  # a relation this close to the candidate is no rival to it: other words for the same
+# What is recalled: how much nearer texts count than farther ones; how much it counts beside the rest; and the cosine
+# that the best of ten rivals has, where fewer are known.
+_NEARNESS = 20.0
+_RECALL = 8.0
+_RIVAL = 0.37
 
 
 class Meaning(nn.Module):
@@ -27,12 +34,22 @@ class Meaning(nn.Module):
     relations: Tensor
     texts: Tensor
 
-    def __init__(self, relations: Tensor, texts: Tensor, states: StateMaps | None = None) -> None:
-        """`relations`, `texts`: the background, [count, dimension], unit vectors. `states`: what made part of them."""
+    asked: Tensor | None
+
+    def __init__(
+        self,
+        relations: Tensor,
+        texts: Tensor,
+        states: StateMaps | None = None,
+        asked: Tensor | None = None,
+    ) -> None:
+        """`relations`, `texts`: the background, [count, dimension], unit vectors. `states`: what made their last part,
+        the embedder made the first. `asked`: the first so many relations as texts ask for them, by the embedder."""
         super().__init__()
         self.states = states
         self.register_buffer("relations", relations)
         self.register_buffer("texts", texts)
+        self.register_buffer("asked", asked)
         # To the text embedder that all these vectors come from (engines.embedder.MiniLMEmbedder.adapted).
         self.changes: Mapping[str, Tensor] = {}
         self._chances: tuple[tuple[int, int], Tensor, Tensor] | None = None
@@ -46,7 +63,7 @@ class Meaning(nn.Module):
     @torch.no_grad()
     def forward(self, asked: Tensor, candidates: Tensor, rivals: Tensor | None = None) -> Tensor:
         """Log-probability (at least FLOOR) that a text asks for a candidate, and neither for the background nor for a
-        rival.
+        rival; more or less by what is recalled.
 
         `asked` [questions, dimension], `candidates` and `rivals` [relations, dimension]; the result [questions,
         candidates]. Without a background nothing is known: zeros.
@@ -62,7 +79,26 @@ class Meaning(nn.Module):
         another = likeness < _SYNONYM
         highest = others.amax(-1, keepdim=True)
         against = ((others - highest).exp() @ another.T.float()).log() + highest
-        return (mine - torch.logaddexp(mine, against)).clamp_min(FLOOR)
+        fit = mine - torch.logaddexp(mine, against)
+        if self.asked is not None:
+            fit = fit + _RECALL * self._recalled(self.asked, asked, candidates, rivals)
+        return fit.clamp(FLOOR, 0.0)
+
+    def _recalled(self, known: Tensor, asked: Tensor, candidates: Tensor, rivals: Tensor | None) -> Tensor:
+        """By how much each candidate is nearer than the best of its rivals to what texts like these asked for. By the
+        embedder alone: the model's states add nothing to it."""
+
+        def part(vectors: Tensor) -> Tensor:
+            return F.normalize(vectors[:, : known.shape[1]], dim=-1)
+
+        nearness = (_NEARNESS * part(asked) @ known.T).softmax(-1)
+        meant = F.normalize(nearness @ part(self.relations[: len(known)]), dim=-1)
+        near, best = meant @ part(candidates).T, torch.full((len(asked), len(candidates)), _RIVAL)
+        if rivals is not None and len(rivals):
+            others = meant @ part(rivals).T
+            for place, same in enumerate((candidates @ rivals.T >= _SYNONYM).unbind()):
+                best[:, place] = torch.maximum(best[:, place], others.masked_fill(same, -1.0).amax(-1))
+        return near - best
 
     def _surprise(self, asked: Tensor, relations: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
         """Cosines in standard deviations above what the background texts have with the relation."""

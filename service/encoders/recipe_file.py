@@ -20,7 +20,8 @@ from service.encoders.training import Recipe
 
 T = TypeVar("T")
 
-_MAY_BE_NONE = frozenset({"states.steps"})  # then the judge reads no states
+# Then the judge reads no states; recalls nothing.
+_MAY_BE_NONE = frozenset({"states.steps", "matching.recalled"})
 # Keys of which less than one makes no sense, whatever section they are in.
 _COUNTS = frozenset(
     {
@@ -37,6 +38,7 @@ _COUNTS = frozenset(
         "epochs",
         "repeats",
         "remembered",
+        "recalled",
         "phrasings",
         "width",
     }

@@ -42,7 +42,13 @@ def teach_judge(
     changes = _changes(embedder, bank, matching, folder / "embedder.safetensors", report)
     maps = _maps(model, tokenizer, bank, states, folder / "states.safetensors", report)
     bind_to_model(maps, model, tokenizer)
-    meaning = background(bank, JudgeVectors(embedder, changes, maps))
+    vectors = JudgeVectors(embedder, changes, maps)
+    meaning = background(
+        bank,
+        vectors,
+        recalled=matching.recalled if matching.steps else 0,
+        progress=lambda share: report("recalling", share),
+    )
     meaning.changes = changes
     return meaning
 

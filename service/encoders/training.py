@@ -125,7 +125,7 @@ def train_encoder(
         },
     }
     if known:
-        manifest["maps"] = {name: known.get(name) for name in ("digest", "run", "remarks")}
+        manifest["maps"] = known.get("maps") or {n: known.get(n) for n in ("digest", "run", "remarks")}
     save_encoder(encoder, folder, manifest)
     write_text(folder / "curve.json", json.dumps(curve if known else _thinned(curve)) + "\n")
     return manifest

@@ -30,6 +30,10 @@ class JudgeVectors:
         """Of texts that ask, [texts, width]."""
         return self._beside(texts, None if self.states is None else self.states.texts(texts))
 
+    def embedded(self, texts: Sequence[str]) -> Tensor:
+        """The embedder's part of `texts`, by itself."""
+        return torch.from_numpy(self._embedder.embed(texts))
+
     def names(self, names: Sequence[str]) -> Tensor:
         """Of relations' names, [names, width]."""
         words = [spoken(name) for name in names]
@@ -46,5 +50,5 @@ class JudgeVectors:
         return F.normalize(names + middles, dim=-1)
 
     def _beside(self, texts: Sequence[str], states: Tensor | None) -> Tensor:
-        embedded = torch.from_numpy(self._embedder.embed(texts))
+        embedded = self.embedded(texts)
         return embedded if states is None else torch.cat([embedded, states], dim=-1) / 2**0.5

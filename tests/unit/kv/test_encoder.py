@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +62,35 @@ def test_an_encoder_survives_the_disk(encoder: KVEncoder, tmp_path: Path) -> Non
         assert torch.allclose(loaded.state_dict()[name], value, atol=1e-3)
 
 
+def test_what_an_encoder_recalls_survives_the_disk(encoder: KVEncoder, tmp_path: Path) -> None:
+    shape = replace(
+        encoder.config,
+        background_relations=4,
+        embedder_width=6,
+        state_layers=(1,),
+        state_width=2,
+        recalled_relations=3,
+    )
+    knowing = KVEncoder(shape)
+    assert knowing.meaning.asked is not None
+    knowing.meaning.asked.copy_(torch.eye(3, 4))
+    save_encoder(knowing, tmp_path, {"model": "tiny", "model_digest": "d"})
+    loaded, _ = load_weights(tmp_path)
+    assert loaded.meaning.asked is not None
+    assert torch.equal(loaded.meaning.asked, torch.eye(3, 4))
+
+
 def test_an_encoder_that_knows_no_states_is_read(encoder: KVEncoder, tmp_path: Path) -> None:
-    """Those that were made before there were maps of states."""
+    """Those that were made before there were maps of states, and before anything was recalled."""
     save_encoder(encoder, tmp_path, {"model": "tiny", "model_digest": "d"})
     path = tmp_path / "manifest.json"
     manifest = json.loads(path.read_text())
-    for key in ("state_layers", "state_width"):
+    for key in ("state_layers", "state_width", "recalled_relations"):
         del manifest["shape"][key]
     path.write_text(json.dumps(manifest))
     loaded, _ = load_weights(tmp_path)
     assert loaded.meaning.states is None
+    assert loaded.meaning.asked is None
 
 
 def test_changed_weights_are_refused(encoder: KVEncoder, tmp_path: Path) -> None:

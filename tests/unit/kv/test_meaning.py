@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -53,6 +54,40 @@ def test_log_probabilities_stay_above_the_floor() -> None:
     fits = judge(_unit([1.0, 0.0, 0.0, 0.0]), _unit([-1.0, -1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]))
     assert float(fits.min()) >= FLOOR
     assert float(fits.max()) <= 0.0
+
+
+def test_a_candidate_near_what_like_texts_asked_for_fits_better() -> None:
+    """Of two relations that are as near to a text, the one that texts like it ask for in the bank. What the model's
+    states say of them does not count there."""
+    torch.manual_seed(0)
+    halves = F.normalize(torch.cat([torch.eye(4), torch.randn(4, 2)], dim=-1), dim=-1)
+    texts = F.normalize(halves.repeat(8, 1) + 0.05 * torch.randn(32, 6), dim=-1)
+    text = _unit([0.3, 0.3, 0.0, 0.6, 0.0, 0.0])
+    wanted, other = _unit([1.0, 0.1, 0.0, 0.0, 0.0, 0.0]), _unit([0.1, 1.0, 0.0, 0.0, 0.0, 0.0])
+    both = torch.cat([wanted, other])
+    ways = _unit([0.1, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0])  # texts that end so ask for the first relation
+    plain, knowing = Meaning(halves, texts), Meaning(halves, texts, asked=ways)
+    (before, rival_before), (after, rival_after) = plain(text, both)[0], knowing(text, both)[0]
+    assert after - rival_after > before - rival_before + 1.0
+    assert after > before
+    assert knowing(text, both).max() <= 0.0
+    assert knowing(text, both).min() >= FLOOR
+
+
+def test_what_like_texts_asked_for_counts_less_where_a_rival_is_as_near_to_it() -> None:
+    torch.manual_seed(0)
+    axes = torch.eye(4)
+    texts = F.normalize(axes.repeat(8, 1) + 0.05 * torch.randn(32, 4), dim=-1)
+    judge = Meaning(axes[:3], texts, asked=_unit([0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]))
+    plain = Meaning(axes[:3], texts)
+    text, candidate = _unit([0.4, 0.0, 0.0, 1.0]), _unit([1.0, 0.0, 1.0, 0.3])
+    nearer, same = _unit([1.0, 0.0, -0.3, 0.0]), _unit([1.0, 0.1, 0.9, 0.3])
+
+    def gained(rival: torch.Tensor) -> float:
+        return float(judge(text, candidate, rival) - plain(text, candidate, rival))
+
+    assert gained(nearer) < gained(same) - 0.5  # other words for the candidate are no rival
+    assert gained(same) == pytest.approx(gained(candidate[:0]), abs=1e-5)
 
 
 def test_without_a_background_nothing_is_known() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from editors.kv.matching import MatchSettings
+from editors.kv.matching import taught as taught_relations
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import load
 from editors.kv.state_matching import StateMatchSettings
@@ -16,7 +17,7 @@ from engines.embedder import MiniLMEmbedder
 from service.encoders.teaching import teach_judge
 from service.serving.judging import JudgeVectors
 
-MATCHING = MatchSettings(steps=1, batch=8)
+MATCHING = MatchSettings(steps=1, batch=8, recalled=2)
 STATES = StateMatchSettings(steps=2, phrasings=1, batch=16, width=8)
 
 
@@ -41,13 +42,15 @@ def test_its_parts_are_made_once_and_states_may_be_left_out(
         return meaning, stages
 
     first, stages = taught(STATES, tmp_path / "whole")
-    assert stages == {"matching", "states"}
+    assert stages == {"matching", "recalling", "states"}
+    assert first.asked is not None
+    assert first.asked.shape == (len(taught_relations(few)), embedder.dimension)
     assert first.relations.shape[1] == embedder.dimension + STATES.width
     again, stages = taught(STATES, tmp_path / "whole")
-    assert stages == set()
+    assert stages == {"recalling"}
     assert torch.allclose(again.relations, first.relations, atol=1e-5)
     vectors = JudgeVectors(embedder, first.changes, first.states)
     assert vectors.texts(["it works for"]).shape[1] == first.relations.shape[1]
     alone, stages = taught(replace(STATES, steps=0), tmp_path / "alone")
-    assert (stages, alone.states) == ({"matching"}, None)
+    assert (stages, alone.states) == ({"matching", "recalling"}, None)
     assert alone.relations.shape[1] == embedder.dimension
