@@ -1,6 +1,6 @@
 """Which heads of an encoder have to look at facts, and whether any others would do as well.
 
-    python -m bench.gates --size quick|full --seed N [--encoder FOLDER --model FOLDER] [--export FOLDER]
+    python -m bench.gates --size quick|full --seed N [--encoder FOLDER --model FOLDER] [--export FOLDER] [--minutes M]
 
 Hard-Concrete gates (editors.kv.gates) are trained on an encoder with two penalties: `light` and `heavy`. quick leaves
 everything but the gates as it is; full trains the encoder's maps beside them, and for comparison those of an encoder
@@ -14,14 +14,16 @@ those that X closed in its own layers, and in layers that X does without; means 
 right_X_same_trained, right_X_other_trained: one draw each, its maps trained for as many steps. shared: of heavy's open
 heads, those that light has open too.
 
-Writes a picture of the gates beside the result. --export: the sparse encoders, stored as any encoder is.
+Writes a picture of the gates beside the result. --export: the sparse encoders, stored as any encoder is. A full run
+keeps what it has trained and asked (bench/kept.py): one that was ended is carried on by the same command. What was not
+reached is null.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from bench.common import Bench, sample_keys, share_keys
 from bench.gates_picture import Panel, picture
 from bench.gates_questions import right, unchanged
 from bench.gates_variants import Plan, Variants, other_layers, same_layers
+from bench.kept import Row, kept_arguments
 from editors.kv.gate_training import GateSettings
 from editors.kv.gates import GatedEncoder, Heads
 from editors.kv.reading import Known
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = _FULL if bench.full else _QUICK
     if bench.args.steps:
         plan = Plan(replace(plan.gates, steps=bench.args.steps), plan.mix)
-    variants = Variants(bench, bench.args.model, bench.args.encoder, plan)
+    variants = Variants(bench, bench.args.model, bench.args.encoder, plan, _PENALTIES)
     with bench.stage("reading the questions"):
         measured = _Measured(bench, variants, variants.questions(problems), candidates)
     config = variants.encoder.config
@@ -64,10 +67,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows: list[dict[str, Any]] = [_row("all", whole)]
     if bench.full:
         longer = variants.trained_with("longer", everything)
-        keys |= measured.variant("longer", longer)
+        keys |= measured.variant("longer", longer) if longer else {}
     found: dict[str, Heads] = {}
     for name, penalty in _PENALTIES.items():
-        gated, curve = variants.sparse(name, penalty)
+        made = variants.sparse(name, penalty)
+        if made is None:
+            break
+        gated, curve = made
         found[name] = gated.open_heads()
         rows.append(_row(name, gated) | {"penalty": penalty, "curve": curve})
         keys |= measured.variant(name, gated)
@@ -75,10 +81,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if bench.args.export and found[name]:
             with bench.stage(f"exporting {name}"):
                 variants.export(gated, bench.args.export / name, evaluated)
-    keys["shared"] = _shared(found["heavy"], found["light"])
-    target = bench.args.results / f"gates-{bench.size}.svg"
-    bench.args.results.mkdir(parents=True, exist_ok=True)
-    target.write_text(_drawn(variants.model_name, config.layers, rows), encoding="utf-8")
+    keys["shared"] = _shared(found["heavy"], found["light"]) if len(found) == len(_PENALTIES) else None
+    if found:
+        target = bench.args.results / f"gates-{bench.size}.svg"
+        bench.args.results.mkdir(parents=True, exist_ok=True)
+        target.write_text(_drawn(variants.model_name, config.layers, rows), encoding="utf-8")
     bench.finish(
         keys,
         n=len(measured.asked) * len(measured.asked[0].problem.questions),
@@ -96,7 +103,7 @@ class _Measured:
     ) -> None:
         self.asked = asked
         self._bench, self._variants, self._candidates = bench, variants, candidates
-        self._answers: dict[tuple[str, int], list[bool]] = {}
+        self._whole: dict[int, list[bool] | None] = {}  # by number of candidates, what `all` has right
 
     def variant(self, name: str, gated: GatedEncoder) -> dict[str, Any]:
         """All figures of one encoder."""
@@ -108,16 +115,16 @@ class _Measured:
         }
         with self._bench.stage(f"asking {name}"):
             for count in self._candidates:
-                answers = self._right(gated, count)
-                self._answers[name, count] = answers
-                keys |= share_keys(f"right_{name}_{count}", answers)
-                if name != "all":
-                    before = self._answers["all", count]
-                    keys |= _difference(f"loss_{name}_{count}", before, answers)
-            silent = [
-                hit for each in self.asked for hit in unchanged(gated, self._variants.model, each, _AMONG)
-            ]
-            keys |= share_keys(f"unchanged_{name}", silent)
+                answers = self._right(name, gated, count)
+                keys |= _shares(f"right_{name}_{count}", answers)
+                if name == "all":
+                    self._whole[count] = answers
+                else:
+                    keys |= _difference(f"loss_{name}_{count}", self._whole[count], answers)
+            silent = self._asked(
+                f"{name} silent", lambda each: unchanged(gated, self._variants.model, each, _AMONG)
+            )
+            keys |= _shares(f"unchanged_{name}", silent)
         return keys
 
     def controls(self, name: str, gated: GatedEncoder, draws: int, *, trained: bool) -> dict[str, Any]:
@@ -133,21 +140,56 @@ class _Measured:
                 else:
                     drawn.append(other_layers(opened, config.layers, config.heads, rng))
             with self._bench.stage(f"{name}: heads at random, {place} layers"):
-                answers = [self._right(self._variants.with_heads(heads, gated), _AMONG) for heads in drawn]
-            means = [sum(of_one) / draws for of_one in zip(*answers, strict=True)]
-            keys |= sample_keys(f"right_{name}_{place}", means)
+                answers = [
+                    self._right(f"{name} {place} {number}", self._variants.with_heads(heads, gated), _AMONG)
+                    for number, heads in enumerate(drawn)
+                ]
+            keys |= _means(f"right_{name}_{place}", answers)
             keys[f"layers_{name}_{place}"] = sum(map(len, drawn)) / draws
             if trained:
-                again = self._variants.trained_with(f"{name} {place}", drawn[0])
-                keys |= share_keys(f"right_{name}_{place}_trained", self._right(again, _AMONG))
+                label = f"{name} {place}"
+                again = self._variants.trained_with(label, drawn[0])
+                hits = self._right(f"{label} trained", again, _AMONG) if again else None
+                keys |= _shares(f"right_{name}_{place}_trained", hits)
         return keys
 
-    def _right(self, gated: GatedEncoder, candidates: int) -> list[bool]:
-        return [hit for each in self.asked for hit in right(gated, self._variants.model, each, candidates)]
+    def _right(self, label: str, gated: GatedEncoder, candidates: int) -> list[bool] | None:
+        model = self._variants.model
+        return self._asked(f"{label} {candidates}", lambda each: right(gated, model, each, candidates))
+
+    def _asked(self, label: str, ask: Callable[[Known], list[bool]]) -> list[bool] | None:
+        """None where it is too late."""
+
+        def make() -> Row:
+            return {"answers": [hit for each in self.asked for hit in ask(each)]}
+
+        kept = self._variants.kept
+        row = make() if kept is None else kept.row(f"{len(self.asked)} problems: {label}", make)
+        return None if row is None else list(row["answers"])
 
 
-def _difference(name: str, before: Sequence[bool], after: Sequence[bool]) -> dict[str, float]:
-    return sample_keys(name, [float(then) - float(now) for then, now in zip(before, after, strict=True)])
+def _shares(name: str, answers: Sequence[bool] | None) -> dict[str, float | None]:
+    return dict(share_keys(name, answers)) if answers else _nothing(name)
+
+
+def _means(name: str, drawn: Sequence[Sequence[bool] | None]) -> dict[str, float | None]:
+    answers = [each for each in drawn if each is not None]
+    if len(answers) < len(drawn):
+        return _nothing(name)
+    return dict(sample_keys(name, [sum(of_one) / len(answers) for of_one in zip(*answers, strict=True)]))
+
+
+def _difference(
+    name: str, before: Sequence[bool] | None, after: Sequence[bool] | None
+) -> dict[str, float | None]:
+    if before is None or after is None:
+        return _nothing(name)
+    lost = [float(then) - float(now) for then, now in zip(before, after, strict=True)]
+    return dict(sample_keys(name, lost))
+
+
+def _nothing(name: str) -> dict[str, float | None]:
+    return {name: None, f"{name}_lo": None, f"{name}_hi": None}
 
 
 def _shared(few: Heads, many: Heads) -> float | None:
@@ -178,6 +220,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="of each training")
     parser.add_argument("--problems", type=int, help="of 64 questions each")
     parser.add_argument("--export", type=Path, help="folder for the sparse encoders")
+    kept_arguments(parser)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,36 @@ def test_two_sparse_encoders_beside_the_whole_one(
     assert exported.manifest["gates"]["parent"] == load_encoder(str(encoder), "tiny").digest
 
 
+@pytest.mark.slow
+@pytest.mark.model
+def test_a_full_run_goes_on_where_it_was_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERLEAF_CACHE", str(tmp_path / "cache"))
+    plan = gates.Plan(
+        GateSettings(learning_rate=1.5, map_learning_rate=1e-4), Mix(facts=4, questions=2, real=0.0)
+    )
+    monkeypatch.setattr(gates, "_FULL", plan)
+    model, encoder = tiny_folder(tmp_path / "tiny"), tiny_encoder(tmp_path / "encoder")
+    given = ["--size", "full", "--model", str(model), "--encoder", str(encoder), "--results", str(tmp_path)]
+
+    def run(*more: str) -> dict[str, Any]:
+        gates.main([*given, "--steps", "2", "--problems", "1", *more])
+        keys: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        return keys
+
+    nothing = run("--minutes", "0")
+    assert nothing["right_all_8"] is None
+    assert "open_longer" not in nothing
+    done = run()
+    assert all(done[f"right_{name}_8"] is not None for name in ("all", "longer", "light", "heavy"))
+    assert done["right_light_same_trained"] is not None
+    with monkeypatch.context() as none_made:
+        none_made.setattr("bench.gates_variants.train_gates", None)
+        again = run("--minutes", "0")
+    assert {**again, "seconds": 0} == {**done, "seconds": 0}
+
+
 def _row(whole: dict[str, Any], name: str) -> dict[str, Any]:
     (row,) = (row for row in whole["rows"] if row["encoder"] == name)
     return dict(row)
