@@ -175,7 +175,7 @@ def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitSt
 
     answering = Answering(answers, knowledge, workers, longest, note)
     if isinstance(watcher, CompileWorker) and settings.compile.background:
-        watcher.start(idle=lambda: answering.running == 0)
+        watcher.start(idle=lambda: answering.running == 0, read_names=knowledge.read_ahead)
     return Parts(
         settings=settings,
         store=store,

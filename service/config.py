@@ -293,7 +293,7 @@ class CompileSettings(Section):
 
     cache_mib: int = Field(default=512, ge=1, description="Memory for compiled facts.")
     background: bool = Field(
-        default=True, description="Compile facts when they are written, before anybody asks."
+        default=True, description="Compile facts, and read relations' names, before anybody asks."
     )
     background_facts: int = Field(
         default=2000,

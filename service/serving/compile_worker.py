@@ -1,15 +1,19 @@
-"""Compiles facts soon after they are written, so that the first question about them need not wait.
+"""Compiles facts, and reads the names of their relations, soon after they are written, so that the first question
+about them need not wait.
 
 After a commit the worker looks through the namespaces that changed, forgets what was compiled of facts that are gone,
-and compiles what is not compiled yet. It keeps no list of its own, so it cannot lose one: after a restart, or a burst
-of writes, it finds the same work. Large namespaces are left to compilation on demand.
+compiles what is not compiled yet, and has new names read. It keeps no list of its own, so it cannot lose one: after
+a restart, or a burst of writes, it finds the same work. Of large namespaces only the first facts' names are read: the
+rest is left to questions.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 
 from engines.errors import EngineClosed
 from kb_store.contract import Store
@@ -23,6 +27,13 @@ _POLITE_SECONDS = 2.0  # how long questions that are being answered go first
 _RETRY_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
+
+# Reads names of a namespace's relations; asks before every few of them whether to go on.
+ReadNames = Callable[[Namespace, Sequence[str], Callable[[], bool]], None]
+
+
+def _no_names(space: Namespace, relations: Sequence[str], go_on: Callable[[], bool]) -> None:
+    """Where nothing is judged by names."""
 
 
 class CompileWorker:
@@ -39,13 +50,15 @@ class CompileWorker:
         self._store, self._compiled = store, compiled
         self._max_facts, self._batch = max_facts, batch
         self._idle: Callable[[], bool] = lambda: True
+        self._read_names: ReadNames = _no_names
         self._done: dict[str, int] = {}
+        self._large: set[str] = set()  # namespaces that are not compiled, whose first names have been read
         self._work, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="interleaf-compile", daemon=True)
 
-    def start(self, idle: Callable[[], bool] = lambda: True) -> None:
+    def start(self, idle: Callable[[], bool] = lambda: True, read_names: ReadNames = _no_names) -> None:
         """Begins with what is in the store. `idle` says whether no question is being answered."""
-        self._idle = idle
+        self._idle, self._read_names = idle, read_names
         self._store.on_commit(self._work.set)
         self._work.set()
         self._thread.start()
@@ -84,12 +97,18 @@ class CompileWorker:
         for gone in (self._done.keys() | self._compiled.namespaces()) - present.keys():
             self._done.pop(gone, None)
             self._compiled.forget_others(gone, ())
+        self._large &= present.keys()
         for name, space in present.items():
             if self._closing.is_set():
                 return
             # A namespace that was deleted and made again starts from 0.
-            if self._done.get(name) != space.revision and space.fact_count <= self._max_facts:
-                self._compile(space)
+            if self._done.get(name) == space.revision:
+                continue
+            if space.fact_count <= self._max_facts:
+                self._compile(space, list(self._facts(space)))
+            elif name not in self._large:
+                self._large.add(name)
+                self._read_names_of(space, islice(self._facts(space), self._max_facts))
 
     def _namespaces(self) -> Iterator[Namespace]:
         after = ""
@@ -97,27 +116,33 @@ class CompileWorker:
             yield from page
             after = page[-1].namespace_id
 
-    def _compile(self, space: Namespace) -> None:
-        try:
-            facts = [
-                fact for page in self._store.all_rows(space.namespace_id, batch=_PAGE) for _, fact in page
-            ]
-        except NotFound:
-            return  # deleted meanwhile
+    def _facts(self, space: Namespace) -> Iterator[Fact]:
+        """None where the namespace was deleted meanwhile."""
+        with suppress(NotFound):
+            for page in self._store.all_rows(space.namespace_id, batch=_PAGE):
+                yield from (fact for _, fact in page)
+
+    def _compile(self, space: Namespace, facts: Sequence[Fact]) -> None:
         # Before anything else: what is dead must not keep the living out.
         self._compiled.forget_others(space.namespace_id, {version_of(fact) for fact in facts})
         missing = [fact for fact in facts if not self._compiled.ready(fact)]
+        self._read_names_of(space, facts)
         for start in range(0, len(missing), self._batch):
-            if self._closing.is_set() or self._compiled.full():
+            if self._compiled.full() or not self._others_first():
                 return
-            self._let_others_first()
             self._compiled.tokens(missing[start : start + self._batch], ahead=True)
         self._done[space.namespace_id] = space.revision
 
-    def _let_others_first(self) -> None:
+    def _read_names_of(self, space: Namespace, facts: Iterable[Fact]) -> None:
+        names = dict.fromkeys(fact.content.relation for fact in facts)
+        self._read_names(space, list(names), self._others_first)
+
+    def _others_first(self) -> bool:
+        """Waits a while for questions under way; whether to go on then."""
         waited = 0.0
         while not self._idle() and waited < _POLITE_SECONDS and not self._closing.wait(0.05):
             waited += 0.05
+        return not self._closing.is_set()
 
 
 class NothingCompiled:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,9 @@ from service.serving.judging import JudgeVectors, Relation
 # Of what is said about a subject only the words around its last mention matter: more is not embedded.
 _MOST_WORDS = 96
 _MOST_RELATIONS = 8192  # whose vectors are kept: 20 MiB
+_AHEAD = (
+    8  # names that are read at once where nobody waits for them: some tenth of a second of the engine's time
+)
 
 
 class EvidenceReader:
@@ -88,15 +91,21 @@ class EvidenceReader:
         if not wanted:
             return found
         names = list(dict.fromkeys(candidates[place].relation for _, place, _ in wanted))
-        judge = self._judges.get(meaning) or self._judges.setdefault(meaning, _Judge(self._embedder, meaning))
-        described, others = (
-            [(name, asking.get(key_of(name), ())) for name in group] for group in (names, rivals)
-        )
-        fits = judge.fits(list(texts), described, others)
+        fits = self._judge(meaning).fits(list(texts), _described(names, asking), _described(rivals, asking))
         column = {name: place for place, name in enumerate(names)}
         for row, place, rows in wanted:
             found[row][place] = max(fits[text][column[candidates[place].relation]] for text in rows)
         return found
+
+    def read_ahead(
+        self, relations: Sequence[str], meaning: Meaning, asking: Asking, go_on: Callable[[], bool]
+    ) -> None:
+        """Reads the names that no question has met yet, so that none has to wait for them. `go_on` is asked before
+        every few of them, and may wait."""
+        self._judge(meaning).read_ahead(_described(relations, asking), go_on)
+
+    def _judge(self, meaning: Meaning) -> _Judge:
+        return self._judges.get(meaning) or self._judges.setdefault(meaning, _Judge(self._embedder, meaning))
 
 
 class _Judge:
@@ -115,6 +124,15 @@ class _Judge:
         fits = self._meaning(self._vectors.texts(texts), known[: len(relations)], known[len(relations) :])
         found: list[list[float]] = fits.tolist()
         return found
+
+    def read_ahead(self, relations: Sequence[Relation], go_on: Callable[[], bool]) -> None:
+        """As many as there is room for: those that questions have met stay."""
+        missing = [relation for relation in dict.fromkeys(relations) if relation not in self._kept]
+        for start in range(0, len(missing), _AHEAD):
+            batch = missing[start : start + _AHEAD]
+            if len(self._kept) + len(batch) > _MOST_RELATIONS or not go_on():
+                return
+            self._known(batch)
 
     def _known(self, relations: Sequence[Relation]) -> Tensor:
         """Those that are new are read together: one by one each would cost a run of the models."""
@@ -137,6 +155,10 @@ def scorer(embedder: Embedder, asking: Asking = NOTHING_SAID) -> Scorer:
         return reader.read(prompts, candidates, meaning, asking=asking)
 
     return score
+
+
+def _described(relations: Sequence[str], asking: Asking) -> list[Relation]:
+    return [(name, asking.get(key_of(name), ())) for name in relations]
 
 
 def _tail(text: str) -> str:

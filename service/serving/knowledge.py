@@ -6,7 +6,7 @@ What is injected was read from SQL in the question's namespace within this call,
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from editors.kv.prior import MIN_SUBJECT_COVER
 from engines.contract import InjectedFact
 from kb_store.contract import Embedder, Store
 from kb_store.errors import WrongState
-from kb_store.model import Fact, SearchResult
+from kb_store.model import Fact, Namespace, SearchResult
 from kb_store.retrieval import Retriever
 from kb_store.scoring import Cover, Question
 from kb_store.together import asked_together
@@ -94,6 +94,12 @@ class KnowledgeSource:
         """The namespace's facts in the order in which they were made, at most so many."""
         page = await self._workers.reads.run(lambda: self._store.list_facts(namespace, limit=count))
         return page.facts
+
+    def read_ahead(self, space: Namespace, relations: Sequence[str], go_on: Callable[[], bool]) -> None:
+        """Reads names of a namespace's relations before a question needs them. Blocks; see EvidenceReader."""
+        if self._compiled is not None:
+            meaning = self._compiled.encoder.meaning
+            self._evidence.read_ahead(relations, meaning, asking(space.relation_examples), go_on)
 
     async def gather(self, namespace: str, queries: Sequence[str], spec: RetrievalSpec) -> Knowledge:
         """The facts for the first of the queries that names a subject (later ones look further back in a chat)."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 from editors.kv.contract import Evidence, FactText
 from engines.contract import KVAdapter, KVTokens
-from kb_store.model import Content, Context, CreateFact, DeleteFact, Fact, UpdateFact
+from kb_store.model import Content, Context, CreateFact, DeleteFact, Fact, Namespace, UpdateFact
 from kb_store.sql import SqlStore, open_store
 from service.serving.compile_worker import CompileWorker
 from service.serving.compiled import CompiledFacts, size_of, version_key
@@ -89,8 +90,12 @@ def add(store: SqlStore, *names: str) -> list[Fact]:
 
 
 def reaches(worker: CompileWorker, revision: int) -> bool:
+    return comes(lambda: worker.compiled_revision("n") == revision)
+
+
+def comes(true: Callable[[], bool]) -> bool:
     for _ in range(1000):
-        if worker.compiled_revision("n") == revision:
+        if true():
             return True
         threading.Event().wait(0.01)
     return False
@@ -117,6 +122,45 @@ def test_the_worker_keeps_up_with_what_is_written(store: SqlStore) -> None:
         store.delete_namespace("n", force=True, etag="", context=Context())
         assert reaches(worker, 0)
         assert (compiled.figures.facts, compiled.figures.used_bytes) == (0, 0)
+    finally:
+        worker.close()
+
+
+def test_the_worker_has_names_of_relations_read(store: SqlStore) -> None:
+    read: list[tuple[str, list[str], bool]] = []
+
+    def read_names(space: Namespace, relations: Sequence[str], go_on: Callable[[], bool]) -> None:
+        read.append((space.namespace_id, list(relations), go_on()))
+
+    worker = CompileWorker(
+        store, CompiledFacts(CountingEncoder(), 1000 * BYTES, batch=8), max_facts=100, batch=1
+    )
+    store.write(
+        [CreateFact("n", Content(name, "job" if name == "b" else "home", name)) for name in "abc"], Context()
+    )
+    worker.start(read_names=read_names)
+    try:
+        assert reaches(worker, 3)
+        assert read == [("n", ["home", "job"], True)]
+    finally:
+        worker.close()
+    assert not worker._others_first()
+
+
+def test_of_a_large_namespace_the_first_names_are_read_once(store: SqlStore) -> None:
+    read: list[list[str]] = []
+    worker = CompileWorker(
+        store, CompiledFacts(CountingEncoder(), 1000 * BYTES, batch=8), max_facts=2, batch=1
+    )
+    store.write([CreateFact("n", Content(name, f"home {name}", name)) for name in "abc"], Context())
+    store.create_namespace("small", "", frozenset(), Context())
+    worker.start(read_names=lambda space, relations, go_on: read.append(list(relations)))
+    try:
+        assert comes(lambda: len(read) == 2)  # of the empty one, which comes after it, there are none
+        store.write([CreateFact("n", Content("d", "home d", "d"))], Context())
+        store.write([CreateFact("small", Content("e", "home e", "e"))], Context())
+        assert comes(lambda: len(read) == 3)
+        assert read == [["home a", "home b"], [], ["home e"]]
     finally:
         worker.close()
 
@@ -160,10 +204,9 @@ def test_large_namespaces_and_full_memory_are_left_to_demand(store: SqlStore) ->
         worker = CompileWorker(store, compiled, max_facts=limits, batch=1)
         worker.start()
         try:
-            for _ in range(1000):  # the empty namespace comes after the large one
-                if "small" in worker._done:
-                    break
-                threading.Event().wait(0.01)
+            assert comes(
+                partial(worker._done.__contains__, "small")
+            )  # the empty one comes after the large one
             assert worker.compiled_revision("n") == 0
             assert len(encoder.asked) == (0 if limits == 2 else 2)
         finally:

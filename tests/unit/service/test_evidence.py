@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from editors.kv.meaning import FLOOR, Meaning
 from editors.kv.phrases import load as load_phrases
 from engines.embedder import MiniLMEmbedder
+from kb_store.contract import Vectors
 from kb_store.scoring import Candidate
 from service.encoders.background import background
+from service.serving import evidence
 from service.serving.evidence import EvidenceReader
+from service.serving.examples import NOTHING_SAID
 from service.serving.judging import JudgeVectors
 
 
@@ -71,3 +76,48 @@ def test_what_is_stored_of_others_may_be_what_is_asked_for(
 
     assert fit("wages one lives on") < fit() - 0.3
     assert fit("favourite food") == pytest.approx(fit(), abs=1e-3)
+
+
+class _Noting:
+    """An embedder that notes what it reads."""
+
+    def __init__(self, embedder: MiniLMEmbedder) -> None:
+        self._embedder = embedder
+        self.dimension, self.digest = embedder.dimension, embedder.digest
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.texts += texts
+        return self._embedder.embed(texts)
+
+
+NAMES = [fact.relation for fact in FACTS]
+ASKED = ["Marta Oliveira grew up speaking"]
+
+
+def test_no_question_reads_a_name_that_was_read_ahead(embedder: MiniLMEmbedder, meaning: Meaning) -> None:
+    noting = _Noting(embedder)
+    reader = EvidenceReader(noting)
+    reader.read_ahead(NAMES, meaning, NOTHING_SAID, lambda: True)
+    reader.read_ahead(NAMES, meaning, NOTHING_SAID, lambda: True)
+    assert noting.texts == NAMES
+    fits = [item.meaning for item in reader.read(ASKED, FACTS, meaning)[0]]
+    assert not set(NAMES) & set(noting.texts[len(NAMES) :])
+    assert fits == [
+        pytest.approx(item.meaning, abs=1e-3)
+        for item in EvidenceReader(embedder).read(ASKED, FACTS, meaning)[0]
+    ]
+
+
+def test_reading_ahead_ends_when_it_is_told_to_and_where_memory_does(
+    embedder: MiniLMEmbedder, meaning: Meaning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noting = _Noting(embedder)
+    reader = EvidenceReader(noting)
+    monkeypatch.setattr(evidence, "_AHEAD", 2)
+    left = iter((True, False))
+    reader.read_ahead(NAMES, meaning, NOTHING_SAID, lambda: next(left))
+    assert noting.texts == NAMES[:2]
+    monkeypatch.setattr(evidence, "_MOST_RELATIONS", 3)
+    reader.read_ahead(NAMES, meaning, NOTHING_SAID, lambda: True)
+    assert noting.texts == NAMES[:2]
