@@ -45,7 +45,7 @@ from interleaf import Citation, ContinuationScore, Fact, Scores
 
 ENVIRONMENT = "INTERLEAF_COUNTERFACT"
 _NAMESPACE = "counterfact"
-_QUICK = 200
+_QUICK = 150
 _WEIGHT_QUICK, _WEIGHT_FULL = 3, 100
 _CHUNK = 250  # records between two lines of progress
 Table = list[list[bool]]

@@ -51,7 +51,7 @@ from interleaf import Answer
 _KB = 10_000
 _NAMESPACE = "invented"
 _EMPTY = 5  # passages that are compared bit by bit
-_QUICK, _FULL = 20, 1000
+_QUICK, _FULL = 12, 1000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
