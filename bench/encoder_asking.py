@@ -30,9 +30,8 @@ class Record:
     asked: int = 0
 
     def share(self, name: str, outcomes: Sequence[bool]) -> None:
-        """A rate with its interval; no key where nothing was asked."""
-        if outcomes:
-            self.keys |= share_keys(name, outcomes)
+        """A rate with its interval; null where nothing was asked."""
+        self.keys |= share_keys(name, outcomes) if outcomes else {name: None}
 
     def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Some rows of a cell, those that went wrong first: all would be tens of megabytes."""

@@ -175,7 +175,8 @@ def _judge(
         for case, answer in zip(cases, answers, strict=True)
         if not case.chat
     ]
-    record.share(f"{name}_first", first)
+    if first:
+        record.share(f"{name}_first", first)
 
 
 async def _known(bench: Bench, service: Service, record: Record, count: int) -> None:

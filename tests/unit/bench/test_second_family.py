@@ -112,7 +112,7 @@ def test_recipes_of_both_sizes_can_be_read() -> None:
 @pytest.mark.slow
 def test_from_nothing_to_a_served_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "kept"
-    given = ["--n", "2", "--facts", "80", "--folder", str(folder), "--results", str(tmp_path)]
+    given = ["--n", "2", "--facts", "400", "--folder", str(folder), "--results", str(tmp_path)]
     bench = Bench("second_family", argv=given, add_arguments=second_family._arguments)
     found = second_family.measure(bench, TINY, recipe_values(parse_recipe(RECIPE)))
     keys: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
