@@ -1,9 +1,9 @@
 """Attention over [fact tokens ; paged context] in one softmax, as one opaque operation inside vLLM's graph.
 
-vLLM's own kernel attends to the context. Attention to the facts is a second part, and the two are merged by the
-logarithms of their sums (log-sum-exp): exactly one softmax over both. The kernels do not all give that logarithm for
-the context, and cache layouts differ by processor, so the keys of requests with facts are kept a second time, in a
-plain layout, in the layers where facts are attended to; from them it is computed.
+vLLM's own kernel attends to the context. What the facts take of the softmax over both is worked out from the logits
+of both, and what the kernel said keeps the rest. The kernels do not tell the context's logits, nor all of them the
+logarithm of their sum (log-sum-exp), which does as well; and cache layouts differ by processor. So the keys of requests
+with facts are kept a second time, in a plain layout, in the layers where facts are attended to.
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ class ContextKeys:
         """Keys [tokens, kv heads, head dim] at vLLM's slots."""
         self.keys.view(self.keys.shape[0], -1, self.keys.shape[3])[:, slots] = keys.transpose(0, 1)
 
-    def sums(self, query: Tensor, blocks: Tensor, unseen: Tensor, rules: ScoreRules) -> Tensor:
-        """Log-sum-exp [requests, kv heads, length, group] of a group's rotated queries.
+    def logits(self, query: Tensor, blocks: Tensor, unseen: Tensor, rules: ScoreRules) -> Tensor:
+        """Logits [kv heads, requests, length, group, places] of a group's rotated queries.
 
-        query [requests, kv heads, length, group, head dim], blocks [requests, n], unseen [requests, length, places]:
-        0, or -inf where a position does not see a place."""
-        requests, kv_heads, length, group, size = query.shape
+        query [kv heads, requests, length, group, head dim], blocks [requests, n], unseen [kv heads * requests,
+        length or length * group, places]: 0, or -inf where a position does not see a place."""
+        kv_heads, requests, length, group, size = query.shape
         held = self.keys.index_select(1, blocks.flatten()).view(kv_heads * requests, -1, size).float()
-        flat = query.transpose(0, 1).reshape(kv_heads * requests, length * group, size).float()
-        logits = rules.scored(flat @ held.transpose(1, 2)).view(kv_heads, requests, length, group, -1)
-        return (logits + unseen[None, :, :, None]).logsumexp(-1).transpose(0, 1)
+        flat = query.reshape(kv_heads * requests, length * group, size).float()
+        return rules.scored(flat, held, unseen).view(kv_heads, requests, length, group, -1)
 
 
 class ScoreRules:
@@ -51,10 +50,12 @@ class ScoreRules:
     def __init__(self, scale: float, softcap: float, window: int | None) -> None:
         self._scale, self._softcap, self.window = scale, softcap, window
 
-    def scored(self, products: Tensor) -> Tensor:
-        """Logits of query-key products."""
-        logits = products.mul_(self._scale)
-        return torch.tanh(logits / self._softcap) * self._softcap if self._softcap else logits
+    def scored(self, query: Tensor, keys: Tensor, unseen: Tensor) -> Tensor:
+        """Logits of every query for every key, less what is not seen."""
+        if not self._softcap:
+            return torch.baddbmm(unseen, query, keys.transpose(1, 2), alpha=self._scale)
+        logits = (query @ keys.transpose(1, 2)).mul_(self._scale / self._softcap).tanh_()
+        return logits.mul_(self._softcap).add_(unseen)
 
     def unseen(self, query: Tensor, key: Tensor) -> Tensor:
         """0, or -inf where the position `query` does not see the position `key`."""
@@ -67,41 +68,45 @@ class ScoreRules:
 def merge(group: Group, at: int, query: Tensor, head_bias: Tensor, context: Tensor, output: Tensor) -> None:
     """Takes the facts into the attention output of a group's tokens, in place.
 
-    `at`: the layer's place among the adapter's. query: [requests, kv heads, length, group, head dim], not rotated.
-    head_bias: [kv heads, group]. context: log-sum-exp of the context [requests, kv heads, length, group].
-    output: [tokens of the step, heads, head dim].
+    `at`: the layer's place among the adapter's. query: [kv heads, requests, length, group, head dim], not rotated.
+    head_bias: [kv heads, group]. context: logits of the context, or their log-sum-exp as if it were one place
+    [kv heads, requests, length, group, places]. output: [tokens of the step, heads, head dim].
     """
-    requests, kv_heads, length, heads, size = query.shape
-    keys, values = group.packed.keys[at], group.packed.values[at]
-    flat = query.reshape(requests, kv_heads, length * heads, size)
-    bias = group.bias[:, None, :, None] + head_bias[None, :, None, :, None]
-    logits = (flat @ keys).mul_(size**-0.5).view(requests, kv_heads, length, heads, -1)
-    logits = logits.add_(bias)
-    facts = logits.logsumexp(-1)
-    share = torch.sigmoid(facts - context)
-    weights = logits.sub_(facts[..., None]).exp_()
-    said = weights.view(requests, kv_heads, length * heads, -1) @ values
-    said = said.view(requests, kv_heads, length, heads, size)
-    rows = group.rows
-    own = output[rows].view(requests, length, kv_heads, heads, size).permute(0, 2, 1, 3, 4).float()
-    joint = torch.lerp(own, said, share[..., None])
-    output[rows] = joint.permute(0, 2, 1, 3, 4).reshape(-1, kv_heads * heads, size).to(output.dtype)
-    group.masses.append(weights.mul_(share[..., None]).mean((1, 3)))
+    kv_heads, requests, length, heads, size = query.shape
+    flat = query.reshape(kv_heads * requests, length * heads, size)
+    bias = group.bias[None, :, :, None] + head_bias[:, None, None, :, None]
+    bias = bias.expand(-1, -1, length, -1, -1).reshape(*flat.shape[:2], -1)
+    facts = torch.baddbmm(bias, flat, group.packed.keys[at], alpha=size**-0.5)
+    weights = torch.cat([facts, context.reshape(*flat.shape[:2], -1)], dim=-1).softmax(-1)
+    weights = weights[..., : facts.shape[-1]]
+    said = (weights @ group.packed.values[at]).view_as(query)
+    # By what the facts took, and not by what the context kept: without facts in sight nothing is changed at all.
+    rest = weights.sum(-1).neg_().add_(1.0).view(kv_heads, requests, length, heads, 1)
+    own = output[group.rows].view(requests, length, kv_heads, heads, size).permute(2, 0, 1, 3, 4)
+    joint = torch.addcmul(said, own.float(), rest).permute(1, 2, 0, 3, 4)
+    output[group.rows] = joint.reshape(-1, kv_heads * heads, size).to(output.dtype)
+    group.masses.append(weights.view(kv_heads, requests, length, heads, -1).mean((0, 3)))
 
 
-def context_sums(keys: ContextKeys, group: Group, query: Tensor, metadata: Any, rules: ScoreRules) -> Tensor:
-    """Log-sum-exp of the context [requests, kv heads, length, group] for rotated queries of the same shape
-    and a head dimension."""
+def context_logits(
+    keys: ContextKeys, group: Group, query: Tensor, metadata: Any, rules: ScoreRules
+) -> Tensor:
+    """What `merge` wants of the context, from the kept keys, for rotated queries."""
+    kv_heads, _, length, heads, _ = query.shape
     parts = []
-    length = query.shape[2]
     for start in range(0, length, _BLOCK):
         span = slice(start, start + _BLOCK)
         place = group.last - max(0, length - start - _BLOCK)
         kind = (start, metadata.block_table.data_ptr(), rules.window)
         if kind not in group.seen:
-            group.seen[kind] = _seen(group, span, place, metadata, keys.block, rules)
-        parts.append(keys.sums(query[:, :, span], *group.seen[kind], rules))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+            blocks, unseen = _seen(group, span, place, metadata, keys.block, rules)
+            if length > 1:
+                unseen = unseen.repeat_interleave(heads, 1)
+            group.seen[kind] = blocks, unseen.repeat(kv_heads, 1, 1)
+        parts.append(keys.logits(query[:, :, span], *group.seen[kind], rules))
+    if length == 1:
+        return parts[0]
+    return torch.cat([part.logsumexp(-1, keepdim=True) for part in parts], dim=2)
 
 
 def _seen(
@@ -113,7 +118,7 @@ def _seen(
     return blocks, rules.unseen(group.positions[:, span, None], places)
 
 
-def grouped_sums(group: Group, sums: Tensor, shape: tuple[int, int]) -> Tensor:
+def kernel_logits(group: Group, sums: Tensor, shape: tuple[int, int]) -> Tensor:
     """The same from what a kernel said of the step's tokens: [heads, tokens]; shape: KV heads, heads of each."""
     parts = sums[:, group.rows].float().view(*shape, *group.tokens.shape)
-    return parts.permute(2, 0, 3, 1)
+    return parts.permute(0, 2, 3, 1)[..., None]

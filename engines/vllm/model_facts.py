@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engines.vllm.adapter_file import QueryMaps
-from engines.vllm.attention import ContextKeys, ScoreRules, context_sums, grouped_sums, merge
+from engines.vllm.attention import ContextKeys, ScoreRules, context_logits, kernel_logits, merge
 from engines.vllm.flash_sums import FlashSums
 from engines.vllm.plan import Attention, Group, Planner, Span
 from engines.vllm.request_facts import EXTRA, RequestFacts
@@ -61,7 +61,7 @@ class ModelFacts:
         from vllm.distributed import get_tensor_model_parallel_rank, get_tensor_model_parallel_world_size
 
         rank, size = get_tensor_model_parallel_rank(), get_tensor_model_parallel_world_size()
-        own = self.table.keys.shape[2]
+        own = self.table.keys.shape[1]
         first = rank * total // size  # with fewer heads than workers, neighbours hold the same one
         return slice(first, first + own)
 
@@ -134,18 +134,18 @@ class LayerFacts:
             states = stream[rows] if residual is None else stream[rows] + residual[rows]
             own = self.facts.maps.query(self.layer, states)
             if sums is not None:
-                context = grouped_sums(group, sums, self._shape)
+                context = kernel_logits(group, sums, self._shape)
             elif self._keys is not None:
                 rotated = self._grouped(group, query[rows])
-                context = context_sums(self._keys, group, rotated, metadata, self._rules)
+                context = context_logits(self._keys, group, rotated, metadata, self._rules)
             else:
                 raise RuntimeError("facts are attended to before any key was kept")
             merge(group, self._at, self._grouped(group, own), self._head_bias, context, output)
 
     def _grouped(self, group: Group, query: Tensor) -> Tensor:
-        """[requests, kv heads, length, group, head dim]."""
+        """[kv heads, requests, length, group, head dim]."""
         parts = query.reshape(*group.tokens.shape, *self._shape, self._size)
-        return parts.permute(0, 2, 1, 3, 4)
+        return parts.permute(2, 0, 1, 3, 4)
 
 
 def _rules(attention: Any) -> ScoreRules:

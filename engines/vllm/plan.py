@@ -38,7 +38,7 @@ class Span:
 class Packed:
     """The facts of requests that come together, as long as they do.
 
-    keys: [layers, requests, kv heads, head dim, tokens]; values: [layers, requests, kv heads, tokens, head dim].
+    keys: [layers, kv heads * requests, head dim, tokens]; values: [layers, kv heads * requests, tokens, head dim].
     bias, owner: [requests, tokens]: what is added to the logits, HIDDEN where a request has no more tokens; which of
     the request's facts the token is of.
     """
@@ -79,7 +79,7 @@ class Group:
     tokens: Tensor
     positions: Tensor
     bias: Tensor
-    rows: Tensor  # tokens, flat
+    rows: Tensor | slice  # tokens, flat; a slice where they follow each other, which is quicker
     masses: list[Tensor] = field(default_factory=list)
     # Blocks of the context, and what is not seen of them: for layers with the same table and window.
     seen: dict[tuple[int, int, int | None], tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -161,8 +161,15 @@ class Planner:
             tokens=tokens,
             positions=(torch.tensor([span.base for span in members])[:, None] + step).to(self.device),
             bias=bias,
-            rows=tokens.flatten(),
+            rows=_rows([at for span in members for at in range(span.start, span.end)], self.device),
         )
+
+
+def _rows(places: Sequence[int], device: torch.device) -> Tensor | slice:
+    first, last = places[0], places[-1]
+    if list(places) == list(range(first, last + 1)):
+        return slice(first, last + 1)
+    return torch.tensor(places, device=device)
 
 
 def _size_class(tokens: int) -> int:

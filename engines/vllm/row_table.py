@@ -17,24 +17,27 @@ class RowTable:
     def __init__(
         self, layers: int, kv_heads: int, head_dim: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.keys = torch.zeros(layers, 0, kv_heads, head_dim, device=device, dtype=dtype)
+        self.keys = torch.zeros(layers, kv_heads, 0, head_dim, device=device, dtype=dtype)
         self.values = torch.zeros_like(self.keys)
 
     def put(self, first: int, keys: Tensor, values: Tensor) -> None:
         """Fills slots from `first` on with [layers, tokens, kv heads, head dim]."""
         self._reach(first + keys.shape[1])
         span = slice(first, first + keys.shape[1])
-        self.keys[:, span] = keys.to(self.keys)
-        self.values[:, span] = values.to(self.values)
+        self.keys[:, :, span] = keys.transpose(1, 2).to(self.keys)
+        self.values[:, :, span] = values.transpose(1, 2).to(self.values)
 
     def gather(self, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """Of slots [requests, tokens], float32: keys [layers, requests, kv heads, head dim, tokens], as products with
-        them are quickest, and values [layers, requests, kv heads, tokens, head dim]."""
-        keys = self.keys[:, slots].permute(0, 1, 3, 4, 2).float().contiguous()
-        return keys, self.values[:, slots].transpose(2, 3).float().contiguous()
+        """Of slots [requests, tokens], float32: keys [layers, kv heads * requests, head dim, tokens], as products with
+        them are quickest, and values [layers, kv heads * requests, tokens, head dim]."""
+        shape = (self.keys.shape[0], -1, slots.shape[1], self.keys.shape[3])
+        keys, values = (
+            held.index_select(2, slots.flatten()).view(shape) for held in (self.keys, self.values)
+        )
+        return keys.transpose(2, 3).float().contiguous(), values.float()
 
     def _reach(self, slots: int) -> None:
-        held = self.keys.shape[1]
+        held = self.keys.shape[2]
         if slots <= held:
             return
         size = max(_FIRST, held)
@@ -42,6 +45,6 @@ class RowTable:
             size *= 2
         for name in ("keys", "values"):
             old: Tensor = getattr(self, name)
-            new = old.new_zeros(old.shape[0], size, *old.shape[2:])
-            new[:, :held] = old
+            new = old.new_zeros(*old.shape[:2], size, old.shape[3])
+            new[:, :, :held] = old
             setattr(self, name, new)

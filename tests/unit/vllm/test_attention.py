@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engines.vllm.attention import ContextKeys, ScoreRules, context_sums, grouped_sums, merge
+from engines.vllm.attention import ContextKeys, ScoreRules, context_logits, kernel_logits, merge
 from engines.vllm.flash_sums import FlashSums
 from engines.vllm.plan import Planner, Span
 from engines.vllm.request_facts import EXTRA, HIDDEN, RequestFacts, extra_arguments
@@ -78,10 +78,10 @@ class _World:
         if not with_facts:
             return logits.softmax(-1) @ values, torch.zeros(0)
         slots = span.facts.slots
-        notes = self.kb_query[span.start + token, head] @ self.table.keys[0, slots, kv].T * _SIZE**-0.5
+        notes = self.kb_query[span.start + token, head] @ self.table.keys[0, kv, slots].T * _SIZE**-0.5
         notes = notes + self.head_bias[kv, head % _GROUP] + span.facts.biases(position, position + 1)[0]
         shares = torch.cat([notes, logits]).softmax(-1)
-        return shares @ torch.cat([self.table.values[0, slots, kv], values]), shares[: len(slots)]
+        return shares @ torch.cat([self.table.values[0, kv, slots], values]), shares[: len(slots)]
 
 
 @pytest.mark.parametrize(("window", "softcap"), [(None, 0.0), (3, 0.0), (None, 2.0)])
@@ -101,11 +101,11 @@ def test_the_merged_output_is_one_softmax(window: int | None, softcap: float) ->
 
     def grouped(states: Tensor) -> Tensor:
         parts = states[group.tokens.flatten()].view(*group.tokens.shape, _KV_HEADS, _GROUP, _SIZE)
-        return parts.permute(0, 2, 1, 3, 4)
+        return parts.permute(2, 0, 1, 3, 4)
 
     for group in groups:
-        sums = context_sums(store, group, grouped(world.query), metadata, world.rules)
-        merge(group, 0, grouped(world.kb_query), world.head_bias, sums, output)
+        context = context_logits(store, group, grouped(world.query), metadata, world.rules)
+        merge(group, 0, grouped(world.kb_query), world.head_bias, context, output)
     for span in world.spans:
         for token in range(span.length):
             for head in range(_HEADS):
@@ -142,8 +142,9 @@ def test_what_a_kernel_says_of_the_context_is_what_the_kept_keys_say() -> None:
                 said[head, span.start + token] = logits.logsumexp(-1)
     for group in world.planner.groups(world.spans):
         rotated = world.query[group.rows].view(*group.tokens.shape, _KV_HEADS, _GROUP, _SIZE)
-        own = context_sums(store, group, rotated.permute(0, 2, 1, 3, 4), metadata, world.rules)
-        torch.testing.assert_close(grouped_sums(group, said, (_KV_HEADS, _GROUP)), own)
+        own = context_logits(store, group, rotated.permute(2, 0, 1, 3, 4), metadata, world.rules)
+        told = kernel_logits(group, said, (_KV_HEADS, _GROUP))
+        torch.testing.assert_close(told, own.logsumexp(-1, keepdim=True))
 
 
 def test_only_a_kernel_that_is_known_is_asked() -> None:
@@ -164,8 +165,9 @@ def test_a_request_that_sees_no_fact_any_more_keeps_its_output_to_the_bit() -> N
     (group,) = world.planner.groups([span])
     output = torch.randn(world.tokens, _HEADS, _SIZE)
     before = output.clone()
-    query = world.query[[span.start]].view(1, 1, _KV_HEADS, _GROUP, _SIZE).permute(0, 2, 1, 3, 4)
-    merge(group, 0, query, world.head_bias, context_sums(store, group, query, metadata, world.rules), output)
+    query = world.query[[span.start]].view(1, 1, _KV_HEADS, _GROUP, _SIZE).permute(2, 0, 1, 3, 4)
+    context = context_logits(store, group, query, metadata, world.rules)
+    merge(group, 0, query, world.head_bias, context, output)
     assert torch.equal(output, before)
     assert group.attention()[0].masses == [[0.0]]
 
@@ -178,5 +180,5 @@ def test_packed_tokens_follow_the_table() -> None:
     world.table.put(int(world.spans[1].facts.slots[0]), *torch.ones(2, 1, 1, _KV_HEADS, _SIZE))
     world.planner.forget()
     assert torch.equal(
-        world.planner.groups([world.spans[1]])[0].packed.keys, torch.ones(1, 1, _KV_HEADS, _SIZE, 1)
+        world.planner.groups([world.spans[1]])[0].packed.keys, torch.ones(1, _KV_HEADS, _SIZE, 1)
     )
