@@ -1,15 +1,16 @@
 """HeadMap on a commonsense task: what silencing the located heads costs, and what passing them on gains.
 
-    python -m bench.headmap --data FOLDER --size quick|full --seed N [--task ARC-Easy] [--minutes M] [--heads FILE]
+    python -m bench.headmap --data FOLDER --size quick|full --seed N [--task ARC-Easy] [--form words] [--minutes M]
 
 FOLDER (INTERLEAF_COMMONSENSE names it too) has a folder for each task with test.json: items with `instruction`, whose
-last line names the possible answers, and `answer`. They are split into training and test items by the seed: what is
-tested was never trained on, nor searched with. Heads are located layer by layer (circuits/headmap.py) with the training
-items that the model answers with the lowest loss; or read from FILE, {"layer": [head, ...]}. drop_located,
-drop_random, drop_unconditioned: accuracy on the test items less that with these heads silent; loss_*: the mean loss of
-the right answer. gain_enhanced, gain_lora: accuracy with the trained maps, and with LoRA of no more parameters, less
-that of the frozen model (accuracy_frozen). Rows are kept (bench/kept.py), trainings have checkpoints: a run that was
-ended goes on. What was not reached is null.
+last line names the possible answers, and `answer`. With `--form words` the answers are not the labels but what stands
+behind them (bench/headmap_data.py), and the result is called headmap_words. Items are split into training and test
+items by the seed: what is tested was never trained on, nor searched with. Heads are located layer by layer
+(circuits/headmap.py) with the training items that the model answers with the lowest loss; or read with `--heads FILE`,
+{"layer": [head, ...]}. drop_located, drop_random, drop_unconditioned: accuracy on the test items less that with these
+heads silent; loss_*: the mean loss of the right answer. gain_enhanced, gain_lora: accuracy with the trained maps, and
+with LoRA of no more parameters, less that of the frozen model (accuracy_frozen). Rows are kept (bench/kept.py),
+trainings have checkpoints: a run that was ended goes on. What was not reached is null.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark; ends with 2 where data are missing."""
     bench = Bench("headmap", description=__doc__ or "", argv=argv, add_arguments=_arguments)
     size = _FULL if bench.full else _QUICK
-    there = headmap_data.read_items(_file(bench))
+    if bench.args.form == "words":
+        bench.name += "_words"
+    there = headmap_data.read_items(_file(bench), bench.args.form)
     items = bench.random.sample(there, min(len(there), size.training + size.test))
     split = len(items) * size.training // (size.training + size.test)
     path = resolve_model(bench.args.model)
@@ -96,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows=[{"state": name, "items": run.outcomes(name)} for name in ("frozen", *_SILENT, *_MAPS)],
         configuration={
             "task": bench.args.task,
+            "form": bench.args.form,
             "heads": {name: {str(k): list(v) for k, v in heads.items()} for name, heads in located.items()},
         },
     )
@@ -247,6 +251,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", help="`default`, or a folder")
     parser.add_argument("--data", type=Path, default=Path(given) if given else None, help="the tasks")
     parser.add_argument("--task", default="ARC-Easy", help="a folder of them")
+    parser.add_argument("--form", choices=headmap_data.FORMS, default="labels", help="what an answer is")
     parser.add_argument("--heads", type=Path, help="located heads, instead of a search")
     parser.add_argument("--per-layer", type=int, default=2, help="heads to locate in each layer")
     parser.add_argument("--rank", type=int, default=16)

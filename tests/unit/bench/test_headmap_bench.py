@@ -81,3 +81,38 @@ def test_items_must_name_their_answer(tmp_path: Path) -> None:
     file.write_text(json.dumps([{**ITEMS[0], "answer": "maybe"}]))
     with pytest.raises(ValueError, match="item 0"):
         headmap_data.read_items(file)
+
+
+def test_items_in_words_are_the_question_and_what_stands_behind_the_labels(tmp_path: Path) -> None:
+    file = tmp_path / "test.json"
+    text = (
+        "Please choose the correct answer to the question: What is: red?\n\nAnswer1: Grass Answer2: Blood\n\n"
+    )
+    file.write_text(
+        json.dumps([{"instruction": f"{text}Answer format: answer1/answer2", "answer": "answer2"}])
+    )
+    (item,) = headmap_data.read_items(file, "words")
+    assert (item.text, item.answer) == ("Question: What is: red?\nAnswer:", "Blood")
+    assert item.choices == ("Grass", "Blood")
+    file.write_text(json.dumps(ITEMS[:1]))  # which lists no answers
+    with pytest.raises(ValueError, match="item 0: no question"):
+        headmap_data.read_items(file, "words")
+
+
+def test_a_run_in_words_has_a_result_of_its_own(
+    given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = [
+        {
+            "instruction": f"The question: is {n} odd?\n\nAnswer1: Yes Answer2: No\n\nAnswer format: answer1/answer2",
+            "answer": f"answer{2 - n % 2}",
+        }
+        for n in range(40)
+    ]
+    (tmp_path / "parity" / "test.json").write_text(json.dumps(listed))
+    (tmp_path / "heads.json").write_text('{"1": [0]}')
+    headmap.main([*given, "--form", "words", "--heads", str(tmp_path / "heads.json"), "--epochs", "1"])
+    found = last_line(capsys)
+    assert (found["bench"], found["n"]) == ("headmap_words", 16)
+    assert found["gain_enhanced"] is not None
+    assert (tmp_path / "headmap_words-quick.json").is_file()
