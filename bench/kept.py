@@ -6,22 +6,29 @@
 The file lies in the user's cache and is named by everything that decides about a row: the benchmark and its seed, what
 the caller names, and the source of the modules that make rows, so that rows of older code are not taken for new ones.
 With `--minutes` no row is begun after that time: the figures are those of the rows that there are.
+
+    python -m bench.kept FILE.jsonl [...]
+
+packs such files into bench/results/kept, from where any checkout reads them: a run goes on on another machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.common import Bench
+from bench.common import RESULTS, Bench
 from engines.models import cache_dir
 
+PACKED = RESULTS / "kept"
 Row = dict[str, Any]
 
 
@@ -75,13 +82,41 @@ class Kept:
         self._rows[name] = row
 
     def _read(self) -> dict[str, Row]:
+        found = _unpacked(PACKED / f"{self.path.name}.gz")
         if not self.path.is_file():
-            return {}
-        found: dict[str, Row] = {}
+            return found
         whole, cut, rest = self.path.read_bytes().rpartition(b"\n")
-        for line in whole.splitlines():
-            name, row = json.loads(line)
-            found[name] = row
         if rest:  # a run that was ended in the middle of a line
             self.path.write_bytes(whole + cut)
-        return found
+        return found | _rows(whole)
+
+
+def pack(file: Path) -> Path:
+    """Beside what was packed of the same run before. The same rows make the same bytes."""
+    target = PACKED / f"{file.name}.gz"
+    rows = _unpacked(target) | _rows(file.read_bytes())
+    lines = (json.dumps([name, row], ensure_ascii=False) for name, row in rows.items())
+    PACKED.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+    return target
+
+
+def _unpacked(file: Path) -> dict[str, Row]:
+    return _rows(gzip.decompress(file.read_bytes())) if file.is_file() else {}
+
+
+def _rows(lines: bytes) -> dict[str, Row]:
+    return dict(json.loads(line) for line in lines.splitlines())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Packs."""
+    parser = argparse.ArgumentParser(prog="bench.kept", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.jsonl")
+    for file in parser.parse_args(argv).files:
+        target = pack(file)
+        print(f"{target}: {target.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()
