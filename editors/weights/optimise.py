@@ -52,18 +52,27 @@ class Search:
     progress: Progress
 
     def run(self, requests: Sequence[EditRequest]) -> Shifts:
-        """Facts do not see each other: found together or alone, a fact's shift is the same but for rounding."""
+        """Facts do not see each other: found together or alone, a fact's shift is the same but for rounding. Together
+        come those with as much text behind the subject, which is what each step runs through."""
+        order = sorted(range(len(requests)), key=lambda at: self._length_behind(requests[at]))
         size = self.settings.facts_at_once
         parts = []
-        for start in range(0, len(requests), size):
-            self.progress("looking for values", start / len(requests))
-            parts.append(self._found(requests[start : start + size]))
+        for start in range(0, len(order), size):
+            self.progress("looking for values", start / len(order))
+            parts.append(self._found([requests[at] for at in order[start : start + size]]))
+        losses = [loss for part in parts for loss in part.losses]
+        steps = [taken for part in parts for taken in part.steps]
+        back = sorted(range(len(order)), key=order.__getitem__)
         return Shifts(
-            torch.cat([part.shift for part in parts]),
-            torch.cat([part.initial for part in parts]),
-            tuple(loss for part in parts for loss in part.losses),
-            tuple(steps for part in parts for steps in part.steps),
+            torch.cat([part.shift for part in parts])[back],
+            torch.cat([part.initial for part in parts])[back],
+            tuple(losses[at] for at in back),
+            tuple(steps[at] for at in back),
         )
+
+    def _length_behind(self, request: EditRequest) -> int:
+        text = taught(self.editable, request, "")
+        return len(text.ids) - text.at
 
     def _found(self, requests: Sequence[EditRequest]) -> Shifts:
         editable, settings = self.editable, self.settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -157,20 +157,23 @@ def test_both_forms_of_rome_are_what_each_would_be_alone(tiny: Make, means: Mean
         assert delta.digest == alone.compute(editable, [LAST], means).digest
 
 
-def test_memits_values_can_be_found_in_parts(tiny: Make, means: Means) -> None:
-    """Found fact by fact and put together they spread to the delta of all facts at once."""
+@pytest.mark.parametrize("requests", [REQUESTS, REQUESTS[::-1]])
+def test_memits_values_can_be_found_in_parts(
+    tiny: Make, means: Means, requests: Sequence[EditRequest]
+) -> None:
+    """Found fact by fact and put together they spread to the delta of all facts at once, in whatever order."""
     editable = tiny()
     memit = make_editor("memit", {**TINY["memit"], "steps": 6, "facts_at_once": 1})
     assert isinstance(memit, Memit)
-    parts = [memit.values(editable, [request], means) for request in REQUESTS]
+    parts = [memit.values(editable, [request], means) for request in requests]
     joined = Shifts(
         torch.cat([part.shift for part in parts]),
         torch.cat([part.initial for part in parts]),
         tuple(loss for part in parts for loss in part.losses),
         tuple(steps for part in parts for steps in part.steps),
     )
-    delta = memit.spread(editable, REQUESTS, joined, means)
-    assert delta.digest == memit.compute(editable, REQUESTS, means).digest
+    delta = memit.spread(editable, requests, joined, means)
+    assert delta.digest == memit.compute(editable, requests, means).digest
 
 
 class Stopped(Exception):
