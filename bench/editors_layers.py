@@ -103,6 +103,8 @@ def _studied(ring: Ring, case: EditCase) -> Row:
     editable = ring.editable
     speaker = ModelSpeaker(editable.model, editable.tokenizer)
     plain, spoken = _look(editable, case), _spoken(speaker, case)
+    first = editable.prompts.encode_pair(case.request.prompt, " " + case.request.target)[1][0]
+    movers = plain.says_most(editable, first)
     row: Row = {"fact": case.request.prompt, "new": case.request.target}
     for method in METHODS:
         row[method] = {}
@@ -110,7 +112,12 @@ def _studied(ring: Ring, case: EditCase) -> Row:
             delta = ring.editor(method, layer=layer).compute(editable, [case.request], ring.means)
             with editable.applied(delta):
                 now, said = _look(editable, case), _spoken(speaker, case)
-            row[method][str(layer)] = _figures(editable, case, layer, plain, now, spoken, said)
+            row[method][str(layer)] = _figures(layer, plain, now, spoken, said)
+            new = now.says_most(editable, first) & ~movers
+            row[method][str(layer)] |= {
+                "movers": int(new.sum()),
+                "mover_heads": [[int(at), int(head)] for at, head in new.nonzero()][:12],
+            }
     row["plain_ranks"] = plain.ranks[:, 0].tolist()
     return row
 
@@ -123,17 +130,7 @@ def _spoken(speaker: ModelSpeaker, case: EditCase) -> list[Forced]:
     return speaker.forced([(prompt, case.request.target) for prompt in UNRELATED])
 
 
-def _figures(
-    editable: EditableModel,
-    case: EditCase,
-    layer: int,
-    then: Inside,
-    now: Inside,
-    before: Sequence[Forced],
-    after: Sequence[Forced],
-) -> Row:
-    first = editable.prompts.encode_pair(case.request.prompt, " " + case.request.target)[1][0]
-    movers = now.says_most(editable, first) & ~then.says_most(editable, first)
+def _figures(layer: int, then: Inside, now: Inside, before: Sequence[Forced], after: Sequence[Forced]) -> Row:
     return {
         "ranks": now.ranks[:, 0].tolist(),
         "peak_after": peak(now) - layer,
@@ -141,6 +138,4 @@ def _figures(
         "mlp": float(now.mlps[layer] - then.mlps[layer]),
         "spill": fmean(a.mean - b.mean for a, b in zip(after, before, strict=True)),
         "leaks": fmean(float(a.ranks[0] == 1 and b.ranks[0] > 1) for a, b in zip(after, before, strict=True)),
-        "movers": int(movers.sum()),
-        "mover_heads": [[int(at), int(head)] for at, head in movers.nonzero()][:12],
     }
