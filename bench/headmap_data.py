@@ -45,6 +45,6 @@ def _in_words(text: str, answer: str) -> TaskItem:
     listed = [part.strip() for part in parts[2::3]]
     named = [f"{kind}{at}".lower() for kind, at in zip(parts[::3], parts[1::3], strict=True)]
     words = dict(zip(named, listed, strict=True))
-    if not said or answer not in words or not all(listed):
+    if not said or answer not in words or not all(listed) or len(set(listed)) < 2:
         raise ValueError("no question with its answers listed behind it")
     return TaskItem(f"Question: {question.strip()}\nAnswer:", words[answer], tuple(dict.fromkeys(listed)))

@@ -94,7 +94,7 @@ class Kept:
 def pack(file: Path) -> Path:
     """Beside what was packed of the same run before. The same rows make the same bytes."""
     target = PACKED / f"{file.name}.gz"
-    rows = _unpacked(target) | _rows(file.read_bytes())
+    rows = _unpacked(target) | _rows(file.read_bytes().rpartition(b"\n")[0])  # no line that was not ended
     lines = (json.dumps([name, row], ensure_ascii=False) for name, row in rows.items())
     PACKED.mkdir(parents=True, exist_ok=True)
     target.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
@@ -113,7 +113,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Packs."""
     parser = argparse.ArgumentParser(prog="bench.kept", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.jsonl")
-    for file in parser.parse_args(argv).files:
+    files: list[Path] = parser.parse_args(argv).files
+    for file in files:
+        if file.suffix != ".jsonl" or not file.is_file():
+            parser.error(f"{file} is no file of kept rows")
+    for file in files:
         target = pack(file)
         print(f"{target}: {target.stat().st_size / 2**20:.1f} MiB")
 

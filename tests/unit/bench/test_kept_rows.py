@@ -51,4 +51,9 @@ def test_packed_rows_are_there_where_the_cache_is_empty(capsys: pytest.CaptureFi
     second.path.unlink()
     assert [rows_of().get(name) for name in ("one", "two")] == [{"value": 1}, {"value": 2}]
     second.keep("two", {"value": 2})
+    with second.path.open("a", encoding="utf-8") as file:
+        file.write('["three", {"val')  # ended within a line
     assert kept.pack(second.path).read_bytes() == before
+    with pytest.raises(SystemExit, match="2"):
+        kept.main([str(second.path.with_name("nowhere.jsonl"))])
+    assert "is no file of kept rows" in capsys.readouterr().err

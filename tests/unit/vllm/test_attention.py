@@ -84,8 +84,9 @@ class _World:
         return shares @ torch.cat([self.table.values[0, kv, slots], values]), shares[: len(slots)]
 
 
+@pytest.mark.parametrize("turned", [False, True])  # a group's tokens follow each other, or they do not
 @pytest.mark.parametrize(("window", "softcap"), [(None, 0.0), (3, 0.0), (None, 2.0)])
-def test_the_merged_output_is_one_softmax(window: int | None, softcap: float) -> None:
+def test_the_merged_output_is_one_softmax(window: int | None, softcap: float, turned: bool) -> None:
     world = _World(window, softcap)
     store = ContextKeys(16, _BLOCK, _KV_HEADS, _SIZE, torch.zeros(0))
     metadata = world.metadata(store)
@@ -96,8 +97,9 @@ def test_the_merged_output_is_one_softmax(window: int | None, softcap: float) ->
             for token in range(span.length)
         ]
     )
-    groups = world.planner.groups(world.spans)
+    groups = world.planner.groups(world.spans[::-1] if turned else world.spans)
     assert sorted(len(group.spans) for group in groups) == [1, 1, 2]  # few tokens, many tokens, a chunk
+    assert all(isinstance(group.rows, slice) for group in groups) != turned
 
     def grouped(states: Tensor) -> Tensor:
         parts = states[group.tokens.flatten()].view(*group.tokens.shape, _KV_HEADS, _GROUP, _SIZE)
