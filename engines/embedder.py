@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.errors import ModelMissing
+from engines.lots import alike, guessed
 from engines.models import file_digest, quiet
 from engines.together import Together
 
@@ -77,9 +78,7 @@ class MiniLMEmbedder:
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         out = np.empty((len(texts), self.dimension), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for start in range(0, len(order), self._batch):
-            rows = order[start : start + self._batch]
+        for rows in alike([guessed(text) for text in texts], self._batch):
             out[rows] = self._forward([texts[i] for i in rows])
         return out
 

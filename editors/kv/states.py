@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from editors.kv.trunk import states_before
 from engines.architectures import spec_for
+from engines.lots import alike
 
 # Relative depths of the layers whose last state is read; of the second one the mean over the text as well.
 DEPTHS = (0.33, 0.53, 0.73)
@@ -86,12 +87,14 @@ def state_layers(model: Any) -> tuple[int, ...]:
 
 def read_states(model: Any, tokenizer: Any, texts: Sequence[str], layers: Sequence[int]) -> Tensor:
     """[texts, features]: the last token's state at each layer and the mean over the text at the second, normalised."""
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    rows: list[Tensor] = []
-    for start in range(0, len(order), _BATCH):
-        ids = [tokenizer(texts[place]).input_ids[-_LONGEST:] for place in order[start : start + _BATCH]]
-        rows.append(_features(model, tokenizer.pad_token_id, ids, layers))
-    return torch.cat(rows)[torch.tensor(order).argsort()]
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}  # callers that wait ask alike
+    ids = [tokenizer(text).input_ids[-_LONGEST:] for text in places]
+    lots = alike([len(row) for row in ids], _BATCH)
+    rows = torch.cat(
+        [_features(model, tokenizer.pad_token_id, [ids[at] for at in lot], layers) for lot in lots]
+    )
+    back = torch.tensor([at for lot in lots for at in lot]).argsort()
+    return rows[back[[places[text] for text in texts]]]
 
 
 @torch.no_grad()

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from editors.kv.calibration import Calibration, read_calibration
 from editors.kv.contract import Evidence, FactText
 from editors.kv.encoder import KVEncoder
-from editors.kv.features import read_features
+from editors.kv.features import read_features, statement
 from editors.kv.meaning import Meaning
 from editors.kv.states import StateMaps, read_states
 from editors.kv.storage import load_weights
 from engines.contract import KVAdapter, KVTokens
+from engines.lots import alike, guessed
 from engines.together import Together
 
 T = TypeVar("T")
@@ -185,10 +186,8 @@ class TrainedEncoder:
 def compile_facts(module: KVEncoder, model: Any, tokenizer: Any, facts: Sequence[FactText]) -> list[KVTokens]:
     """Key/value tokens of each fact, in half precision (they are kept by the thousand)."""
     config = module.config
-    order = sorted(range(len(facts)), key=lambda i: len(facts[i].subject) + len(facts[i].object))
     compiled: dict[int, KVTokens] = {}
-    for start in range(0, len(order), _BATCH):
-        chunk = order[start : start + _BATCH]
+    for chunk in alike([guessed(statement(fact) + fact.object) for fact in facts], _BATCH):
         features = read_features(
             model, tokenizer, [facts[i] for i in chunk], config.layers, config.late_layer
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from editors.kv import states
 from editors.kv.encoder import KVEncoder
 from editors.kv.gates import GatedEncoder, pruned
 from editors.kv.phrases import PhraseBank, load
@@ -50,6 +51,25 @@ def test_states_are_those_of_the_model_and_do_not_depend_on_company(model: Any, 
         parts.append(hidden[layers[min(1, len(layers) - 1)]][0].mean(0))
         wanted = torch.cat([F.layer_norm(part, part.shape) for part in parts])
         assert torch.allclose(together[place], wanted, atol=1e-4)
+
+
+def test_a_text_that_several_ask_for_is_read_once_in_a_lot_of_its_length(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"The {word} of it is" for word in ("colour", "captain", "colour", "flag")] * 8
+    texts += ["Which of the many colours that it could have had does it like best of all?"] * 2
+    layers, read = state_layers(model), []
+
+    def forward(model: Any, padding: int, ids: Any, layers: Any) -> Tensor:
+        read.append(len(ids))
+        return features(model, padding, ids, layers)
+
+    features = states._features
+    alone = torch.cat([read_states(model, tokenizer, [text], layers) for text in texts])
+    monkeypatch.setattr(states, "_features", forward)
+    together = read_states(model, tokenizer, texts, layers)
+    assert torch.allclose(together, alone, atol=1e-4)
+    assert sum(read) == 4
 
 
 def test_of_a_long_text_the_end_is_read(model: Any, tokenizer: Any) -> None:
