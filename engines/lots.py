@@ -1,6 +1,6 @@
 """Which texts go through a model together: each is padded to the longest of its lot, and padding costs what text does.
 
-A lot of forty names of relations and a few questions took twice as long in one piece as in two.
+A few questions among forty names of relations would have every name read as if it were as long as they are.
 """
 
 from __future__ import annotations
