@@ -1,14 +1,14 @@
 """Whether a frozen model says stored facts, and nothing else: exact objects by free greedy generation.
 
-    python -m bench.encoder --size quick|full --seed N [--n N] [--encoder FOLDER] [--kb 1000000]
+    python -m bench.encoder --size quick|full --seed N [--n N] [--encoder FOLDER] [--kb SIZE ...]
 
 Everything is asked through a running service with retrieval from a knowledge base of 10,000 invented facts;
 subjects and objects are always of the held-out side. right_* and the exact-value cells: the whole object begins
 the answer (in a chat, and where two facts are asked for: occurs in it). absent_*: the fact is not stored, rivals
 are; an intrusion is an injected fact's object that the plain model would not have said. none, shuffled_*,
 counterfactual: the built-in true facts. injected_CELL: the fact reached the model at all. kb_SIZE: the questions of
-right_phrasing in bases of that size; a million facts only with --kb, embedding them takes an hour. Answers of a full
-run are kept as they come (bench/kept_asking.py): a run that was ended is carried on by the same command.
+right_phrasing in bases of that size; a million facts only where --kb names them, embedding them takes an hour. Answers
+of a full run are kept as they come (bench/kept_asking.py): a run that was ended is carried on by the same command.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _kept(bench: Bench) -> KeptAnswers:
     arguments = bench.args
     product = product_digest(arguments.encoder)
-    asked = {"facts": arguments.facts, "count": _count(bench), "sizes": _sizes(bench)}
+    # Not by the sizes compared: a larger world begins with the smaller one, so more of them may be asked later.
+    asked = {"facts": arguments.facts, "count": _count(bench)}
     return KeptAnswers(Kept(bench, (), model=arguments.model, product=product, **asked))
 
 
