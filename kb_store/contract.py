@@ -207,10 +207,12 @@ class Replicas(Protocol):
 class LexicalSearch(Protocol):
     """Full text on subject and aliases."""
 
-    def search_lexical(self, namespace: str, text: str, *, limit: int) -> list[LexicalHit]:
+    def search_lexical(
+        self, namespace: str, text: str, *, limit: int, now: datetime | None = None
+    ) -> list[LexicalHit]:
         """Must find every live fact of the namespace whose whole subject or alias stands in the text, before
         those of which only words do, best first; accents and case do not matter. Must not fail on any text,
-        operators of a query language included."""
+        operators of a query language included. `now`: those that are valid then, and none besides."""
         ...
 
 

@@ -6,9 +6,10 @@ whose it is: they only propose rows. What is returned was read from SQL, in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,8 @@ _MIN_CANDIDATES = 64
 _CACHED_QUERIES = 256
 # Facts that one search embeds because the index does not have them yet: a few milliseconds each.
 _MAX_FRESH = 16
+# Rows that the index may propose in one search before some of them hold now.
+_MOST_DENSE = 8192
 # Relations that are told of: whoever judges by them has to read each once.
 _MOST_RELATIONS = 32
 
@@ -66,15 +69,14 @@ class Retriever:
         if not text.strip():
             return SearchResult((), space.revision, space.relation_examples)
         vector = None if mode is SearchMode.LEXICAL else self._embed(query_text(text))
-        rows = self._candidates(
-            namespace, text, vector, max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * top_k), mode
-        )
+        count = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * top_k)
         moment = now or datetime.now(UTC)
-        facts = {
-            row: fact
-            for row, fact in self._store.facts_by_row(namespace, rows).items()
-            if fact.holds_at(moment)
-        }
+        facts: dict[int, Fact] = {}
+        if mode is not SearchMode.DENSE:
+            named = self._store.search_lexical(namespace, text, limit=count, now=moment)
+            facts |= self._holding(namespace, [hit.row for hit in named], moment)
+        if vector is not None:
+            facts |= self._near(namespace, vector, count, moment)
         cosines = {} if vector is None else self._cosines(namespace, vector, facts)
         ranked = sorted(_hits(text, facts, cosines, mode), key=lambda pair: (-pair[1].score, pair[0]))
         hits = tuple(hit for _, hit in ranked[:top_k])
@@ -88,17 +90,20 @@ class Retriever:
         if top_k > self._limits.max_top_k:
             raise LimitExceeded("top_k", "max_top_k", self._limits.max_top_k, top_k)
 
-    def _candidates(
-        self, namespace: str, text: str, vector: Vectors | None, count: int, mode: SearchMode
-    ) -> list[int]:
-        rows: dict[int, None] = {}
-        if mode is not SearchMode.DENSE:
-            hits = self._store.search_lexical(namespace, text, limit=count)
-            rows.update(dict.fromkeys(hit.row for hit in hits))
-        if vector is not None:
-            found = self._index.search(namespace, vector, limit=count)
-            rows.update(dict.fromkeys(row for row, _ in found))
-        return list(rows)
+    def _near(self, namespace: str, vector: Vectors, count: int, moment: datetime) -> dict[int, Fact]:
+        """The nearest that hold. All versions of a value are equally near, and the index does not know times: a
+        history of old ones must not crowd out the one that is valid."""
+        limit = count
+        while True:
+            rows = [row for row, _ in self._index.search(namespace, vector, limit=limit)]
+            found = self._holding(namespace, rows, moment)
+            if len(found) >= count or len(rows) < limit or limit >= _MOST_DENSE:
+                return {row: found[row] for row in islice(filter(found.__contains__, rows), count)}
+            limit *= 4
+
+    def _holding(self, namespace: str, rows: Sequence[int], moment: datetime) -> dict[int, Fact]:
+        facts = self._store.facts_by_row(namespace, rows)
+        return {row: fact for row, fact in facts.items() if fact.holds_at(moment)}
 
     def _cosines(self, namespace: str, vector: Vectors, facts: dict[int, Fact]) -> dict[int, float]:
         """Of the index; facts that were found by name and have not reached it yet are embedded here, so that a

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from kb_store.contained import Containing, Span
 from kb_store.mentions import without_name
 from kb_store.text import fold_name
-from kb_store.words import ARTICLES, WEAK_NAME_WORDS, cut, relation_stems, stem
+from kb_store.words import WEAK_NAME_WORDS, cut, relation_stems, stem
 
 WHOLE = 1.0
 INFLECTED = 0.98
@@ -36,8 +37,6 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|\n{2,}")
 _NEAR = 2  # words that may stand between those of a name
 _COMPOUND = 0.8  # "birth" for "birthplace"
 _COMPOUND_LENGTH = 5
-
-Span = tuple[int, int]
 
 
 class Described(Protocol):
@@ -168,9 +167,9 @@ class Question:
     def score(self, candidates: Sequence[Described]) -> list[Cover]:
         """Covers of rivals: what a longer name among them explains is not counted for a shorter one."""
         matches = [self._best(item.subject, item.aliases) for item in candidates]
-        spans = {span for match in matches for span in match.spans}
+        names = Containing(self.words, {span for match in matches for span in match.spans})
         return [
-            Cover(self._contested(match, spans), self._relation(item.relation, match))
+            Cover(_contested(match, names), self._relation(item.relation, match))
             for item, match in zip(candidates, matches, strict=True)
         ]
 
@@ -304,21 +303,6 @@ class Question:
             return _Match(SCATTERED, words=best_words)
         return _Match(PARTIAL * best / name.total, words=best_words)
 
-    def _contested(self, match: _Match, rivals: set[Span]) -> float:
-        """The cover that is left when whole names of rivals explain the same words."""
-        if match.spans:
-            lost = all(any(self._is_part(own, rival) for rival in rivals) for own in match.spans)
-        else:
-            lost = bool(match.words) and any(match.words <= set(range(*rival)) for rival in rivals)
-        return min(match.cover, CONTAINED) if lost else match.cover
-
-    def _is_part(self, inner: Span, outer: Span) -> bool:
-        """Whether the outer name says more than the inner one (an article says nothing)."""
-        if outer == inner or inner[0] < outer[0] or outer[1] < inner[1]:
-            return False
-        more = (*self.words[outer[0] : inner[0]], *self.words[inner[1] : outer[1]])
-        return not ARTICLES.issuperset(more)
-
     def _relation(self, relation: str, subject: _Match) -> float:
         words = relation_stems(relation)
         if not words:
@@ -345,6 +329,12 @@ class Question:
             for position in places
         ]
         return (_COMPOUND, compounds) if compounds else (0.0, [])
+
+
+def _contested(match: _Match, names: Containing) -> float:
+    """The cover that is left when whole names of rivals explain the same words."""
+    lost = all(map(names.says_more, match.spans)) if match.spans else names.contains(match.words)
+    return min(match.cover, CONTAINED) if lost else match.cover
 
 
 def subject_cover(text: str, subject: str, aliases: Iterable[str] = ()) -> float:

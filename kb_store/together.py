@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kb_store.scoring import Described, Question, Span
+from kb_store.contained import Span
+from kb_store.scoring import Described, Question
 
 # Places of one name or relation that are looked at: who repeats it more often asks for nothing more.
 _MOST = 32

@@ -13,14 +13,16 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, true
 
 from kb_store.model import LexicalHit
 from kb_store.sql.backend import Backend
 from kb_store.sql.dialect import Dialect
 from kb_store.sql.lookups import chunks
+from kb_store.sql.rows import to_micros
 from kb_store.sql.tables import fact_names, facts
 from kb_store.text import fold_name
 from kb_store.words import FUNCTION_WORDS, word_spans
@@ -34,6 +36,7 @@ _MAX_SYMBOLS = 256
 
 _ROWS_NAMED = (
     select(fact_names.c.row)
+    .join_from(fact_names, facts, facts.c.row == fact_names.c.row)
     .where(fact_names.c.namespace == bindparam("namespace"), fact_names.c.folded_name == bindparam("name"))
     .order_by(fact_names.c.row)
 )
@@ -48,10 +51,13 @@ _SYMBOLS = (
 class LexicalSearching(Backend):
     """The contract's LexicalSearch."""
 
-    def search_lexical(self, namespace: str, text: str, *, limit: int) -> list[LexicalHit]:
+    def search_lexical(
+        self, namespace: str, text: str, *, limit: int, now: datetime | None = None
+    ) -> list[LexicalHit]:
         """Facts whose whole name stands in the text first; any text will do."""
         with self._reading() as connection:
-            return search_lexical(_Names(connection, self._dialect, namespace), text, limit=limit)
+            names = _Names(connection, self._dialect, namespace, _holding(now))
+            return search_lexical(names, text, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class _Names:
     connection: Connection
     dialect: Dialect
     namespace: str
+    holding: ColumnElement[bool]  # of facts: those that may be found
 
     def smallest_from(self, grams: Sequence[str]) -> Iterable[tuple[str, str | None]]:
         """For each gram the first name that is not before it."""
@@ -69,11 +76,11 @@ class _Names:
     def rows_of(self, name: str, limit: int) -> list[int]:
         """Facts of this very name, the oldest first."""
         asked = {"namespace": self.namespace, "name": name}
-        return list(self.connection.execute(_ROWS_NAMED.limit(limit), asked).scalars())
+        return list(self.connection.execute(_ROWS_NAMED.where(self.holding).limit(limit), asked).scalars())
 
     def of_symbols(self) -> list[tuple[int, str, str]]:
         """Row, subject and aliases of facts with a name that folds to nothing."""
-        found = self.connection.execute(_SYMBOLS, {"namespace": self.namespace})
+        found = self.connection.execute(_SYMBOLS.where(self.holding), {"namespace": self.namespace})
         return [(row, subject, aliases) for row, subject, aliases in found]
 
     def with_words(self, *words: str) -> list[int]:
@@ -81,10 +88,13 @@ class _Names:
         return self.dialect.rows_with_words(self.connection, self.namespace, words, MAX_FREQUENCY + 1)
 
     def mine(self, rows: Iterable[int]) -> Iterator[int]:
-        """Those of the rows that are live facts here."""
+        """Those of the rows that are live facts here, and may be found."""
         for chunk in chunks(rows):
             here = select(facts.c.row).where(
-                facts.c.row.in_(chunk), facts.c.namespace == self.namespace, facts.c.delete_time.is_(None)
+                facts.c.row.in_(chunk),
+                facts.c.namespace == self.namespace,
+                facts.c.delete_time.is_(None),
+                self.holding,
             )
             yield from self.connection.execute(here).scalars()
 
@@ -133,6 +143,14 @@ def _whole_names(here: _Names, folded: str, spans: Sequence[tuple[int, int]]) ->
         starts = sorted(alive)
         length += 1
     return sorted(found, key=lambda name: (name in FUNCTION_WORDS, -len(name), -found[name]))
+
+
+def _holding(now: datetime | None) -> ColumnElement[bool]:
+    """Facts that are valid then: filtered here, since a history of old values would fill every limit."""
+    if now is None:
+        return true()
+    start, end, moment = facts.c.valid_from, facts.c.valid_to, to_micros(now)
+    return or_(start.is_(None), start <= moment) & or_(end.is_(None), end > moment)
 
 
 def _without_ending(gram: str) -> Iterator[str]:

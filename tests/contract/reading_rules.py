@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
 import pytest
 
 from kb_store.contract import Store
@@ -167,6 +170,17 @@ class ReadingRules(Rules):
         assert found("fresh title") == [row]
         store.create_namespace("other", "", frozenset(), ANYONE)
         assert store.search_lexical("other", "fresh title", limit=5) == []
+
+    def test_what_does_not_hold_takes_nobody_s_place(self, store: Store) -> None:
+        """A history of old values is older than the valid one, and would fill every limit."""
+        now = datetime.now(UTC)
+        days = [timedelta(days=number) for number in range(9, -1, -1)]
+        for start, end in pairwise([*(now - ago for ago in days), now + timedelta(days=1)]):
+            create(store, "Gold", f"price of {start}", valid_from=start, valid_to=end)
+        create(store, "Gold rush")
+        for text in ("the price of gold", "gold rush", "a rush for gold"):
+            assert len(store.search_lexical(NS, text, limit=4, now=now)) == 2
+        assert len(store.search_lexical(NS, "the price of gold", limit=20)) == 11
 
     @pytest.mark.parametrize(
         "text", ["", '"', "AND OR NOT", "a* NEAR(b, c)", "subject:x", "()", "\0", "\ud800 x", "😀" * 50]

@@ -166,6 +166,21 @@ def test_only_what_is_live_and_valid_now(keeper: Any) -> None:
     assert found == {"present employer", "always employer"}
 
 
+@pytest.mark.parametrize("mode", SearchMode)
+def test_a_history_of_old_values_does_not_hide_the_valid_one(keeper: Any, mode: SearchMode) -> None:
+    """All of them are equally near and equally named, and there are more than a search has room for."""
+    now = datetime(2030, 6, 1, tzinfo=UTC)
+    keeper.store.create_namespace("prices", "", frozenset({"price"}), Context())
+    for number in range(300):
+        start = now - timedelta(days=300 - number)
+        content = Content("Gold", "price", f"{number}", valid_from=start, valid_to=start + timedelta(days=1))
+        keeper.store.write([CreateFact("prices", content)], Context())
+    keeper.store.write([CreateFact("prices", Content("Gold", "price", "today", valid_from=now))], Context())
+    keeper.catch_up()
+    result = keeper.retriever.search("prices", "What is the price of Gold?", top_k=4, mode=mode, now=now)
+    assert [hit.fact.content.object for hit in result.hits] == ["today"]
+
+
 def test_a_correction_is_seen_at_once(keeper: Any) -> None:
     (fact,) = keeper.add("a", ("Anna Keller", "employer", "Norwind"))
     keeper.catch_up()
