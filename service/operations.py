@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,7 +17,7 @@ import grpc
 import structlog
 
 from kb_store.contract import OperationStore, Replicas
-from kb_store.errors import StoreError, WrongState
+from kb_store.errors import WrongState
 from kb_store.model import OperationRecord
 from service.errors import row_of, to_status
 from service.workers import Workers
@@ -33,7 +33,16 @@ Work = Callable[[Callable[[bytes], None]], Awaitable[bytes]]
 @dataclass(slots=True)
 class _Running:
     record: OperationRecord
-    task: asyncio.Task[None] | None = None
+    saved: asyncio.Task[None]  # its first record
+    task: asyncio.Task[None] = field(init=False)
+    work: asyncio.Future[bytes] | None = None  # once it is saved
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """Only the work is cancelled: how it ended has to be kept."""
+        self.stopped = True
+        if self.work is not None:
+            self.work.cancel()
 
 
 class OperationsAmongReplicas(OperationStore, Replicas, Protocol):
@@ -59,18 +68,18 @@ class Operations:
             after = page[-1].operation_id
 
     async def start(self, operation_id: str, kind: str, metadata: bytes, work: Work) -> OperationRecord:
-        """Begins an operation; its record is durable before this returns."""
-        record = OperationRecord(
-            operation_id, kind, False, metadata, create_time=datetime.now(UTC), replica=self._replica
-        )
-        running = self._running[operation_id] = _Running(record)
-        try:
-            await self._save(record)
-        except BaseException:
-            del self._running[operation_id]
-            raise
-        running.task = asyncio.create_task(self._run(running, work), name=f"operation {operation_id}")
-        return record
+        """Begins an operation, or finds it where it was begun at the same time; its record is durable before this
+        returns. Whoever goes away meanwhile has begun it all the same."""
+        running = self._running.get(operation_id)
+        if running is None:
+            record = OperationRecord(
+                operation_id, kind, False, metadata, create_time=datetime.now(UTC), replica=self._replica
+            )
+            running = _Running(record, asyncio.create_task(self._save(record)))
+            self._running[operation_id] = running
+            running.task = asyncio.create_task(self._run(running, work), name=f"operation {operation_id}")
+        await asyncio.shield(running.saved)
+        return running.record
 
     async def get(self, operation_id: str) -> OperationRecord:
         """How it stands; NotFound when there is none."""
@@ -92,7 +101,7 @@ class Operations:
         """The record when it is done, or as it stands when the time is over."""
         end = asyncio.get_running_loop().time() + seconds
         running = self._running.get(operation_id)
-        if running is not None and running.task is not None:
+        if running is not None:
             await asyncio.wait([running.task], timeout=seconds)
         record = await self.get(operation_id)
         while not record.done and asyncio.get_running_loop().time() < end:  # another replica runs it
@@ -105,8 +114,8 @@ class Operations:
         running = self._running.get(operation_id)
         if running is None:
             _refuse_elsewhere(await self.get(operation_id))
-        elif running.task is not None:
-            running.task.cancel()
+        else:
+            running.stop()
             await asyncio.wait([running.task])
 
     async def delete(self, operation_id: str) -> None:
@@ -120,22 +129,31 @@ class Operations:
     async def close(self) -> None:
         """At shutdown: what still runs is ABORTED."""
         self._closing = True
-        for running in list(self._running.values()):
-            if running.task is not None:
-                running.task.cancel()
-        tasks = [running.task for running in self._running.values() if running.task is not None]
-        if tasks:
-            await asyncio.wait(tasks)
+        for running in self._running.values():
+            running.stop()
+        if self._running:
+            await asyncio.wait([running.task for running in self._running.values()])
 
     async def _run(self, running: _Running, work: Work) -> None:
+        """Never cancelled itself."""
+
         def progress(metadata: bytes) -> None:
             running.record = replace(running.record, metadata=metadata)
 
         operation_id = running.record.operation_id
+        try:
+            await running.saved
+        except Exception:  # whoever started it is told
+            del self._running[operation_id]
+            return
         ended = asyncio.Event()
         saving = asyncio.create_task(self._save_now_and_then(running, running.record, ended))
+        running.work = asyncio.ensure_future(work(progress))
+        if running.stopped:
+            await asyncio.sleep(0)  # what was not begun could not put away its things
+            running.work.cancel()
         try:
-            response = await work(progress)
+            response = await running.work
             final = replace(running.record, done=True, response=response)
         except asyncio.CancelledError:
             final = self._stopped(running.record)
@@ -148,7 +166,7 @@ class Operations:
         try:
             await saving
             await self._save(final)
-        except StoreError as error:
+        except Exception as error:
             _log.error("operation could not be kept", operation=operation_id, exc_info=error)
         finally:
             running.record = final

@@ -243,7 +243,7 @@ class Editing:
 
         try:
             return await self._operations.start(operation_id, begun.kind, metadata, noted)
-        except BaseException:
+        except Exception:  # of a caller that goes away the work goes on
             self._busy.pop(operation_id, None)
             raise
 

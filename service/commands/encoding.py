@@ -201,18 +201,22 @@ class Encoding:
         self._take(operation_id, encoder_id)
         try:
             job = await self._workers.reads.run(prepared)
-
-            async def work(note: Callable[[bytes], None]) -> bytes:
-                try:
-                    result = await run_in_process(
-                        job, lambda progress: note(self._packing.work(replace(begun, progress=progress)))
-                    )
-                    return await self._workers.reads.run(finished, result)
-                finally:
-                    self._busy.pop(operation_id, None)
-
-            return await self._operations.start(operation_id, kind, self._packing.work(begun), work)
         except BaseException:
+            self._busy.pop(operation_id, None)
+            raise
+
+        async def work(note: Callable[[bytes], None]) -> bytes:
+            try:
+                result = await run_in_process(
+                    job, lambda progress: note(self._packing.work(replace(begun, progress=progress)))
+                )
+                return await self._workers.reads.run(finished, result)
+            finally:
+                self._busy.pop(operation_id, None)
+
+        try:
+            return await self._operations.start(operation_id, kind, self._packing.work(begun), work)
+        except Exception:  # of a caller that goes away the work goes on
             self._busy.pop(operation_id, None)
             raise
 

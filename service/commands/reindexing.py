@@ -59,11 +59,12 @@ class Reindexing:
         try:
             known = await self._operations.get(operation_id)
         except NotFound:
-            pass
-        else:
-            if self._unpack(known.metadata) != namespace:
-                raise RequestIdReused(request_id)
-            return known
+            known = await self._begin(namespace, operation_id)
+        if self._unpack(known.metadata) != namespace:
+            raise RequestIdReused(request_id)
+        return known
+
+    async def _begin(self, namespace: str, operation_id: str) -> OperationRecord:
         space = await self._workers.reads.run(self._store.get_namespace, namespace)
         begun = ReindexProgress(namespace, 0, space.fact_count, datetime.now(UTC))
 

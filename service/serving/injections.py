@@ -71,9 +71,10 @@ class Injections:
     async def watch(self, sequence: int, namespace: str, limit: int) -> AsyncGenerator[Injection, None]:
         """Those after `sequence`, the oldest first, and then every new one. Ends when it is left."""
         while True:
+            told = self.answers  # before the first is handed over: more may come meanwhile
             for entry in reversed(self.after(sequence, namespace, limit)):
                 yield entry
-            sequence = self.answers
+            sequence = told
             async with self._changed:
                 while self.answers == sequence:
                     await self._changed.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kb_store.errors import InvalidInput, NotFound, WrongState
+from kb_store.errors import InvalidInput, NotFound, StoreClosed, WrongState
 from kb_store.sql import SqlStore, open_store
 from service.errors import TooBusy
 from service.operations import Operations
@@ -91,6 +91,84 @@ def test_cancelling_failing_and_shutting_down(store: SqlStore, workers: Workers)
     assert codes == {"cancelled": 1, "interrupted": 10, "refused": 3, "broken": 13}
     assert "field: is wrong" in found["refused"].error_message
     assert "secret" not in found["broken"].error_message
+
+
+@pytest.fixture
+def held(store: SqlStore) -> Iterator[threading.Event]:
+    """The store's writer waits until this is set."""
+    go = threading.Event()
+    store._writer.submit(lambda connection: go.wait(60))
+    yield go
+    go.set()
+
+
+def test_a_caller_that_goes_away_has_begun_it(
+    store: SqlStore, workers: Workers, held: threading.Event
+) -> None:
+    async def scenario() -> None:
+        operations, runs = Operations(store, workers), 0
+
+        async def work(note: Note) -> bytes:
+            nonlocal runs
+            runs += 1
+            return b"result"
+
+        first = asyncio.create_task(operations.start("one", "kind", b"m", work))
+        again = asyncio.create_task(operations.start("one", "kind", b"m", work))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        await asyncio.wait([first])
+        held.set()
+        assert not (await again).done
+        ended = await operations.wait("one", 30)
+        assert (ended.response, runs) == (b"result", 1)
+        assert store.get_operation("one") == ended
+
+    asyncio.run(scenario())
+
+
+def test_however_often_it_is_cancelled_its_end_is_kept(
+    store: SqlStore, workers: Workers, held: threading.Event
+) -> None:
+    async def scenario() -> None:
+        operations, ended = Operations(store, workers), []
+
+        async def forever(note: Note) -> bytes:
+            note(b"half")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(True)
+            return b""
+
+        starting = asyncio.create_task(operations.start("one", "kind", b"m", forever))
+        await asyncio.sleep(0.1)
+        cancels = [asyncio.create_task(operations.cancel("one"))]  # before it is even saved
+        await asyncio.sleep(0.1)
+        held.set()
+        await starting
+        cancels += [asyncio.create_task(operations.cancel("one")) for _ in range(2)]
+        await asyncio.gather(*cancels)
+        assert ended == [True]
+        await operations.delete("one")
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_kept_does_not_begin(store: SqlStore, workers: Workers) -> None:
+    async def scenario() -> None:
+        operations = Operations(store, workers)
+
+        async def never(note: Note) -> bytes:
+            raise AssertionError
+
+        store.close()
+        with pytest.raises(StoreClosed):
+            await operations.start("one", "kind", b"m", never)
+        with pytest.raises(StoreClosed):  # nothing of it is left in memory
+            await operations.get("one")
+
+    asyncio.run(scenario())
 
 
 def test_progress_outlives_the_server(store: SqlStore, workers: Workers) -> None:
