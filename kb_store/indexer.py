@@ -78,7 +78,7 @@ class Indexer:
         self._work = threading.Event()
         self._closing = False
         self._applied = index.applied_sequence()
-        self._searchable: dict[str, int] = {}
+        self._searchable: dict[str, OutboxEntry] = {}
         self._asked: deque[Rebuild] = deque()
         self._rebuild: Rebuild | None = None
         self._changes = 0
@@ -116,15 +116,17 @@ class Indexer:
 
     def searchable_revision(self, namespace: str) -> int:
         """The revision of the namespace up to which all its changes can be found; 0 while it is rebuilt."""
-        revision = self._store.get_namespace(namespace).revision
+        present = self._store.get_namespace(namespace)
         newest = self._store.last_sequence()
         if namespace in self._index.damaged:
             return 0
         if self._applied >= newest:
-            return revision
-        known = self._searchable.get(namespace, 0)
+            return present.revision
+        known = self._searchable.get(namespace)
         # A namespace that was deleted and made again starts from 0.
-        return known if known <= revision else 0
+        if known is None or known.namespace_create_time != present.create_time:
+            return 0
+        return known.namespace_revision
 
     def wait_searchable(self, namespace: str, revision: int, timeout: float) -> bool:
         """Whether the namespace's changes up to this revision became searchable in time."""
@@ -271,11 +273,7 @@ class Indexer:
         self._index.note(newest)
         self._changes += len(entries)
         self._last_change = time.monotonic()
-        with self._news:
-            for entry in entries:
-                self._searchable[entry.namespace] = entry.namespace_revision
-            self._applied = newest
-            self._news.notify_all()
+        self._tell(entries, newest)
         self._progress(newest, self._store.last_sequence())
         return True
 
@@ -292,11 +290,15 @@ class Indexer:
                 self._asked.remove(rebuild)
                 self._handed_over.discard(rebuild.namespace)
                 rebuild.finish(self._index.count(rebuild.namespace))
+        self._tell([entry for entry in entries if entry.sequence <= applied], max(self._applied, applied))
+
+    def _tell(self, entries: list[OutboxEntry], applied: int) -> None:
+        """Those who wait, how far the index is. What is gone may have been an earlier namespace's: it says nothing."""
         with self._news:
-            for entry in entries:
-                if entry.sequence <= applied:
-                    self._searchable[entry.namespace] = entry.namespace_revision
-            self._applied = max(self._applied, applied)
+            self._searchable |= {
+                entry.namespace: entry for entry in entries if entry.namespace_create_time is not None
+            }
+            self._applied = applied
             self._news.notify_all()
 
     def _ask_for_damaged(self) -> None:

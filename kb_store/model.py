@@ -243,12 +243,14 @@ class SearchMode(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A change that the index has not seen: the fact behind `row` is now at this revision, or gone."""
+    """A change that the index has not seen: the fact behind `row` is now at this revision, or gone. Of one that is
+    there still (deleted or not), `namespace_create_time` tells its namespace from an earlier one of the same id."""
 
     sequence: int
     namespace: str
     row: int
     namespace_revision: int
+    namespace_create_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

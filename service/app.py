@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -40,6 +43,8 @@ from service.serving.injections import Injections
 from service.serving.knowledge import KnowledgeSource
 from service.studies.study import Study
 from service.workers import Workers
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("interleaf.app")
 
@@ -125,14 +130,22 @@ class App:
     async def _maintain(self) -> None:
         while True:
             await asyncio.sleep(self.parts.settings.store.maintenance_seconds)
-            try:
-                await self.parts.workers.writes.run(self.parts.replica.stay)
-                gone = await self.parts.workers.writes.run(self.parts.store.purge, datetime.now(UTC))
-            except StoreError as error:
-                _log.warning("purging failed; it is tried again", reason=error.reason)
-            else:
-                if gone:
-                    _log.info("purged", facts=gone)
+            await self._upkeep("stay", self.parts.replica.stay)
+            gone = await self._upkeep("purge", partial(self.parts.store.purge, datetime.now(UTC)))
+            if gone:
+                _log.info("purged", facts=gone)
+
+    async def _upkeep(self, task: str, work: Callable[[], T]) -> T | None:
+        """None when it failed."""
+        try:
+            return await self.parts.workers.writes.run(work)
+        except Exception as error:  # whatever it was, the next round must come, and the other work be done
+            reason = getattr(error, "reason", type(error).__name__)
+            unexpected = not isinstance(error, StoreError)
+            _log.warning(
+                "maintenance failed; it is tried again", task=task, reason=reason, exc_info=unexpected
+            )
+            return None
 
 
 def _connect(settings: Settings, data: DataDir, embedder: Embedder, undo: ExitStack) -> Parts:

@@ -10,7 +10,7 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -52,9 +52,14 @@ class News:
                 ) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     self._listen(connection)
-            except (psycopg.Error, OSError) as error:
+            except Exception as error:  # whatever it was, others' commits must go on being heard of
                 if not self._closing:
-                    _log.warning("lost the connection that hears of commits (%s)", type(error).__name__)
+                    expected = isinstance(error, psycopg.Error | OSError)
+                    _log.warning(
+                        "lost the connection that hears of commits (%s)",
+                        type(error).__name__,
+                        exc_info=not expected,
+                    )
                     self._pause()
 
     def _listen(self, connection: psycopg.Connection[Any]) -> None:
@@ -64,9 +69,18 @@ class News:
             if newest != self._last or told:
                 self._last = newest
                 self._heard()
-            readable, _, _ = select.select([connection.fileno(), self._wake], [], [], _LOOK_SECONDS)
+            readable = _readable([connection.fileno(), self._wake], _LOOK_SECONDS)
             told = connection.fileno() in readable and any(list(connection.notifies(timeout=0)))
 
     def _pause(self) -> None:
         with suppress(OSError):
-            select.select([self._wake], [], [], _RETRY_SECONDS)
+            _readable([self._wake], _RETRY_SECONDS)
+
+
+def _readable(descriptors: Collection[int], seconds: float) -> frozenset[int]:
+    """Those with something to read, as soon as there are some."""
+    # A server has many descriptors: select() refuses those from 1024 on, and epoll would need one more itself.
+    waiting = select.poll()
+    for descriptor in descriptors:
+        waiting.register(descriptor, select.POLLIN)
+    return frozenset(descriptor for descriptor, _ in waiting.poll(seconds * 1000))

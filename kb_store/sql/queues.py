@@ -11,14 +11,28 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from kb_store.errors import NotFound
 from kb_store.model import OperationRecord, OutboxEntry
 from kb_store.sql.backend import Backend
-from kb_store.sql.rows import to_micros, to_time
-from kb_store.sql.tables import counters, operation_owners, operations, outbox, replicas, shared_keys
+from kb_store.sql.rows import optional_time, to_micros, to_time
+from kb_store.sql.tables import (
+    counters,
+    facts,
+    namespaces,
+    operation_owners,
+    operations,
+    outbox,
+    replicas,
+    shared_keys,
+)
 from kb_store.validation import check_integer, check_text
 
 MAX_OPERATION_ID_LENGTH = 128
 MAX_REPLICA_LENGTH = 128
 # One that was away for longer makes its index again.
 REPLICAS_KEPT = timedelta(days=3)
+
+
+def _entry(row: Any) -> OutboxEntry:
+    sequence, namespace, fact_row, revision, namespace_created = row
+    return OutboxEntry(sequence, namespace, fact_row, revision, optional_time(namespace_created))
 
 
 class OutboxKeeping(Backend):
@@ -29,13 +43,15 @@ class OutboxKeeping(Backend):
     def read_outbox(self, *, after: int, limit: int) -> list[OutboxEntry]:
         """In commit order."""
         statement = (
-            select(outbox.c.sequence, outbox.c.namespace, outbox.c.row, outbox.c.namespace_revision)
+            select(outbox, namespaces.c.create_time)
+            .outerjoin_from(outbox, facts, facts.c.row == outbox.c.row)
+            .outerjoin(namespaces, namespaces.c.id == facts.c.namespace)
             .where(outbox.c.sequence > check_integer("after", after))
             .order_by(outbox.c.sequence)
             .limit(check_integer("limit", limit, minimum=1))
         )
         with self._reading() as connection:
-            return [OutboxEntry(*row) for row in connection.execute(statement)]
+            return [_entry(row) for row in connection.execute(statement)]
 
     def last_sequence(self) -> int:
         """The newest sequence ever given."""

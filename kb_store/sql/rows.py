@@ -98,7 +98,8 @@ def to_time(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def _optional_time(micros: int | None) -> datetime | None:
+def optional_time(micros: int | None) -> datetime | None:
+    """The same, for times that may be missing."""
     return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 
@@ -147,7 +148,7 @@ def stored_from_row(row: Any) -> Stored:
     (number, namespace, fact_id, uid, subject, relation, object_, aliases, source, start, end) = row[:11]
     revision, namespace_revision, created, updated, deleted, purged = row[11:17]
     content = Content(
-        subject, relation, object_, load_list(aliases), source, _optional_time(start), _optional_time(end)
+        subject, relation, object_, load_list(aliases), source, optional_time(start), optional_time(end)
     )
     fact = Fact(
         namespace,
@@ -159,8 +160,8 @@ def stored_from_row(row: Any) -> Stored:
         fact_etag(uid, revision, deleted),
         to_time(created),
         to_time(updated),
-        _optional_time(deleted),
-        _optional_time(purged),
+        optional_time(deleted),
+        optional_time(purged),
     )
     return Stored(number, fact)
 

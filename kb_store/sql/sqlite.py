@@ -12,7 +12,7 @@ from sqlalchemy import URL, ColumnElement, Connection, Engine, Select, create_en
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from kb_store.errors import StorageFull, StoreError
+from kb_store.errors import StorageFull, StoreError, StoreUnavailable
 from kb_store.sql.dialect import TextRow
 from kb_store.sql.rows import FACT_COLUMNS
 from kb_store.sql.tables import facts
@@ -21,6 +21,8 @@ _BUSY_SECONDS = 30
 _READER_CONNECTIONS = 8
 _READER_OVERFLOW = 56
 _FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_PASSING_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PRIMARY = 0xFF  # the byte of an extended code (SQLITE_BUSY_SNAPSHOT) that holds the plain one
 _SYNCHRONOUS_FULL = 2
 
 # The index keeps no copy of the texts: to forget a row it must be told what the row said.
@@ -156,9 +158,12 @@ class SqliteDialect:
         return lambda: None
 
     def translate(self, error: DBAPIError) -> StoreError | None:
-        """Full disks, also where SQLite meets them in the shared-memory file."""
-        if getattr(error.orig, "sqlite_errorcode", None) in _FULL_CODES:
+        """Full disks, also where SQLite meets them in the shared-memory file; and a lock that somebody else keeps."""
+        code: int | None = getattr(error.orig, "sqlite_errorcode", None)
+        if code in _FULL_CODES:
             return StorageFull("no space left for the database; reading goes on, writing needs space")
+        if code is not None and code & _PRIMARY in _PASSING_CODES:
+            return StoreUnavailable("the database is busy: try again, with the same request_id")
         return None
 
     def check(self, connection: Connection) -> list[str]:

@@ -31,6 +31,19 @@ class QueueRules(Rules):
         assert store.last_sequence() == sequences[-1]
         assert store.read_outbox(after=sequences[0], limit=2) == entries[1:3]
 
+    def test_entries_tell_a_namespace_from_an_earlier_one(self, store: Store, clock: Clock) -> None:
+        create(store, "earlier")
+        (earlier,) = store.read_outbox(after=0, limit=9)
+        assert earlier.namespace_create_time == store.get_namespace(NS).create_time
+        store.delete_namespace(NS, force=True, etag="", context=ANYONE)
+        clock.advance(seconds=1)
+        store.create_namespace(NS, "", frozenset(), ANYONE)
+        deleted = create(store, "later")
+        store.write([DeleteFact(NS, deleted.fact_id)], ANYONE)
+        made = [entry.namespace_create_time for entry in store.read_outbox(after=0, limit=9)]
+        assert made == [None, None, *[store.get_namespace(NS).create_time] * 2]
+        assert earlier.namespace_create_time != made[-1]
+
     def test_trimming_forgets_entries_but_not_the_count(
         self, store: Store, harness: Harness, clock: Clock
     ) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from interleaf.v1 import facts_pb2 as pb
 from interleaf.v1 import inference_pb2
+from kb_store.sql import SqlStore, sqlite
 from service.config import ConfigError
 from tests.serving import PARENT, Running, refusal, running, serving, stubs, taken_apart
 
@@ -124,15 +128,55 @@ def test_what_is_deleted_is_gone_for_good_after_its_time(tmp_path: Path) -> None
     with running(tmp_path, store={"retention_days": 0, "maintenance_seconds": 0.1}) as server:
         made = server.add("Anna Keller", "employer", "Werft")
         server.facts.DeleteFact(pb.DeleteFactRequest(name=made.name))
-        for _ in range(500):
-            try:
-                server.facts.GetFact(pb.GetFactRequest(name=made.name))
-            except grpc.RpcError as error:
-                assert taken_apart(error).code == "NOT_FOUND"  # noqa: PT017
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("it was never purged")
+        assert is_purged(server, made.name)
+
+
+def is_purged(server: Running, name: str) -> bool:
+    """Whether maintenance removes it within ten seconds."""
+    for _ in range(500):
+        try:
+            server.facts.GetFact(pb.GetFactRequest(name=name))
+        except grpc.RpcError as error:
+            return taken_apart(error).code == "NOT_FOUND"
+        time.sleep(0.02)
+    return False
+
+
+def test_a_database_that_somebody_else_locks_is_unavailable_and_ends_no_maintenance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
+    with running(tmp_path, store={"retention_days": 0, "maintenance_seconds": 0.05}) as server:
+        made = server.add("Anna Keller", "employer", "Werft")
+        (database,) = tmp_path.glob("*.db")
+        with closing(sqlite3.connect(database)) as shell:
+            shell.execute("BEGIN IMMEDIATE")
+            refused = refusal(lambda: server.add("Ben Adler", "employer", "Werft"))
+            assert (refused.code, refused.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+            time.sleep(0.3)  # rounds of maintenance
+        server.facts.DeleteFact(pb.DeleteFactRequest(name=made.name))
+        assert is_purged(server, made.name)
+
+
+def test_an_unexpected_error_ends_no_maintenance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does one part of it that goes on failing keep the other from running."""
+    purge, errors = SqlStore.purge, iter([RuntimeError("once")])
+
+    def fails_once(store: SqlStore, now: datetime) -> int:
+        for error in errors:
+            raise error
+        return purge(store, now)
+
+    def fails(store: SqlStore, replica: str, *, reads_outbox: bool) -> None:
+        raise RuntimeError("always")
+
+    with running(tmp_path, store={"retention_days": 0, "maintenance_seconds": 0.05}) as server:
+        monkeypatch.setattr(SqlStore, "purge", fails_once)
+        monkeypatch.setattr(SqlStore, "join", fails)
+        made = server.add("Anna Keller", "employer", "Werft")
+        server.facts.DeleteFact(pb.DeleteFactRequest(name=made.name))
+        assert is_purged(server, made.name)
+        assert next(errors, None) is None
 
 
 def test_sigterm_lets_calls_in_flight_end_and_logs_hold_no_texts(tmp_path: Path) -> None:

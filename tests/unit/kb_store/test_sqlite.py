@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
-from kb_store.errors import InvalidInput, StorageFull, StoreError
+from kb_store.errors import InvalidInput, StorageFull, StoreError, StoreUnavailable
 from kb_store.model import (
     Condition,
     ConflictPolicy,
@@ -20,7 +22,7 @@ from kb_store.model import (
     ImportRow,
     UpdateFact,
 )
-from kb_store.sql import SqlStore, open_store
+from kb_store.sql import SqlStore, open_store, sqlite
 from kb_store.sql.sqlite import SqliteDialect
 
 NS = "ns"
@@ -103,6 +105,29 @@ def test_a_full_disk_fails_the_whole_group(store: SqlStore) -> None:
     assert len(stored) < 600
     found = store.list_facts(NS, limit=1000).facts
     assert [each.fact_id for each in found] == stored
+
+
+def test_a_lock_that_somebody_else_keeps_is_a_store_to_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.1)
+    store = open_store(tmp_path / "facts.db")
+    store.create_namespace(NS, "", frozenset(), Context())
+    with closing(sqlite3.connect(tmp_path / "facts.db")) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            store.write([fact()], Context())
+        assert store.list_facts(NS, limit=1).facts == (), "readers do not wait for writers"
+    store.write([fact()], Context())
+    store.close()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_LOCKED_SHAREDCACHE])
+def test_extended_codes_of_a_busy_database(tmp_path: Path, code: int) -> None:
+    cause = sqlite3.OperationalError("database is locked")
+    cause.sqlite_errorcode = code
+    known = SqliteDialect(tmp_path / "facts.db").translate(OperationalError("BEGIN", None, cause))
+    assert isinstance(known, StoreUnavailable)
 
 
 def test_errors_hold_no_fact_texts(store: SqlStore, caplog: pytest.LogCaptureFixture) -> None:

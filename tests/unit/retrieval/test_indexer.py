@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,54 @@ def test_a_namespace_made_again_starts_from_nothing(keeper: Any) -> None:
     assert keeper.indexer.wait_searchable("a", 1, 60)
     agree(keeper, "a")
     assert len(keeper.index.rows("a")) == 1
+
+
+def test_what_was_searchable_of_an_earlier_namespace_says_nothing_of_a_later_one(
+    keeper: Any, embedder: Any, monkeypatch: Any
+) -> None:
+    keeper.namespace("a")
+    keeper.add("a", *TRIPLES[:5])
+    keeper.catch_up()
+    keeper.store.delete_namespace("a", force=True, etag="", context=Context())
+    keeper.namespace("a")
+    keeper.catch_up()
+    working, goes_on = embedder.embed, threading.Event()
+
+    def embed(texts: Any) -> Any:
+        assert goes_on.wait(60)
+        return working(texts)
+
+    monkeypatch.setattr(embedder, "embed", embed)
+    keeper.add("a", *TRIPLES[:7])  # by now it has had more revisions than the earlier one
+    assert keeper.indexer.searchable_revision("a") == 0
+    assert not keeper.indexer.wait_searchable("a", 5, 0.05)
+    goes_on.set()
+    assert keeper.indexer.wait_searchable("a", 7, 60)
+    agree(keeper, "a")
+
+
+def test_entries_of_an_earlier_namespace_that_come_late_say_nothing_of_a_later_one(
+    keeper: Any, embedder: Any, monkeypatch: Any
+) -> None:
+    keeper.settings = replace(keeper.settings, batch=5)
+    keeper.restart()
+    keeper.namespace("a")
+    working, written, seen = embedder.embed, threading.Event(), []
+
+    def embed(texts: Any) -> Any:
+        assert written.wait(60)
+        seen.append((keeper.indexer.searchable_revision("a"), len(keeper.index.rows("a"))))
+        return working(texts)
+
+    monkeypatch.setattr(embedder, "embed", embed)
+    keeper.add("a", *TRIPLES[:5])
+    keeper.store.delete_namespace("a", force=True, etag="", context=Context())
+    keeper.namespace("a")
+    keeper.add("a", *TRIPLES[50:75])
+    written.set()
+    agree(keeper, "a")
+    assert [pair for pair in seen if pair[0] > pair[1]] == []
+    assert max(seen) == (20, 20)
 
 
 def test_after_a_clean_stop_nothing_is_embedded_again(keeper: Any, embedder: Any) -> None:
