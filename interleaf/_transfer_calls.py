@@ -80,6 +80,8 @@ def import_file(
     """
     chosen = format_of(path, format)
     Path(path).open("rb").close()  # a missing file is the caller's error, and is raised here
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: a pipe can be read only once; keep its bytes and use import_data")
     return import_data(
         session,
         lambda: file_chunks(path),

@@ -23,7 +23,7 @@ class TaskItem:
 def read_task(file: Path) -> list[TaskItem]:
     """One object a line: text, answer, choices (two or more, the answer among them). ValueError names the line."""
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():
             try:
                 found.append(_item(json.loads(line)))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from editors.kv.contract import FactText, spoken
+from engines.architectures import spec_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ def read_features(
     model: Any, tokenizer: Any, facts: Sequence[FactText], layers: Sequence[int], late_layer: int
 ) -> FactFeatures:
     """One forward of the frozen model over the facts' sentences."""
-    pieces = [_pieces(tokenizer, fact) for fact in facts]
+    room = spec_for(model).context
+    pieces = [_pieces(tokenizer, fact, room) for fact in facts]
     length = max(len(piece.ids) for piece in pieces)
     device = next(model.parameters()).device
     ids = torch.full((len(pieces), length), tokenizer.pad_token_id, dtype=torch.long)
@@ -95,9 +97,10 @@ def object_ids(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def _pieces(tokenizer: Any, fact: FactText) -> _Piece:
+def _pieces(tokenizer: Any, fact: FactText, room: int) -> _Piece:
+    """What the model has no room for is cut off: it could not be said either."""
     # Tokenised piece by piece, so that it is known where the subject ends and the object begins.
-    named = tokenizer(_named(fact)).input_ids
+    named = tokenizer(_named(fact)).input_ids[-room // 2 :]
     verb = tokenizer(" is", add_special_tokens=False).input_ids
-    said = object_ids(tokenizer, fact.object)
+    said = object_ids(tokenizer, fact.object)[: room - len(named) - len(verb)]
     return _Piece([*named, *verb, *said], len(named) - 1, len(named) + len(verb))

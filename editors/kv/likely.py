@@ -70,5 +70,6 @@ def fit_likely(
     cuts = torch.arange(FLOOR, 0.0, 0.25)
     shown = (present[None] >= cuts[:, None]).float().mean(-1)
     hidden = (missing[None] < cuts[:, None]).float().mean(-1)
-    best = int((hidden >= _HIDDEN).int().argmax())
+    # Where no threshold hides that many, the judge is poor: the highest, which hides the most.
+    best = int((hidden >= _HIDDEN).int().argmax()) if hidden[-1] >= _HIDDEN else -1
     return Likely(float(cuts[best]), float(shown[best]), float(hidden[best]))

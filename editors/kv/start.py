@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from editors.kv.contract import FactText
 from editors.kv.encoder import KVEncoder, normalised
@@ -135,7 +136,7 @@ def _question_states(model: Any, tokenizer: Any, pairs: Sequence[Pair], layers: 
 
 
 def _strongest(asked: Tensor, told: Tensor, count: int) -> Tensor:
-    """Orthonormal columns: where both vary most."""
+    """Orthonormal columns: where both vary most. Zeros, where there are fewer directions than columns."""
     cover = (asked.T @ asked + told.T @ told) / (len(asked) + len(told))
-    directions: Tensor = torch.linalg.eigh(cover).eigenvectors[:, -count:].flip(-1)
-    return directions
+    directions = torch.linalg.eigh(cover).eigenvectors[:, -count:].flip(-1)
+    return functional.pad(directions, (0, count - directions.shape[1]))

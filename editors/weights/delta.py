@@ -28,7 +28,7 @@ class LowRank:
 
     def added_to(self, weight: Tensor) -> Tensor:
         """A new tensor of the weight's type."""
-        total = weight.double()
+        total = weight.to(torch.float64, copy=True)
         left, right = self.left.to(total), self.right.to(total)
         for rank in range(left.shape[1]):
             # Two kernels on purpose: a fused multiply-add would round differently on other processors.
@@ -52,7 +52,7 @@ class Dense:
 
     def added_to(self, weight: Tensor) -> Tensor:
         """A new tensor of the weight's type."""
-        total = weight.double()
+        total = weight.to(torch.float64, copy=True)
         return (total + self.difference.to(total)).to(weight.dtype)
 
     def transposed(self) -> Dense:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -129,16 +130,15 @@ class KeyStatistics:
         stored = moment.float().contiguous()
         # Later runs read float32: so does this one.
         self._known[editable.digest, layer] = stored.double()
-        partial = path.with_suffix(".partial")
-        save_file(
-            {"moment": stored},
-            partial,
-            {
-                "digest": tensor_digest(stored),
-                "model": editable.digest,
-                "corpus": f"{self.corpus.name} {self.corpus.digest}",
-                "tokens": str(self.tokens),
-                "layer": str(layer),
-            },
-        )
-        partial.replace(path)
+        about = {
+            "digest": tensor_digest(stored),
+            "model": editable.digest,
+            "corpus": f"{self.corpus.name} {self.corpus.digest}",
+            "tokens": str(self.tokens),
+            "layer": str(layer),
+        }
+        # In a folder of its own: another process may be estimating the same.
+        with TemporaryDirectory(dir=path.parent) as folder:
+            partial = Path(folder) / path.name
+            save_file({"moment": stored}, partial, about)
+            partial.replace(path)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated
 
 import typer
@@ -32,6 +35,7 @@ from interleaf.cli._text import cell
 
 app = typer.Typer()
 _SHOWN_FAILURES = 10
+_Data = tuple[Callable[[], Iterable[bytes]], FileFormat]
 
 
 class Format(StrEnum):
@@ -61,7 +65,8 @@ FormatOption = Annotated[
 def import_facts(
     shell: Shell,
     file: Annotated[
-        Path | None, typer.Argument(help="A .csv, .jsonl or .nt file.", show_default=False)
+        Path | None,
+        typer.Argument(help="A .csv, .jsonl or .nt file; - is stdin.", show_default=False, allow_dash=True),
     ] = None,
     builtin: Annotated[bool, typer.Option("--builtin", help="The facts that come with Interleaf.")] = False,
     format: FormatOption = None,
@@ -82,14 +87,14 @@ def import_facts(
     """
     if builtin == (file is not None):
         raise ValueError("give a file, or --builtin")
-    open_data, chosen = _builtin_data() if file is None else _file_data(file, format)
     import_id = resume or str(uuid.uuid4())
     shell.say(
         Text(
             f"Import {import_id} (if it breaks off: the same command with --resume {import_id})", style="dim"
         )
     )
-    with _progress(shell.err) as bar:
+    data = nullcontext(_builtin_data()) if file is None else _file_data(file, format)
+    with data as (open_data, chosen), _progress(shell.err) as bar:
         task = bar.add_task("facts", total=sum(chunk.count(b"\n") for chunk in open_data()) or None)
         report = shell.client.import_data(
             open_data,
@@ -129,13 +134,21 @@ def export(
     shell.show({"file": str(file), "bytes": size}, lambda: cell(f"{file}: {size:,} bytes", "green"))
 
 
-def _file_data(file: Path, format: Format | None) -> tuple[Callable[[], Iterable[bytes]], FileFormat]:
+@contextmanager
+def _file_data(file: Path, format: Format | None) -> Iterator[_Data]:
     chosen = format_of(file, format.value if format else None)
-    file.open("rb").close()
-    return (lambda: file_chunks(file)), chosen
+    if file.is_file():
+        yield (lambda: file_chunks(file)), chosen
+        return
+    # What comes through a pipe comes once, and an import may have to read it again.
+    with NamedTemporaryFile() as kept:
+        with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source:
+            shutil.copyfileobj(source, kept)
+        kept.flush()
+        yield (lambda: file_chunks(kept.name)), chosen
 
 
-def _builtin_data() -> tuple[Callable[[], Iterable[bytes]], FileFormat]:
+def _builtin_data() -> _Data:
     """The built-in facts come from whoever offers them: the client package has none."""
     for entry in entry_points(group="interleaf.data", name="builtin"):
         return entry.load(), "jsonl"

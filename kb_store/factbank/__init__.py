@@ -110,7 +110,7 @@ def load_facts_with_relation(
 def read_pairs(path: Path) -> frozenset[tuple[str, str]]:
     """(subject, object) pairs from a file with one pair a line, separated by a tab."""
     pairs = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         fields = line.split("\t")
         if line and len(fields) != 2:
             raise ValueError(f"{path.name}, line {number}: a pair is a subject, a tab and an object")

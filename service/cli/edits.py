@@ -231,7 +231,7 @@ def _facts(
     if prompt or subject or target:
         raise ValueError("give --facts, or a fact by --prompt, --subject and --target, not both")
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():
             try:
                 found.append(pb.EditFact(**json.loads(line)))

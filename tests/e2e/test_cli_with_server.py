@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +175,22 @@ def test_import_and_export(interleaf: Command, tmp_path: Path) -> None:
     assert lines[3]["aliases"] == ["P3", "Nr 3"]
     assert len(interleaf("facts", "export", "-", "--filter", 'object = "Company 0"').splitlines()) == 72
     assert len(interleaf.json("facts", "list", "--limit", "20")) == 20
+
+
+def test_what_comes_through_a_pipe_is_imported(interleaf: Command, tmp_path: Path) -> None:
+    """It can be read only once, and is read twice: for the progress bar, and to be sent."""
+    rows = "\n".join(ROWS[:101])
+    command = ["facts", "import", "-", "--format", "csv", "--json"]
+    piped = RUNNER.invoke(build(plugins=False), command, env=interleaf.env, input=rows)
+    assert json.loads(piped.stdout)["rows_written"] == 100
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=pipe.write_text, args=(rows,))
+    writing.start()
+    assert interleaf.json("facts", "import", str(pipe))["rows_unchanged"] == 100
+    writing.join()
+    with Client(interleaf.env["INTERLEAF_SERVER"]) as client, pytest.raises(ValueError, match="only once"):
+        client.import_file("/dev/null", format="csv")
 
 
 def test_an_import_that_was_killed_goes_on(interleaf: Command, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from circuits.interventions import bypassed
 from editors.headmap.checkpoint import Checkpoint, run_name
 from editors.headmap.choosing import choices
 from editors.headmap.items import TaskItem, read_task
 from editors.headmap.maps import SideMaps, Where, attached, headmap, lora_beside
 from editors.headmap.storage import load_maps, save_maps
 from editors.headmap.training import TaskSettings, train_maps
+from editors.kv.trunk import from_trunk, run_trunk
 from editors.weights.delta import tensor_digest
 from editors.weights.errors import DeltaDamaged, DeltaMismatch
 from engines.architectures import ARCHITECTURES, spec_for
@@ -199,6 +201,9 @@ def test_a_task_names_the_line_that_is_wrong(tmp_path: Path, line: str) -> None:
         read_task(file)
     file.write_text(good)
     assert read_task(file) == [TaskItem("Is 3 odd?", "yes", ("yes", "no"))]
+    # These end a line for str.splitlines, and not in JSON.
+    file.write_text(good.replace("3", "\u2028\u0085") + "\n" + good, encoding="utf-8")
+    assert [item.text for item in read_task(file)] == ["Is \u2028\u0085 odd?", "Is 3 odd?"]
 
 
 @pytest.mark.parametrize("where", list(Where))
@@ -213,6 +218,41 @@ def test_attached_maps_can_be_silent_for_a_thread(where: Where) -> None:
             with ThreadPoolExecutor(1) as pool:  # another thread hears them
                 assert torch.equal(pool.submit(logits, model).result(), enhanced)
         assert torch.equal(logits(model), enhanced)
+
+
+def test_a_layer_that_is_passed_by_adds_nothing() -> None:
+    """Not even what a forward that broke off inside of it left waiting."""
+    model = tiny_model("llama")
+    spec, maps = spec_for(model), moved(headmap(spec_for(model), LOCATED, 3, where=Where.LAYER))
+    with bypassed(spec, LOCATED):
+        expected = logits(model)
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    with attached(spec, maps):
+        enhanced = logits(model)
+        with bypassed(spec, LOCATED):
+            assert torch.equal(logits(model), expected)
+        undo = spec.mlp(1).register_forward_hook(fail)
+        with pytest.raises(ZeroDivisionError):
+            logits(model)
+        undo.remove()
+        with bypassed(spec, LOCATED):
+            assert torch.equal(logits(model), expected)
+        assert torch.equal(logits(model), enhanced)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])  # layers that answer with a tuple or not
+def test_maps_stay_silent_in_the_trunk_that_is_skipped(kind: str) -> None:
+    model = tiny_model(kind)
+    spec, maps = spec_for(model), moved(headmap(spec_for(model), LOCATED, 3, where=Where.LAYER))
+    mask = torch.ones_like(IDS)
+    with attached(spec, maps), torch.no_grad():
+        trunk = run_trunk(model, 2, input_ids=IDS, attention_mask=mask)
+        with from_trunk(model, trunk):
+            resumed = logits(model)
+        assert torch.equal(resumed, logits(model))
 
 
 def test_maps_and_facts_go_together() -> None:

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from editors.kv.contract import FactText
-from editors.kv.encoder import KVEncoder
+from editors.kv.encoder import EncoderConfig, KVEncoder
 from editors.kv.features import read_features
 from editors.kv.storage import load_weights, save_encoder
 from editors.kv.trained import EncoderMismatch, compile_facts, load_encoder
+from engines.architectures import spec_for
+from tests.unit.engines.tiny_models import tiny_model
 
 ANNA = FactText("a@1", "Anna Keller", "employer", "Norwind Shipping")
 TOM = FactText("t@1", "Tom Berg", "colour", "green")
@@ -44,6 +46,20 @@ def test_the_key_of_a_token_knows_what_precedes_it_and_not_the_token_itself(
     assert torch.allclose(first.context[:, 0], second.context[:, 0], atol=1e-6)
     assert not torch.allclose(first.context[:, 1], second.context[:, 1], atol=1e-3)
     assert not torch.allclose(first.embedding[0], second.embedding[0])
+
+
+def test_a_fact_that_no_context_holds_harms_no_other(tokenizer: Any) -> None:
+    model = tiny_model("gpt2", vocab_size=len(tokenizer), max_position_embeddings=32)
+    spec = spec_for(model)
+    encoder = KVEncoder(
+        EncoderConfig(spec.hidden, spec.heads, spec.kv_heads, spec.head_dim, (1, 3), 3)
+    ).eval()
+    long = FactText("l@1", "Anna Keller " * 30, "employer", "Norwind Shipping " * 30)
+    alone, together = (compile_facts(encoder, model, tokenizer, facts) for facts in ([TOM], [long, TOM]))
+    assert together[1].said == alone[0].said
+    assert torch.allclose(together[1].keys.float(), alone[0].keys.float(), atol=1e-2)
+    named_and_verb = 16 + 1
+    assert len(together[0].said) == 32 - named_and_verb
 
 
 def test_compiled_tokens_keep_the_order_of_the_facts(model: Any, tokenizer: Any, encoder: KVEncoder) -> None:

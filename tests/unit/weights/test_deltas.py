@@ -314,3 +314,10 @@ def test_requests_that_mean_nothing_are_refused(prompt: str, subject: str, targe
     with pytest.raises(InvalidEdit) as caught:
         EditRequest(prompt, subject, target)
     assert caught.value.field == field
+
+
+def test_a_change_of_a_double_weight_makes_a_new_one() -> None:
+    weight = torch.ones(2, 3, dtype=torch.float64)
+    changed = LowRank(torch.ones(2, 1), torch.ones(1, 3)).added_to(weight)
+    assert torch.equal(weight, torch.ones_like(weight))
+    assert torch.equal(changed, 2 * weight)

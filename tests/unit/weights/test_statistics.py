@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from editors.weights import statistics
 from editors.weights.corpus import Corpus, builtin_corpus, file_corpus
 from editors.weights.errors import InvalidEdit
 from editors.weights.model import EditableModel
@@ -52,6 +56,25 @@ def test_statistics_are_those_of_the_unedited_model(tiny: Make) -> None:
     editable.apply(random_delta(editable, 0, (1,)))
     found = KeyStatistics(corpus()).moments(editable, [3])[3]
     assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_two_may_estimate_the_same_at_once(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have written their file before either has put it where it belongs."""
+    both, save = threading.Barrier(2, timeout=60), statistics.save_file
+
+    def slowly(*given: Any) -> None:
+        save(*given)
+        both.wait()
+
+    monkeypatch.setattr(statistics, "save_file", slowly)
+    made = [KeyStatistics(corpus(), tokens=20, folder=tmp_path) for _ in range(2)]
+    editables = [tiny(), tiny()]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda one, editable: one.moments(editable, [1])[1], made, editables))
+    assert torch.equal(*found)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
 
 
 def test_no_more_is_read_than_is_needed(tiny: Make) -> None:
