@@ -20,7 +20,7 @@ PAIRS = [
 
 @pytest.mark.parametrize("kv_heads", [2, 4])
 def test_states_may_be_narrower_than_the_keys_of_all_heads(tokenizer: Any, kv_heads: int) -> None:
-    model = tiny_model("llama", vocab_size=len(tokenizer), num_key_value_heads=kv_heads)
+    model = tiny_model("llama", vocab_size=len(tokenizer), num_key_value_heads=kv_heads, pad_token_id=0)
     spec = spec_for(model)
     assert (spec.kv_heads * spec.head_dim > spec.hidden) == (kv_heads == 4)
     encoder = KVEncoder(EncoderConfig(spec.hidden, spec.heads, spec.kv_heads, spec.head_dim, (1, 3), 3))
