@@ -78,7 +78,35 @@ class FactReader(Protocol):
         ...
 
 
-class FactWriter(Protocol):
+class RowImporter(Protocol):
+    """Takes the rows of imports in, a chunk at a time."""
+
+    def import_rows(
+        self,
+        namespace: str,
+        import_id: str,
+        rows: Sequence[ImportRow],
+        policy: ConflictPolicy,
+        context: Context,
+        *,
+        quarantine: Quarantine = Quarantine.OFF,
+        after: int | None = None,
+    ) -> Future[ImportResult]:
+        """Must commit the rows and the import's progress in one transaction. A row that is refused must be
+        reported with its line and not hinder the others; a row that says what is stored counts as unchanged.
+        With `quarantine`, rows that are flagged (or all) must become reviews in place of facts; a row that waits
+        already, saying the same, must not wait twice, and counts as unchanged. With `after`, ImportRunning
+        unless exactly so many rows of the import are committed: whoever else commits some, at this or another
+        process, none may be counted twice."""
+        ...
+
+    def import_progress(self, namespace: str, import_id: str) -> ImportProgress:
+        """Must return zeros for an import that is not known, and count every chunk that was handed in to this
+        process before: it may wait for them."""
+        ...
+
+
+class FactWriter(RowImporter, Protocol):
     """Writes are serialised by one writer and committed in groups."""
 
     def submit(self, mutations: Sequence[FactMutation], context: Context) -> Future[WriteResult]:
@@ -99,24 +127,9 @@ class FactWriter(Protocol):
         """`submit` and wait."""
         ...
 
-    def import_rows(
-        self,
-        namespace: str,
-        import_id: str,
-        rows: Sequence[ImportRow],
-        policy: ConflictPolicy,
-        context: Context,
-        *,
-        quarantine: Quarantine = Quarantine.OFF,
-    ) -> Future[ImportResult]:
-        """Must commit the rows and the import's progress in one transaction. A row that is refused must be
-        reported with its line and not hinder the others; a row that says what is stored counts as unchanged.
-        With `quarantine`, rows that are flagged (or all) must become reviews in place of facts; a row that waits
-        already, saying the same, must not wait twice, and counts as unchanged."""
-        ...
-
-    def import_progress(self, namespace: str, import_id: str) -> ImportProgress:
-        """Must return zeros for an import that is not known."""
+    def rehearsal(self) -> RowImporter:
+        """Must give what takes one import in as the store would, each chunk as if those before it had been
+        committed, in memory that does not grow with the file; the store must stay as it is."""
         ...
 
     def purge(self, now: datetime) -> int:

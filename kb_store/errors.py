@@ -9,6 +9,7 @@ StoreError
 │   └── ConflictingFact     a single-valued relation already has another object
 ├── EtagMismatch            somebody else wrote in between
 ├── WrongState              undelete of a live fact, update of a deleted one, ...
+├── ImportRunning           another stream is at work on this import
 ├── RevisionNotReached      min_revision lies ahead, and waiting did not help
 ├── StorageFull             no space left; reads go on
 ├── QuotaExceeded           the namespace has as many facts as it may have
@@ -113,6 +114,18 @@ class WrongState(StoreError):
     """The resource is not in a state that allows this."""
 
     reason = "WRONG_STATE"
+
+
+class ImportRunning(StoreError):
+    """Another stream is at work on this import, or has just committed rows of it."""
+
+    reason = "IMPORT_RUNNING"
+
+    def __init__(self, import_id: str) -> None:
+        super().__init__(
+            f"another stream is at work on import {import_id!r}: send it again when that has ended",
+            import_id=import_id,
+        )
 
 
 class RevisionNotReached(StoreError):

@@ -3,7 +3,6 @@
 ServiceError
 ├── MalformedMessage     bytes that are not a message of the method's type
 ├── TooBusy              more calls at once than are admitted
-├── ImportRunning        another stream is at work on this import
 ├── NotSearchableYet     the index has not come as far as min_revision
 ├── NoModel              the server runs without a model
 ├── NoEncoder            the server's model has no encoder for facts
@@ -71,18 +70,6 @@ class TooBusy(ServiceError):
     def __init__(self, what: str, limit: int, retry_seconds: float) -> None:
         super().__init__(f"{limit} {what} already: try again later", what=what, limit=limit)
         self.retry_seconds = retry_seconds
-
-
-class ImportRunning(ServiceError):
-    """Another stream is at work on this import."""
-
-    reason = "IMPORT_RUNNING"
-
-    def __init__(self, import_id: str) -> None:
-        super().__init__(
-            f"another stream is at work on import {import_id!r}: try again when it has ended",
-            import_id=import_id,
-        )
 
 
 class NotSearchableYet(ServiceError):
@@ -319,6 +306,7 @@ TABLE: dict[type[Exception], Row] = {
     store.ConflictingFact: Row(Code.ALREADY_EXISTS),
     store.EtagMismatch: Row(Code.ABORTED),
     store.WrongState: Row(Code.FAILED_PRECONDITION),
+    store.ImportRunning: Row(Code.UNAVAILABLE, _retry),
     store.RevisionNotReached: Row(Code.FAILED_PRECONDITION),
     store.StorageFull: Row(Code.RESOURCE_EXHAUSTED),
     store.QuotaExceeded: Row(Code.RESOURCE_EXHAUSTED, quota_failure),
@@ -341,7 +329,6 @@ TABLE: dict[type[Exception], Row] = {
     ServiceError: Row(Code.INTERNAL, hidden=True),
     MalformedMessage: Row(Code.INVALID_ARGUMENT),
     TooBusy: Row(Code.RESOURCE_EXHAUSTED, _retry),
-    ImportRunning: Row(Code.UNAVAILABLE, _retry),
     NotSearchableYet: Row(Code.UNAVAILABLE, _retry),
     NoModel: Row(Code.FAILED_PRECONDITION),
     NoEncoder: Row(Code.FAILED_PRECONDITION),

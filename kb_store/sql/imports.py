@@ -8,11 +8,19 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from kb_store import failpoints
-from kb_store.errors import AlreadyExists, ConflictingFact, InvalidInput, QuotaExceeded, StoreError
+from kb_store.errors import (
+    AlreadyExists,
+    ConflictingFact,
+    ImportRunning,
+    InvalidInput,
+    QuotaExceeded,
+    StoreError,
+)
 from kb_store.model import (
     Action,
     ConflictPolicy,
     Content,
+    Context,
     ImportProgress,
     ImportResult,
     ImportRow,
@@ -24,6 +32,7 @@ from kb_store.sql.holding import split_off
 from kb_store.sql.lookups import many_by_id, many_live_of_relation
 from kb_store.sql.mutations import fact_name, place
 from kb_store.sql.prepared import Prepared
+from kb_store.sql.requests import check_context
 from kb_store.sql.rows import Stored, to_micros
 from kb_store.sql.tables import imports
 from kb_store.sql.unit import Unit, write_audit
@@ -49,18 +58,26 @@ _UPDATE = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class ImportChunk:
-    """Rows to be committed together."""
+    """Rows to be committed together; where it is said, those that follow the first `after` of the import."""
 
     namespace: str
     import_id: str
     rows: Sequence[ImportRow]
     policy: ConflictPolicy
     quarantine: Quarantine = Quarantine.OFF
+    after: int | None = None
 
 
 def check_import_id(import_id: str) -> None:
     """Any text that names an import."""
     check_text("import_id", import_id, "max_import_id_length", MAX_IMPORT_ID_LENGTH, required=True)
+
+
+def check_chunk(chunk: ImportChunk, context: Context) -> None:
+    """What can be refused without looking at the rows."""
+    check_context(context)
+    check_id("namespace", chunk.namespace)
+    check_import_id(chunk.import_id)
 
 
 def find_progress(connection: Connection, namespace: str, import_id: str) -> ImportProgress:
@@ -125,6 +142,10 @@ def import_chunk(
     unit: Unit, chunk: ImportChunk, good: Sequence[ImportRow], refused: Sequence[RowFailure]
 ) -> ImportResult:
     """Writes the good rows and the progress; `good` and `refused` come from `check_rows`."""
+    before = find_progress(unit.connection, chunk.namespace, chunk.import_id)
+    # Rows that are counted twice are rows that a resumed import passes over unsent.
+    if chunk.after is not None and chunk.after != before.rows:
+        raise ImportRunning(chunk.import_id)
     failures = list(refused)
     known = _Known(unit, good)
     held, written = 0, 0
@@ -139,7 +160,6 @@ def import_chunk(
             failures.append(_failure(row, error))
     unit.flush()
     failpoints.hit(IN_IMPORT)
-    before = find_progress(unit.connection, chunk.namespace, chunk.import_id)
     progress = replace(
         before,
         rows=before.rows + len(chunk.rows),

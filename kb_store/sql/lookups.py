@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -62,24 +62,33 @@ def at_revision(connection: Connection, row: int, revision: int) -> Stored | Non
     return None if found is None else stored_from_row(found)
 
 
-def many_by_id(connection: Connection, namespace: str, fact_ids: Iterable[str]) -> dict[str, Stored]:
-    """The facts of these ids that exist."""
-    found: dict[str, Stored] = {}
+def rows_by_id(connection: Connection, namespace: str, fact_ids: Iterable[str]) -> Iterator[Any]:
+    """FACT_COLUMNS of the facts of these ids that exist."""
     for chunk in chunks(dict.fromkeys(fact_ids)):
         statement = select(*FACT_COLUMNS).where(facts.c.namespace == namespace, facts.c.fact_id.in_(chunk))
-        for row in connection.execute(statement):
-            stored = stored_from_row(row)
-            found[stored.fact.fact_id] = stored
-    return found
+        yield from connection.execute(statement)
+
+
+def many_by_id(connection: Connection, namespace: str, fact_ids: Iterable[str]) -> dict[str, Stored]:
+    """The facts of these ids that exist."""
+    found = map(stored_from_row, rows_by_id(connection, namespace, fact_ids))
+    return {stored.fact.fact_id: stored for stored in found}
+
+
+def rows_of_relations(
+    connection: Connection, dialect: Dialect, namespace: str, contents: Iterable[Content]
+) -> Iterable[Any]:
+    """FACT_COLUMNS of the live facts of every (subject, relation) of these contents."""
+    keys = dict.fromkeys((content.subject, content.relation) for content in contents)
+    return dialect.live_of_relations(connection, namespace, list(keys))
 
 
 def many_live_of_relation(
     connection: Connection, dialect: Dialect, namespace: str, contents: Sequence[Content]
 ) -> dict[tuple[str, str], list[Stored]]:
     """The live facts of every (subject, relation) of these contents, oldest first."""
-    keys = dict.fromkeys((content.subject, content.relation) for content in contents)
     found: defaultdict[tuple[str, str], list[Stored]] = defaultdict(list)
-    rows = dialect.live_of_relations(connection, namespace, list(keys))
+    rows = rows_of_relations(connection, dialect, namespace, contents)
     for stored in sorted(map(stored_from_row, rows), key=_ROW):
         found[stored.fact.content.subject, stored.fact.content.relation].append(stored)
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Column, Connection, bindparam, insert, select
 
 from kb_store.model import ConflictPolicy, Content, Context, ImportRow
 from kb_store.reviews import Flag, Review, ReviewState
@@ -30,17 +31,23 @@ def content_digest(content: Content, fact_id: str) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def held_digests(connection: Connection, namespace: str, digests: list[str]) -> set[str]:
+def held_digests(connection: Connection, namespace: str, digests: Iterable[str]) -> set[str]:
     """Those of these digests that a held row has."""
-    found: set[str] = set()
+    return {row.content_digest for row in held_rows(connection, namespace, digests, reviews.c.content_digest)}
+
+
+def held_rows(
+    connection: Connection, namespace: str, digests: Iterable[str], *columns: Column[Any]
+) -> Iterator[Any]:
+    """These columns of the held rows that have one of these digests."""
     for chunk in chunks(digests):
-        statement = select(reviews.c.content_digest).where(
-            reviews.c.namespace == namespace,
-            reviews.c.content_digest.in_(chunk),
-            reviews.c.state == ReviewState.HELD.value,
+        yield from connection.execute(
+            select(*columns).where(
+                reviews.c.namespace == namespace,
+                reviews.c.content_digest.in_(chunk),
+                reviews.c.state == ReviewState.HELD.value,
+            )
         )
-        found.update(connection.execute(statement).scalars())
-    return found
 
 
 def new_row(

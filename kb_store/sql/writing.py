@@ -20,14 +20,22 @@ from kb_store.model import (
 )
 from kb_store.reviews import Quarantine
 from kb_store.sql.backend import REQUESTS_KEPT, Backend
-from kb_store.sql.imports import ImportChunk, check_import_id, check_rows, find_progress, import_chunk
+from kb_store.sql.imports import (
+    ImportChunk,
+    check_chunk,
+    check_import_id,
+    check_rows,
+    find_progress,
+    import_chunk,
+)
 from kb_store.sql.lookups import chunks
 from kb_store.sql.mutations import check_mutation
+from kb_store.sql.rehearsal import Rehearsal
 from kb_store.sql.requests import check_context, digest_of, earlier_answer, keep_answer, refer, replay
 from kb_store.sql.rows import to_micros
 from kb_store.sql.tables import counters, fact_revisions, facts, outbox, requests
 from kb_store.sql.unit import Unit, write_audit
-from kb_store.validation import check_id, is_id
+from kb_store.validation import is_id
 
 
 class FactWriting(Backend):
@@ -82,18 +90,17 @@ class FactWriting(Backend):
         context: Context,
         *,
         quarantine: Quarantine = Quarantine.OFF,
+        after: int | None = None,
     ) -> Future[ImportResult]:
         """One transaction for the rows and the progress. The import_id makes an import safe to repeat, not
         the context's request_id: rows that are stored already change nothing."""
+        chunk = ImportChunk(namespace, import_id, rows, policy, quarantine, after)
         try:
-            check_context(context)
-            check_id("namespace", namespace)
-            check_import_id(import_id)
+            check_chunk(chunk, context)
         except StoreError as error:
             refused: Future[ImportResult] = Future()
             refused.set_exception(error)
             return refused
-        chunk = ImportChunk(namespace, import_id, rows, policy, quarantine)
         good, failures = check_rows(rows, self.limits)
 
         def work(connection: Connection) -> ImportResult:
@@ -111,12 +118,18 @@ class FactWriting(Backend):
         return self._writer.submit(work, keep=not context.validate_only, announces=True)
 
     def import_progress(self, namespace: str, import_id: str) -> ImportProgress:
-        """Zeros for an import that is not known."""
+        """Zeros for an import that is not known. Asked of the writer: a stream that broke off may have handed in a
+        chunk that the writer has yet to commit, and readers do not see it."""
         check_import_id(import_id)
         if not is_id(namespace):
             return ImportProgress(import_id, namespace, 0, 0, 0, 0)
-        with self._reading() as connection:
-            return find_progress(connection, namespace, import_id)
+        return self._writer.submit(
+            lambda connection: find_progress(connection, namespace, import_id), keep=False
+        ).result()
+
+    def rehearsal(self) -> Rehearsal:
+        """Takes one import in without writing it."""
+        return Rehearsal(self._dialect, self._reading, self.limits, self._quotas, self._clock)
 
     def purge(self, now: datetime) -> int:
         """Removes what is past its purge_time, and answers to requests that are too old to be repeated."""

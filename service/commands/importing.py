@@ -2,23 +2,24 @@
 
 The store counts the rows of an import in the transactions that write them. When the same file comes again
 under the same import_id, that many rows are passed over. Rows that cannot be parsed never reach the store, so
-they are not counted there, and are reported again.
+they are not counted there, and are reported again. A dry run goes the same way, to a rehearsal of the store.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ulid import ULID
 
-from kb_store.contract import Store
+from kb_store.contract import RowImporter, Store
+from kb_store.errors import ImportRunning
 from kb_store.formats import FileFormat, Row, reader
 from kb_store.model import ConflictPolicy, Context, ImportProgress, ImportResult, ImportRow, RowFailure
 from kb_store.reviews import Quarantine
-from service.errors import ImportRunning
 from service.workers import Workers
 
 MAX_FAILURES = 100
@@ -66,34 +67,30 @@ class Importing:
         header = replace(header, import_id=header.import_id or str(ULID()).lower())
         with self._alone(header):
             space = await self._workers.reads.run(self._store.get_namespace, header.namespace)
-            earlier = await self._workers.reads.run(
-                self._store.import_progress, header.namespace, header.import_id
+            importer: RowImporter = self._store
+            if header.context.validate_only:
+                importer = await self._workers.writes.run(self._store.rehearsal)
+            # It waits for the writer, which the threads that read must not.
+            earlier = await self._workers.waiting.run(
+                importer.import_progress, header.namespace, header.import_id
             )
-            run = _Run(header, earlier, space.revision)
+            run = _Run(header, importer, earlier, space.revision)
             yield run.report()
             parser = reader(header.file_format)
             waiting: list[ImportRow] = []
             async for piece in data:
                 waiting += run.take(await self._workers.reads.run(parser.feed, piece))
                 while len(waiting) >= self._rows:
-                    await self._commit(header, run, waiting[: self._rows])
+                    await self._commit(run, waiting[: self._rows])
                     del waiting[: self._rows]
                     yield run.report()
             waiting += run.take(await self._workers.reads.run(parser.finish))
             if waiting:
-                await self._commit(header, run, waiting)
+                await self._commit(run, waiting)
             yield run.report(done=True)
 
-    async def _commit(self, header: ImportHeader, run: _Run, rows: Sequence[ImportRow]) -> None:
-        future = await self._workers.writes.run(
-            self._store.import_rows,
-            header.namespace,
-            header.import_id,
-            rows,
-            header.policy,
-            header.context,
-            quarantine=header.quarantine,
-        )
+    async def _commit(self, run: _Run, rows: Sequence[ImportRow]) -> None:
+        future = await self._workers.writes.run(run.hand_in, rows)
         run.committed(len(rows), await asyncio.wrap_future(future))
 
     @contextmanager
@@ -109,18 +106,20 @@ class Importing:
 
 
 class _Run:
-    """The counts of one stream."""
+    """Where the rows of one stream go, and their counts."""
 
-    def __init__(self, header: ImportHeader, earlier: ImportProgress, namespace_revision: int) -> None:
+    def __init__(
+        self, header: ImportHeader, importer: RowImporter, earlier: ImportProgress, namespace_revision: int
+    ) -> None:
         self._header = header
+        self._importer = importer
+        self._progress = earlier
         self._namespace_revision = namespace_revision
         self._counts = ImportReport(header.import_id)
         self._fresh: list[RowFailure] = []
         self._told = 0
-        self._written_before = earlier.written
-        # Rows that an earlier run committed, and how many of them it refused. A check passes over nothing.
-        passing = not header.context.validate_only
-        self._to_pass, self._to_pass_failed = (earlier.rows, earlier.failed) if passing else (0, 0)
+        # Rows that an earlier run committed, and how many of them it refused.
+        self._to_pass, self._to_pass_failed = earlier.rows, earlier.failed
 
     def take(self, rows: Sequence[Row]) -> list[ImportRow]:
         """Counts what was read and returns what is to be written."""
@@ -149,11 +148,23 @@ class _Run:
             return row
         return replace(row, content=replace(row.content, source=self._header.source))
 
+    def hand_in(self, rows: Sequence[ImportRow]) -> Future[ImportResult]:
+        """Gives the store a chunk, which it refuses when another stream has committed rows meanwhile."""
+        header = self._header
+        return self._importer.import_rows(
+            header.namespace,
+            header.import_id,
+            rows,
+            header.policy,
+            header.context,
+            quarantine=header.quarantine,
+            after=self._progress.rows,
+        )
+
     def committed(self, rows: int, result: ImportResult) -> None:
         """A chunk is durable; the result's progress counts all runs of the import."""
-        written = result.progress.written - self._written_before
-        if not self._header.context.validate_only:
-            self._written_before = result.progress.written
+        written = result.progress.written - self._progress.written
+        self._progress = result.progress
         self._counts.rows_written += written
         self._counts.rows_held += result.held
         self._counts.rows_unchanged += rows - written - result.held - len(result.failures)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kb_store.contract import Store
-from kb_store.errors import InvalidInput, NotFound
+from kb_store.contract import RowImporter, Store
+from kb_store.errors import ImportRunning, InvalidInput, NotFound
 from kb_store.model import (
     Action,
     ConflictPolicy,
@@ -16,6 +16,7 @@ from kb_store.model import (
     ImportResult,
     ImportRow,
 )
+from kb_store.reviews import Quarantine
 from tests.contract.harness import ANYONE, NS, Harness, Rules, content, create, revision, traces
 
 FAIL, REPLACE, ADD = ConflictPolicy.FAIL, ConflictPolicy.REPLACE, ConflictPolicy.ADD
@@ -159,6 +160,85 @@ class ImportRules(Rules):
         assert counts(result.progress) == (3, 1, 1, 1)
         assert traces(store) == before
         assert counts(store.import_progress(NS, "imp")) == (0, 0, 0, 0)
+
+    def test_a_chunk_that_another_has_overtaken_is_refused(self, store: Store) -> None:
+        first, second = ([ImportRow(n, content(f"s{n}"))] for n in (1, 2))
+        store.import_rows(NS, "imp", first, FAIL, ANYONE, after=0).result()
+        before = traces(store)
+        for after, rows in ((0, first), (0, second), (2, second)):
+            with pytest.raises(ImportRunning, match="imp"):
+                store.import_rows(NS, "imp", rows, FAIL, ANYONE, after=after).result()
+        assert traces(store) == before
+        assert counts(store.import_progress(NS, "imp")) == (1, 1, 0, 0)
+        assert counts(store.import_rows(NS, "imp", second, FAIL, ANYONE, after=1).result().progress)[0] == 2
+
+    def test_progress_counts_what_was_handed_in(self, store: Store) -> None:
+        rows = [ImportRow(n, content(f"s{n}")) for n in range(500)]
+        chunk = store.import_rows(NS, "imp", rows, FAIL, ANYONE)
+        assert counts(store.import_progress(NS, "imp")) == (500, 500, 0, 0)
+        assert chunk.result().progress.rows == 500
+
+    @pytest.mark.parametrize("policy", [FAIL, REPLACE, ADD])
+    @pytest.mark.parametrize("quarantine", [Quarantine.OFF, Quarantine.FLAGGED])
+    def test_a_rehearsal_tells_what_the_import_will_do(
+        self, store: Store, policy: ConflictPolicy, quarantine: Quarantine
+    ) -> None:
+        create(store, "a")
+        create(store, "b", fact_id="bee")
+        create(store, "gone", fact_id="gone")
+        store.write([DeleteFact(NS, "gone")], ANYONE)
+        waiting = [ImportRow(1, content("w", object_="a\u200bb"))]
+        store.import_rows(NS, "earlier", waiting, FAIL, ANYONE, quarantine=Quarantine.FLAGGED).result()
+        said = [
+            (content("a"), content("a", object_="Beta")),
+            (ImportRow(3, content("c", object_="Beta"), "bee"), content("b", object_="Beta")),
+            (content("b", object_="Gamma"), content("a", object_="Beta")),
+            (ImportRow(7, content("d"), "dee"), ImportRow(8, content("d", "child"), "gone")),
+            (ImportRow(9, content("d", object_="Beta"), "dee"), ImportRow(10, content("d"), "other")),
+            (content("w", object_="a\u200bb"), content("x", object_="c\u200bd")),
+            (content("x", object_="c\u200bd"), ImportRow(14, content("\ud800"))),
+        ]
+        chunks = [
+            [
+                row if isinstance(row, ImportRow) else ImportRow(2 * n + m, row)
+                for m, row in enumerate(pair, 1)
+            ]
+            for n, pair in enumerate(said)
+        ]
+
+        def outcomes(importer: RowImporter, context: Context) -> list[tuple[object, ...]]:
+            found: list[tuple[object, ...]] = []
+            for n, rows in enumerate(chunks):
+                given = importer.import_rows(
+                    NS, "imp", rows, policy, context, quarantine=quarantine, after=2 * n
+                ).result()
+                failed = [(failure.line, failure.reason) for failure in given.failures]
+                found.append((counts(given.progress), failed, given.held))
+            return found
+
+        before = traces(store), store.count_held(), store.read_audit(limit=100)
+        rehearsed = outcomes(store.rehearsal(), Context(validate_only=True))
+        assert (traces(store), store.count_held(), store.read_audit(limit=100)) == before
+        assert counts(store.import_progress(NS, "imp")) == (0, 0, 0, 0)
+        assert outcomes(store, ANYONE) == rehearsed
+
+    def test_a_rehearsal_is_of_the_whole_import_and_hinders_no_writes(self, store: Store) -> None:
+        bring(store, content("a"))
+        rehearsal = store.rehearsal()
+        assert counts(rehearsal.import_progress(NS, "imp")) == (0, 0, 0, 0)
+        result = rehearsal.import_rows(
+            NS, "imp", [ImportRow(1, content("b"))], FAIL, ANYONE, after=0
+        ).result()
+        assert counts(result.progress) == counts(rehearsal.import_progress(NS, "imp")) == (1, 1, 0, 0)
+        create(store, "b", object_="Beta", fact_id="bee")
+        create(store, "c", object_="Beta")
+        rows = [ImportRow(2, content("b")), ImportRow(3, content("c")), ImportRow(4, content("d"), "bee")]
+        result = rehearsal.import_rows(NS, "imp", rows, FAIL, ANYONE, after=1).result()
+        assert counts(result.progress) == (4, 1, 1, 2)
+        with pytest.raises(NotFound):
+            rehearsal.import_rows("nowhere", "imp", rows, FAIL, ANYONE).result()
+        with pytest.raises(InvalidInput, match="import_id"):
+            rehearsal.import_rows(NS, "", rows, FAIL, ANYONE).result()
 
     def test_unknown_namespace_and_bad_import_id(self, store: Store) -> None:
         with pytest.raises(NotFound):

@@ -221,6 +221,16 @@ class QuotaRules(Rules):
         assert [(failure.line, failure.reason) for failure in result.failures] == [(4, "FACT_QUOTA_EXCEEDED")]
         assert (result.progress.written, result.progress.unchanged) == (2, 1)
 
+    def test_a_rehearsal_finds_no_more_room_than_there_is(self, store: Store) -> None:
+        create(store, "A")
+        rehearsal, reasons = store.rehearsal(), []
+        for number, name in enumerate("BACD", start=1):
+            rows = [ImportRow(number, content(name))]
+            result = rehearsal.import_rows(NS, "file-1", rows, ConflictPolicy.FAIL, ANYONE).result()
+            reasons += [(failure.line, failure.reason) for failure in result.failures]
+        assert reasons == [(3, "FACT_QUOTA_EXCEEDED"), (4, "FACT_QUOTA_EXCEEDED")]
+        assert objects(store) == ["Acme"]
+
     def test_what_is_approved_needs_room_too(self, store: Store) -> None:
         load(store, content("A"), how=Quarantine.ALL)
         create(store, "B")
