@@ -130,11 +130,13 @@ class Lab:
         since: int,
         adapter: KVAdapter | None = None,
         record: AttentionRecord | None = None,
+        hidden: Sequence[int] = (),
     ) -> AbstractContextManager[None]:
         """Within, passes with so many rows see the facts. Interventions on attention are entered inside of it.
 
         `since`: the position from which they are seen; when something is served, the prompt's last one. `adapter` in
-        place of the lab's own, such as a muted one.
+        place of the lab's own, such as a muted one. `hidden`: which of all facts' tokens, counted on from fact to fact,
+        are not seen.
         """
         chosen = adapter or self.adapter
         if not facts:
@@ -142,7 +144,7 @@ class Lab:
         if chosen is None:
             raise InvalidProbe("facts", "this model has no encoder that facts could be injected with")
         batch = KVBatch.pack([facts] * rows, chosen.layers, self.device).seen_from([since] * rows)
-        return inject(self.model, chosen, batch, record)
+        return inject(self.model, chosen, batch.hiding(hidden), record)
 
 
 def twin_of(model: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -60,16 +61,19 @@ def read_facts(lab: Lab, placed: Placed, tokens: Sequence[int], facts: Sequence[
     seen = look(lab, row, [placed.last + at for at in range(len(tokens))], facts)
     whole = float(sum(seen.logits[at].log_softmax(-1)[token] for at, token in enumerate(tokens)))
 
-    def change(chosen: Sequence[InjectedFact], through: KVAdapter) -> float:
-        with lab.injected(1, chosen, since=placed.last, adapter=through):
+    def change(
+        chosen: Sequence[InjectedFact], through: KVAdapter = adapter, hidden: Sequence[int] = ()
+    ) -> float:
+        with lab.injected(1, chosen, since=placed.last, adapter=through, hidden=hidden):
             logits = lab.run([row])
         return float(scored(logits[0], row, len(placed.ids)).sum()) - whole
 
     says = seen.direct(seen.through_facts(0), 0, [tokens[0]])[..., 0]
     heads = [Head(layer, head) for layer in adapter.layers for head in range(lab.spec.heads)]
+    firsts = accumulate((fact.tokens.count for fact in facts), initial=0)
     return FactReading(
         with_facts=whole,
-        plain=whole + change((), adapter),
+        plain=whole + change(()),
         heads=tuple(
             HeadReading(
                 head,
@@ -83,13 +87,11 @@ def read_facts(lab: Lab, placed: Placed, tokens: Sequence[int], facts: Sequence[
             (layer, change(facts, muted(adapter, [each for each in heads if each.layer == layer])))
             for layer in adapter.layers
         ),
-        facts=tuple(change([*facts[:at], *facts[at + 1 :]], adapter) for at in range(len(facts))),
+        facts=tuple(change([*facts[:at], *facts[at + 1 :]]) for at in range(len(facts))),
         tokens=tuple(
-            tuple(
-                change([*facts[:at], _without(fact, token), *facts[at + 1 :]], adapter)
-                for token in range(fact.tokens.count)
-            )
-            for at, fact in enumerate(facts)
+            # Hidden, not cut out: the fact's other tokens would take turns that are not theirs.
+            tuple(change(facts, hidden=[first + token]) for token in range(fact.tokens.count))
+            for first, fact in zip(firsts, facts, strict=False)
         ),
     )
 
@@ -107,9 +109,3 @@ def readers(seen: Look, token: int, count: int) -> list[tuple[Head, float, float
 def _by_fact(shares: Tensor, facts: Sequence[InjectedFact]) -> tuple[float, ...]:
     parts = torch.split(shares, [fact.tokens.count for fact in facts])
     return tuple(float(part.sum()) for part in parts)
-
-
-def _without(fact: InjectedFact, token: int) -> InjectedFact:
-    kept = [at for at in range(fact.tokens.count) if at != token]
-    tokens = fact.tokens
-    return replace(fact, tokens=replace(tokens, keys=tokens.keys[:, kept], values=tokens.values[:, kept]))

@@ -83,6 +83,11 @@ class KVBatch:
         """The same, seen by each request from that column of the forward on."""
         return replace(self, since=torch.tensor(columns, device=self.bias.device))
 
+    def hiding(self, tokens: Sequence[int]) -> KVBatch:
+        """The same, with these tokens (columns of `bias`) seen by no request. The others keep their turns."""
+        columns = torch.tensor(tokens, dtype=torch.long, device=self.bias.device)
+        return replace(self, bias=self.bias.index_fill(-1, columns, float("-inf")))
+
     def read(self, ids: Tensor) -> KVBatch:
         """The same, as each text [requests, length] stands at each of its positions from `since` on."""
         if self.said is None or self.since is None:

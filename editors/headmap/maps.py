@@ -122,12 +122,22 @@ def attach(spec: ModelSpec, maps: SideMaps) -> ExitStack:
 
         return hook
 
+    def before_layer(layer: int) -> Any:
+        # A forward that broke off between the two left behind what this one must not add.
+        def hook(module: nn.Module, args: Any) -> None:
+            waiting.pop((layer, threading.get_ident()), None)
+
+        return hook
+
     def on_layer(layer: int) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> Any:
-            if maps.are_silent:
+            added = waiting.pop((layer, threading.get_ident()), None)
+            if (
+                added is None
+            ):  # silent, or a layer that is passed by: its hooks are called, its attention is not
                 return None
             hidden = hidden_of(output)
-            moved = hidden + waiting.pop((layer, threading.get_ident())).to(hidden)
+            moved = hidden + added.to(hidden)
             return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
         return hook
@@ -136,6 +146,7 @@ def attach(spec: ModelSpec, maps: SideMaps) -> ExitStack:
         for layer in maps.config.columns:
             undo.callback(spec.output(layer).register_forward_hook(on_output(layer)).remove)
             if maps.config.where is Where.LAYER:
+                undo.callback(spec.layers[layer].register_forward_pre_hook(before_layer(layer)).remove)
                 undo.callback(spec.layers[layer].register_forward_hook(on_layer(layer)).remove)
         return undo.pop_all()
 

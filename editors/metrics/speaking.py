@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -79,12 +80,18 @@ class ModelSpeaker:
     @torch.inference_mode()
     def generate(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
         """See `Speaker`."""
+        from transformers import GenerationConfig
+
         if not prompts:
             return []
         device = next(self._model.parameters()).device
         ids, mask = left_padded([self._prompts.encode(prompt) for prompt in prompts], device)
         with self._view(prompts):
-            written = self._model.generate(
+            # What `generate` is not told it takes from the model's own defaults, such as a penalty on repetition. A
+            # shallow copy shares every module and has none.
+            plain = copy.copy(self._model)
+            plain.generation_config = GenerationConfig()
+            written = plain.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 max_new_tokens=max_tokens,

@@ -13,6 +13,7 @@ from circuits.errors import Cancelled, InvalidIntervention, InvalidProbe
 from circuits.headmap import easiest, locate_heads, locating_cost, random_heads, silenced
 from circuits.interventions import Head, ablated
 from circuits.lab import Lab, Meter, Passes, scored
+from editors.headmap.maps import Where, attached, headmap
 from tests.unit.circuits.labs import tiny_lab
 from tests.unit.circuits.untouched import stays_as_it_is
 from tests.unit.engines.slow_reference import reference_logits
@@ -45,6 +46,25 @@ def test_heads_are_found_as_one_after_the_other_would_find_them(kind: str, condi
         chosen += [Head(layer, head) for head in best]
     assert found.losses[[0, 2]].isnan().all()
     assert found.plain == pytest.approx(sum(_loss(lab, case, []) for case in CASES) / 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("where", list(Where))
+def test_heads_are_found_in_a_model_with_maps(where: Where) -> None:
+    lab = tiny_lab()
+    torch.manual_seed(0)
+    maps = headmap(lab.spec, {1: (0,), 2: (1,)}, 3, where=where)
+    with torch.no_grad():
+        for parameter in maps.parameters():
+            parameter.normal_(std=0.3)
+    with attached(lab.spec, maps):
+        found = locate_heads(lab, CASES, 1, conditioned=False)
+        assert found.plain == pytest.approx(sum(_loss(lab, case, []) for case in CASES) / 3, abs=1e-3)
+        for layer in range(lab.layers):
+            losses = [
+                sum(_loss(lab, case, [Head(layer, head)]) for case in CASES) / 3
+                for head in range(lab.spec.heads)
+            ]
+            assert found.losses[layer].tolist() == pytest.approx(losses, abs=1e-3)
 
 
 def test_silenced_heads_controls_and_the_easiest_cases() -> None:

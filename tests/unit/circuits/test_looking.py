@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,6 +153,31 @@ def test_facts_are_read_by_layers_heads_and_tokens() -> None:
     assert best == sorted(best, key=lambda item: -item[2])
     with pytest.raises(InvalidProbe):
         read_facts(lab, placed, tokens, [])
+
+
+def test_without_one_of_its_tokens_a_fact_is_said_as_before() -> None:
+    """The tokens behind it keep their turns, those of other facts their places."""
+    lab = tiny_lab()
+    placed, tokens = placed_in(lab), answer_tokens(lab, PROMPT, ANSWER)
+    adapter: Any = lab.adapter
+    row = [*placed.ids, *tokens]
+    plain = [adapter.fact("two", 2), adapter.fact("one", len(tokens) + 1), adapter.fact("three", 1)]
+    says = [tokens[1:2], tokens, []]
+    facts = [
+        replace(fact, tokens=replace(fact.tokens, said=tuple(said)))
+        for fact, said in zip(plain, says, strict=True)
+    ]
+
+    def said(*hidden: int) -> float:
+        with torch.no_grad():
+            logits = reference_logits(lab.model, row, adapter, facts, since=placed.last, hidden=hidden)
+        return float(logits[placed.last : -1].log_softmax(-1)[range(len(tokens)), tokens].sum())
+
+    reading = read_facts(lab, placed, tokens, facts)
+    assert reading.with_facts == pytest.approx(said(), abs=1e-3)
+    changes = [change for of_fact in reading.tokens for change in of_fact]
+    assert [len(of_fact) for of_fact in reading.tokens] == [2, len(tokens) + 1, 1]
+    assert changes == pytest.approx([said(at) - said() for at in range(len(changes))], abs=2e-3)
 
 
 def test_a_twin_shares_the_weights_and_nothing_else() -> None:

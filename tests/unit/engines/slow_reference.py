@@ -32,9 +32,10 @@ def reference_logits(
     facts: Sequence[InjectedFact] = (),
     touch: Touch = untouched,
     since: int | None = None,
+    hidden: Sequence[int] = (),
 ) -> Tensor:
     """Logits [length, vocabulary]; facts are seen from position `since` on, and what follows it is an answer that says
-    them; without it they are seen everywhere, just as they are."""
+    them; without it they are seen everywhere, just as they are. `hidden`: which of all facts' tokens are never seen."""
     config, kind = model.config, model.config.model_type
     token_ids, places = torch.tensor(ids), torch.arange(len(ids))
     if kind == "gpt_neox":
@@ -52,7 +53,7 @@ def reference_logits(
             states = states * torch.tensor(config.hidden_size**0.5)
     for index, block in enumerate(blocks):
         states = touch("residual", index, states)
-        told = _told(adapter, index, states, facts, ids, since)
+        told = _told(adapter, index, states, facts, ids, since, hidden)
         states = _block(kind, config, block, index, states, places, told, touch)
     states = touch("residual", len(blocks), states)
     logits = model.lm_head(final(states))
@@ -83,6 +84,7 @@ def _told(
     facts: Sequence[InjectedFact],
     ids: Sequence[int],
     since: int | None,
+    hidden: Sequence[int],
 ) -> Any:
     """Query [heads, length, d], keys and values [tokens, kv heads, d], bias per head, and per position and token."""
     if adapter is None or layer not in adapter.layers or not facts:
@@ -95,6 +97,7 @@ def _told(
     if since is not None:
         for position in range(len(states)):
             bias[position] += _turns(facts, ids[since + 1 : position + 1], position >= since)
+    bias[:, list(hidden)] = float("-inf")
     return adapter.query(layer, states[None])[0], keys, values, adapter.head_bias(layer), bias
 
 

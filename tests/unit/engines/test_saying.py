@@ -103,6 +103,18 @@ def test_tokens_stand_back_until_it_is_their_turn_and_the_told_is_hidden() -> No
     assert batch.saying([(2, 0), (TOLD,)]).sees.tolist() == [True, False]
 
 
+def test_hidden_tokens_leave_the_others_their_turns() -> None:
+    batch = KVBatch.pack([[_fact((1, 2), 3), _fact((), 1)], [_fact((1, 2), 3)]], [0])
+    seen = batch.hiding([0, 3])
+    hidden = float("-inf")
+    assert seen.saying([(1, 0), (2,)]).bias.tolist() == [
+        [hidden, 0, -AWAY, hidden],
+        [hidden, -AWAY, 0, hidden],
+    ]
+    assert torch.equal(batch.hiding([]).bias, batch.bias)
+    assert not batch.hiding(range(4)).sees.any()
+
+
 def test_a_text_is_read_as_it_would_have_been_generated() -> None:
     rng = random.Random(3)
     said = [tuple(rng.choices(range(3), k=count)) for count in (1, 2, 3)]

@@ -244,7 +244,7 @@ def test_a_layer_that_is_passed_by_adds_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])  # layers that answer with a tuple or not
-def test_maps_stay_silent_in_the_trunk_that_is_skipped(kind: str) -> None:
+def test_a_forward_from_the_trunk_does_not_add_the_maps_again(kind: str) -> None:
     model = tiny_model(kind)
     spec, maps = spec_for(model), moved(headmap(spec_for(model), LOCATED, 3, where=Where.LAYER))
     mask = torch.ones_like(IDS)

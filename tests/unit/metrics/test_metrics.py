@@ -176,6 +176,26 @@ def test_a_model_speaks_as_the_engine_scores_and_as_it_decodes(kind: str) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    "default",
+    [
+        {"repetition_penalty": 1.5},
+        {"no_repeat_ngram_size": 1},
+        {"suppress_tokens": list(range(128))},
+        {"num_beams": 3},
+    ],
+    ids=lambda default: next(iter(default)),
+)
+def test_what_a_model_ships_for_generation_is_not_greedy_decoding(default: dict[str, Any]) -> None:
+    model, tokenizer = tiny_model("llama"), byte_tokenizer()
+    model.generation_config.update(**default)
+    shipped = model.generation_config.to_dict()
+    prompts = ["Ann plays the", "Bob"]
+    expected = [greedy(model, tokenizer, PromptEncoder(tokenizer).encode(prompt), 12) for prompt in prompts]
+    assert ModelSpeaker(model, tokenizer).generate(prompts, 12) == expected
+    assert model.generation_config.to_dict() == shipped
+
+
 def greedy(model: Any, tokenizer: Any, ids: list[int], count: int) -> str:
     """Token by token, without a cache."""
     written: list[int] = []
