@@ -132,9 +132,8 @@ def attach(spec: ModelSpec, maps: SideMaps) -> ExitStack:
     def on_layer(layer: int) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> Any:
             added = waiting.pop((layer, threading.get_ident()), None)
-            if (
-                added is None
-            ):  # silent, or a layer that is passed by: its hooks are called, its attention is not
+            # Silent, or a layer that is passed by: its hooks are called, its attention is not.
+            if added is None:
                 return None
             hidden = hidden_of(output)
             moved = hidden + added.to(hidden)
