@@ -19,7 +19,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -139,25 +139,41 @@ def versions() -> dict[str, str]:
 
 
 def interval(
-    samples: Sequence[float],
+    samples: Sequence[Any],
     *,
-    statistic: Callable[[Sequence[float]], float] = statistics.fmean,
+    statistic: Callable[[Sequence[Any]], float] = statistics.fmean,
+    clusters: Sequence[Hashable] | None = None,
     rounds: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap of a statistic of independent samples."""
+    """95 % percentile bootstrap of a statistic. `clusters`: what each sample belongs to, where those that belong
+    together are alike (questions about one relation); they are drawn whole."""
     if not samples:
         raise ValueError("an interval needs at least one sample")
-    draw = random.Random(seed)
-    count = len(samples)
-    values = sorted(statistic(draw.choices(samples, k=count)) for _ in range(rounds))
+    groups: dict[Hashable, list[Any]] = {}
+    for cluster, sample in zip(clusters or range(len(samples)), samples, strict=True):
+        groups.setdefault(cluster, []).append(sample)
+    parts, draw = list(groups.values()), random.Random(seed)
+    values = sorted(
+        statistic([sample for part in draw.choices(parts, k=len(parts)) for sample in part])
+        for _ in range(rounds)
+    )
     return values[int(0.025 * rounds)], values[min(rounds - 1, int(0.975 * rounds))]
 
 
-def share_keys(name: str, outcomes: Sequence[bool] | Sequence[int], *, seed: int = 0) -> dict[str, float]:
-    """`name`, `name_lo`, `name_hi` of a 0..1 rate; the binomial draw is the bootstrap of yes/no outcomes."""
+def share_keys(
+    name: str,
+    outcomes: Sequence[bool] | Sequence[int],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """`name`, `name_lo`, `name_hi` of a 0..1 rate. Without `clusters` (see `interval`) the binomial draw is the
+    bootstrap of yes/no outcomes."""
     import numpy as np
 
+    if clusters is not None:
+        return sample_keys(name, [float(bool(outcome)) for outcome in outcomes], clusters=clusters, seed=seed)
     count = len(outcomes)
     if count == 0:
         raise ValueError(f"{name}: no outcomes")
@@ -169,13 +185,14 @@ def share_keys(name: str, outcomes: Sequence[bool] | Sequence[int], *, seed: int
 
 def sample_keys(
     name: str,
-    samples: Sequence[float],
+    samples: Sequence[Any],
     *,
-    statistic: Callable[[Sequence[float]], float] = statistics.fmean,
+    statistic: Callable[[Sequence[Any]], float] = statistics.fmean,
+    clusters: Sequence[Hashable] | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
-    """`name`, `name_lo`, `name_hi` of a statistic over repeated measurements."""
-    low, high = interval(samples, statistic=statistic, seed=seed)
+    """`name`, `name_lo`, `name_hi` of a statistic over repeated measurements; for `clusters` see `interval`."""
+    low, high = interval(samples, statistic=statistic, clusters=clusters, seed=seed)
     return {name: statistic(samples), f"{name}_lo": low, f"{name}_hi": high}
 
 

@@ -19,10 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from bench import encoder_real, encoder_sizes, encoder_world
 from bench.answers import auroc
-from bench.common import Bench
+from bench.common import Bench, sample_keys
 from bench.encoder_asking import (
     ABSENT_TOKENS,
     AFTER,
@@ -35,6 +34,7 @@ from bench.encoder_asking import (
     judge_present,
     judge_repeats,
     judge_said,
+    relations_of,
     withheld_when_strict,
 )
 from bench.encoder_locality import ATTACHED, empty_answers, empty_scores, measure_text, passages
@@ -88,7 +88,8 @@ def _kept(bench: Bench) -> KeptAnswers:
     product = product_digest(arguments.encoder)
     # Not by the sizes compared: a larger world begins with the smaller one, so more of them may be asked later.
     asked = {"facts": arguments.facts, "count": _count(bench)}
-    return KeptAnswers(Kept(bench, (), model=arguments.model, product=product, **asked))
+    stored_by = (encoder_real, encoder_sizes, encoder_world)
+    return KeptAnswers(Kept(bench, stored_by, model=arguments.model, product=product, **asked))
 
 
 def _count(bench: Bench) -> int:
@@ -118,7 +119,8 @@ async def _measure(bench: Bench) -> Record:
             await service.store(_NAMESPACE, world.contents(arguments.facts))
         present = asker.present(count)
         answers = await _present(bench, asking, record, present)
-        await _absent(bench, asking, record, asker.absent(count), answers["right_phrasing"])
+        stored = present["right_phrasing"], answers["right_phrasing"]
+        await _absent(bench, asking, record, asker.absent(count), *stored)
         await _novel(bench, asking, record, present["right_seen"], answers["right_seen"])
         await measure_real(bench, service, asking, record, arguments.facts, count)
         timed = 40 if bench.full else 8
@@ -155,23 +157,26 @@ async def _present(
 
 
 async def _absent(
-    bench: Bench, asking: Asking, record: Record, cells: dict[str, list[Case]], present: Sequence[Answer]
+    bench: Bench,
+    asking: Asking,
+    record: Record,
+    cells: dict[str, list[Case]],
+    stored: Sequence[Case],
+    present: Sequence[Answer],
 ) -> None:
-    """Facts that are not stored; and how well attention tells them from those that are."""
+    """Facts that are not stored; and how well attention tells their answers from those about `stored` ones."""
     unchanged: list[bool] = []
     silent: list[Answer] = []
+    missing = [case for cases in cells.values() for case in cases]
     for cell, cases in cells.items():
         with bench.stage(f"{cell}: {len(cases)} questions"):
             edited = await asking.answers(_NAMESPACE, cases, tokens=ABSENT_TOKENS)
             plain = await asking.answers(_NAMESPACE, cases, tokens=ABSENT_TOKENS, use_facts=False)
         unchanged += judge_absent(record, cell, cases, edited, plain)
         silent += edited
-    record.share("absent_unchanged", unchanged)
+    record.share("absent_unchanged", unchanged, relations_of(missing))
     if present and silent:
-        record.keys |= _verdict([grounded_mass(a) for a in present], [grounded_mass(a) for a in silent])
-        refused = [[withheld_when_strict(answer) for answer in answers] for answers in (present, silent)]
-        record.share("refusal_recall", refused[1])
-        record.share("refusal_precision", [True] * sum(refused[1]) + [False] * sum(refused[0]))
+        _verdicts(record, stored, present, missing, silent)
 
 
 async def _novel(
@@ -184,23 +189,32 @@ async def _novel(
         hit = [cases[place] for place in right]
         after = await asking.after_objects(_NAMESPACE, hit)
     judge_said(record, "novel_none", cases, plain)
-    record.share("novel_right", [place in set(right) for place in range(len(cases))])
+    record.share("novel_right", [place in set(right) for place in range(len(cases))], relations_of(cases))
     judge_repeats(record, hit, [answers[place] for place in right], after)
 
 
-def _verdict(present: Sequence[float], silent: Sequence[float]) -> dict[str, float]:
-    """`absent_auroc` of the attention on the most attended fact, with its bootstrap interval."""
-    draw = np.random.default_rng(0)
-    values = [
-        auroc(draw.choice(present, len(present)).tolist(), draw.choice(silent, len(silent)).tolist())
-        for _ in range(500)
-    ]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return {
-        "absent_auroc": auroc(present, silent),
-        "absent_auroc_lo": float(low),
-        "absent_auroc_hi": float(high),
-    }
+def _verdicts(
+    record: Record,
+    stored: Sequence[Case],
+    present: Sequence[Answer],
+    missing: Sequence[Case],
+    silent: Sequence[Answer],
+) -> None:
+    """`absent_auroc` of the attention on the most attended fact; and what is withheld when strict."""
+    answers = [*((case, answer, True) for case, answer in zip(stored, present, strict=True))]
+    answers += ((case, answer, False) for case, answer in zip(missing, silent, strict=True))
+    relations = [case.relation for case, _, _ in answers]
+    masses = [(grounded_mass(answer), there) for _, answer, there in answers]
+    record.keys |= sample_keys("absent_auroc", masses, statistic=_told_apart, clusters=relations)
+    withheld = [withheld_when_strict(answer) for _, answer, _ in answers]
+    record.share("refusal_recall", withheld[len(present) :], relations[len(present) :])
+    refused = [place for place, yes in enumerate(withheld) if yes]
+    rightly = [place >= len(present) for place in refused]
+    record.share("refusal_precision", rightly, [relations[place] for place in refused])
+
+
+def _told_apart(masses: Sequence[tuple[float, bool]]) -> float:
+    return auroc(*([mass for mass, there in masses if there is wanted] for wanted in (True, False)))
 
 
 async def _some_facts(service: Service) -> list[str]:

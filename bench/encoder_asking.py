@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from bench.answers import intruders, is_clean, occurrences, said_again, says, says_first
-from bench.common import share_keys
+from bench.common import sample_keys, share_keys
 from bench.encoder_questions import Case
 from bench.service_run import Ask, Service
 from interleaf import Answer, ValueCheck
@@ -29,9 +27,9 @@ class Record:
     rows: list[dict[str, Any]] = field(default_factory=list)
     asked: int = 0
 
-    def share(self, name: str, outcomes: Sequence[bool]) -> None:
-        """A rate with its interval; null where nothing was asked."""
-        self.keys |= share_keys(name, outcomes) if outcomes else {name: None}
+    def share(self, name: str, outcomes: Sequence[bool], relations: Sequence[str]) -> None:
+        """A rate with its interval, for which relations are drawn whole; null where nothing was asked."""
+        self.keys |= share_keys(name, outcomes, clusters=relations) if outcomes else {name: None}
 
     def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Some rows of a cell, those that went wrong first: all would be tens of megabytes."""
@@ -111,7 +109,7 @@ def judge_present(record: Record, cell: str, cases: Sequence[Case], answers: Seq
 def judge_said(record: Record, cell: str, cases: Sequence[Case], answers: Sequence[Answer]) -> None:
     """`cell`: how often the objects are said."""
     right = [is_right(case, answer) for case, answer in zip(cases, answers, strict=True)]
-    record.share(cell, right)
+    record.share(cell, right, relations_of(cases))
     record.keep([_row(cell, c, a) | {"good": good} for c, a, good in zip(cases, answers, right, strict=True)])
 
 
@@ -121,6 +119,7 @@ def judge_clean(record: Record, cases: Sequence[Case], answers: Sequence[Answer]
     record.share(
         "chat_clean",
         [is_clean(a.text, c.objects[0], stopped=a.finish_reason == "stop") for c, a in pairs],
+        relations_of([case for case, _ in pairs]),
     )
 
 
@@ -130,9 +129,12 @@ def judge_repeats(
     """`repeats_excess`: how much oftener the object comes again than when it was part of the plain prompt."""
     ours = [said_again(a.text, c.objects[0]) for c, a in zip(cases, answers, strict=True)]
     theirs = [occurrences(a.text, c.objects[0]) > 0 for c, a in zip(cases, plain, strict=True)]
-    record.share("repeats", ours)
-    record.share("repeats_plain", theirs)
-    record.keys |= difference_keys("repeats_excess", ours, theirs) if cases else {"repeats_excess": None}
+    relations = relations_of(cases)
+    record.share("repeats", ours, relations)
+    record.share("repeats_plain", theirs, relations)
+    more = [float(again) - float(plainly) for again, plainly in zip(ours, theirs, strict=True)]
+    excess = sample_keys("repeats_excess", more, clusters=relations) if cases else {"repeats_excess": None}
+    record.keys |= excess
     record.keep(
         [
             _row("repeats", c, a) | {"plain": p.text, "good": not again}
@@ -150,8 +152,8 @@ def judge_absent(
         for c, a, p in zip(cases, answers, plain, strict=True)
     ]
     unchanged = [a.text == p.text for a, p in zip(answers, plain, strict=True)]
-    record.share(f"{cell}_intrusion", intruded)
-    record.share(f"{cell}_unchanged", unchanged)
+    record.share(f"{cell}_intrusion", intruded, relations_of(cases))
+    record.share(f"{cell}_unchanged", unchanged, relations_of(cases))
     record.keep(
         [
             _row(cell, c, a) | {"plain": p.text, "intruded": bad, "good": same and not bad}
@@ -171,13 +173,9 @@ def withheld_when_strict(answer: Answer) -> bool:
     return all(citation.value_check is not ValueCheck.EXACT for citation in answer.citations)
 
 
-def difference_keys(name: str, first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:
-    """The difference of two rates over the same questions, with its bootstrap interval."""
-    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    draw = np.random.default_rng(0)
-    means = [draw.choice(differences, len(differences)).mean() for _ in range(2000)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {name: float(differences.mean()), f"{name}_lo": float(low), f"{name}_hi": float(high)}
+def relations_of(cases: Sequence[Case]) -> list[str]:
+    """What each asks for."""
+    return [case.relation for case in cases]
 
 
 def _injected(case: Case, answer: Answer) -> bool:

@@ -40,6 +40,11 @@ class Case:
         """Of the fact that is asked for first."""
         return self.facts[0].subject
 
+    @property
+    def relation(self) -> str:
+        """Of the fact that is asked for first: questions about one relation are hit or missed together."""
+        return self.facts[0].relation.name
+
 
 def names_nothing(phrasing: Phrasing, relation: Relation) -> bool:
     """Whether a phrasing shares no telling word, inflected or compounded, with the relation's name."""

@@ -148,7 +148,7 @@ def _share(
 ) -> None:
     asked = world.asked if places is None else [world.asked[place] for place in places]
     said = [says_first(answer.text, value) for answer, value in zip(answers, values, strict=True)]
-    record.share(name, said)
+    record.share(name, said, [fact.info.relation_id for fact in asked])
     record.keep(
         [
             {"cell": name, "prompt": world.prompt(f), "objects": [value], "answer": a.text, "good": good}
@@ -173,7 +173,7 @@ async def _other_relations(
         edited = await service.ask_all(asks)
         plain = await service.ask_all([replace(ask, use_facts=False) for ask in asks])
     same = [a.text == b.text for a, b in zip(edited, plain, strict=True)]
-    record.share("other_relation_unchanged", same)
+    record.share("other_relation_unchanged", same, [fact.info.relation_id for fact in free])
     record.keep(
         [
             {"cell": "other_relation", "prompt": ask.prompt, "plain": b.text, "answer": a.text, "good": good}

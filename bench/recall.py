@@ -213,7 +213,7 @@ def sample_keys_of_curves(name: str, curves: Sequence[Sequence[float]], seed: in
         half = min(mean) / 2 if min(mean) < 0 else min(mean)  # where nothing hurts: where it helps least
         return float(next(at for at, value in enumerate(mean) if value <= half))
 
-    low, high = interval(list(curves), statistic=first, rounds=300, seed=seed)  # type: ignore[arg-type]
+    low, high = interval(list(curves), statistic=first, rounds=300, seed=seed)
     return {name: first(curves), f"{name}_lo": low, f"{name}_hi": high}
 
 

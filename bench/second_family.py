@@ -25,7 +25,7 @@ from typing import Any
 
 from bench.answers import says_first
 from bench.common import Bench
-from bench.encoder_asking import Asking, Record, judge_said
+from bench.encoder_asking import Asking, Record, judge_said, relations_of
 from bench.encoder_questions import Asker, Case
 from bench.encoder_world import Invented, InventedWorld, invented_world
 from bench.service_run import Ask, Service, running, tokenizer_of
@@ -170,13 +170,10 @@ def _judge(
     record: Record, tokenizer: Any, name: str, cases: Sequence[Case], answers: Sequence[Answer]
 ) -> None:
     judge_said(record, name, cases, answers)
-    first = [
-        says_first_token(tokenizer, answer.text, case.objects[0])
-        for case, answer in zip(cases, answers, strict=True)
-        if not case.chat
-    ]
-    if first:
-        record.share(f"{name}_first", first)
+    asked = [(case, answer) for case, answer in zip(cases, answers, strict=True) if not case.chat]
+    if asked:
+        first = [says_first_token(tokenizer, answer.text, case.objects[0]) for case, answer in asked]
+        record.share(f"{name}_first", first, relations_of([case for case, _ in asked]))
 
 
 async def _known(bench: Bench, service: Service, record: Record, count: int) -> None:
@@ -186,16 +183,16 @@ async def _known(bench: Bench, service: Service, record: Record, count: int) -> 
         relation = bench.random.choice(read)
         subject, value = bench.random.choice(relation.facts)
         _, prompt = bench.random.choice(relation.phrasings).filled(subject, relation.name, value)
-        asked.append((prompt, value))
+        asked.append((prompt, value, relation.name))
     answers = await service.ask_all(
-        [Ask("told", prompt, _ROOM, complete=True, use_facts=False) for prompt, _ in asked]
+        [Ask("told", prompt, _ROOM, complete=True, use_facts=False) for prompt, _, _ in asked]
     )
-    said = [says_first(answer.text, value) for answer, (_, value) in zip(answers, asked, strict=True)]
-    record.share("known", said)
+    said = [says_first(answer.text, value) for answer, (_, value, _) in zip(answers, asked, strict=True)]
+    record.share("known", said, [relation for _, _, relation in asked])
     record.keep(
         [
             {"cell": "known", "prompt": prompt, "objects": [value], "answer": answer.text, "good": good}
-            for (prompt, value), answer, good in zip(asked, answers, said, strict=True)
+            for (prompt, value, _), answer, good in zip(asked, answers, said, strict=True)
         ]
     )
 
