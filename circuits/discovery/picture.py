@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape
-
 from circuits.discovery.circuit import Circuit
+from engines.svg import written
 
 _FOR, _AGAINST = "#0072b2", "#d55e00"  # told apart by colour-blind people too
 _HEAD, _MLP, _END = "#e8f1f8", "#f4ecd8", "#eeeeee"
@@ -45,10 +44,10 @@ def picture(circuit: Circuit, title: str = "Circuit", edges: int = 120) -> str:
             [
                 f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
                 'font-family="system-ui, sans-serif" font-size="11">',
-                f"<title>{escape(title)}</title>",
+                f"<title>{written(title)}</title>",
                 f'<rect width="{width}" height="{height}" fill="#fff"/>',
-                f'<text x="20" y="30" font-size="17" font-weight="600">{escape(title)}</text>',
-                f'<text x="20" y="50" fill="#666">{escape(text)}</text>',
+                f'<text x="20" y="30" font-size="17" font-weight="600">{written(title)}</text>',
+                f'<text x="20" y="50" fill="#666">{written(text)}</text>',
                 *drawn,
                 *(
                     f'<text x="20" y="{bottom - at * _ROW + 4:.0f}" fill="#999">layer {level}</text>'
@@ -99,7 +98,7 @@ def _edge(
             f'{to_x + swing:.1f} {to_y + rise * 0.4:.1f} {to_x:.1f} {to_y:.1f}"'
             f' fill="none" stroke="{_FOR if score >= 0 else _AGAINST}" '
             f'stroke-width="{0.4 + (_WIDEST - 0.4) * share:.2f}" stroke-opacity="{0.18 + 0.6 * share:.2f}">'
-            f"<title>{escape(name)}</title></path>"
+            f"<title>{written(name)}</title></path>"
         )
     return lines
 
@@ -111,9 +110,9 @@ def _node(circuit: Circuit, number: int, x: float, y: float) -> str:
     says = circuit.scores[number] if number < graph.sources else None
     hover = name if says is None else f"{name}: its edges are worth {float(says.sum()):+.4f}"
     return (
-        f'<g><title>{escape(hover)}</title><rect x="{x - _BOX / 2:.1f}" y="{y - _TALL / 2:.1f}" width="{_BOX}" '
+        f'<g><title>{written(hover)}</title><rect x="{x - _BOX / 2:.1f}" y="{y - _TALL / 2:.1f}" width="{_BOX}" '
         f'height="{_TALL}" rx="4" fill="{colour}" stroke="#888" stroke-width="0.8"/>'
-        f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">{escape(name)}</text></g>'
+        f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">{written(name)}</text></g>'
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, median
-from xml.sax.saxutils import escape
 
 from circuits.grafting.schemes import Outcome
+from engines.svg import written
 
 _BARS = (("#0072b2", "first token among the five best"), ("#e69f00", "its mean probability"))
 _LABELS = {
@@ -36,9 +36,9 @@ def picture(outcomes: Sequence[Outcome], title: str = "Where the new weights are
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
         'font-family="system-ui, sans-serif" font-size="12">',
-        f"<title>{escape(title)}</title>",
+        f"<title>{written(title)}</title>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        f'<text x="20" y="30" font-size="17" font-weight="600">{escape(title)}</text>',
+        f'<text x="20" y="30" font-size="17" font-weight="600">{written(title)}</text>',
         f'<text x="20" y="50" fill="#666">{cases} questions; fine-tuned weights at these positions only</text>',
         f'<text x="{_LEFT + _WIDE + 62}" y="{_TOP - 12}" fill="#444">median rank</text>',
     ]
@@ -57,14 +57,14 @@ def picture(outcomes: Sequence[Outcome], title: str = "Where the new weights are
         y = _TOP + at * _ROW
         label = _label(each.scheme.label)
         parts.append(
-            f'<text x="{_LEFT - 10}" y="{y + 19}" text-anchor="end" fill="#222">{escape(label)}</text>'
+            f'<text x="{_LEFT - 10}" y="{y + 19}" text-anchor="end" fill="#222">{written(label)}</text>'
         )
         for line, ((colour, name), value) in enumerate(
             zip(_BARS, (fmean(each.top5), fmean(each.probability)), strict=True)
         ):
             top = y + 3 + line * 14
             parts.append(
-                f'<g><title>{escape(label)}: {name} {value:.3f}</title><rect x="{_LEFT}" y="{top}" '
+                f'<g><title>{written(label)}: {name} {value:.3f}</title><rect x="{_LEFT}" y="{top}" '
                 f'width="{max(1.0, value * _WIDE):.1f}" height="12" fill="{colour}"/>'
                 f'<text x="{_LEFT + value * _WIDE + 6:.1f}" y="{top + 10}" font-size="10.5" fill="#444">'
                 f"{value:.0%}</text></g>"

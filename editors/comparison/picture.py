@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any
-from xml.sax.saxutils import escape
 
 from editors.comparison.compare import Comparison
 from editors.comparison.contenders import ORIGINAL
+from engines.svg import written
 
 _WIDTH = 1080
 _LABELS = {
@@ -203,7 +203,7 @@ def _text(
     colour: str = "#111",
 ) -> str:
     # Facts and answers are untrusted: control characters are no XML, the rest is escaped.
-    shown = escape("".join(letter if letter.isprintable() else "�" for letter in words))
+    shown = written("".join(letter if letter.isprintable() else "�" for letter in words))
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
         f'fill="{colour}">{shown}</text>'

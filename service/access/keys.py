@@ -71,7 +71,10 @@ def new_key(path: Path, name: str, grants: Sequence[str] = USUAL_GRANTS) -> str:
         raise ConfigError(str(error)) from None
     key = PREFIX + secrets.token_urlsafe(32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(handle, "a", encoding="utf-8") as file:
-        file.write(f"{name} {digest(key)} {' '.join(grants)}\n")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(handle, "ab+") as file:
+        ended = (
+            not file.tell() or os.pread(handle, 1, file.tell() - 1) == b"\n"
+        )  # an editor may have left it open
+        file.write(f"{'' if ended else chr(10)}{name} {digest(key)} {' '.join(grants)}\n".encode())
     return key

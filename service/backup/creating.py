@@ -135,12 +135,23 @@ def _copy_index(source: Path, target: Path) -> tuple[int | None, dict[str, FileD
 
 
 def _others(data_dir: Path) -> Iterator[Path]:
-    for path in sorted(data_dir.rglob("*")):
-        parts = path.relative_to(data_dir).parts
-        unfinished = any(part.startswith(PARTIAL) or part.endswith(".tmp") for part in parts)
-        ours = parts[0] == INDEX_FOLDER or parts[0] in _LEFT_OUT
-        if path.is_file() and not path.is_symlink() and not unfinished and not ours:
-            yield path
+    """What links lead to is copied too: an encoder may lie elsewhere. Earlier backups are not, wherever they lie."""
+    seen: set[Path] = set()
+    for folder, below, names in os.walk(data_dir, followlinks=True):
+        here = Path(folder)
+        real, backed_up = here.resolve(), files.NAME in names and DATA in below
+        below[:] = sorted(name for name in below if not name.startswith(PARTIAL))
+        if real in seen or backed_up:
+            below.clear()
+            continue
+        seen.add(real)
+        for name in sorted(names):
+            path = here / name
+            parts = path.relative_to(data_dir).parts
+            unfinished = any(part.startswith(PARTIAL) or part.endswith(".tmp") for part in parts)
+            ours = parts[0] == INDEX_FOLDER or parts[0] in _LEFT_OUT
+            if path.is_file() and not unfinished and not ours:
+                yield path
 
 
 def _copy(source: Path, target: Path) -> FileDigest:

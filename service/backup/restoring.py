@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 from kb_store.errors import StoreError
 from kb_store.sql import open_store
@@ -59,9 +60,9 @@ def restore(folder: Path, data_dir: Path) -> BackupManifest:
         raise BackupFailed(f"{data_dir} is there and not empty: restore into a new directory")
     try:
         manifest = files.read(folder)
-        partial = data_dir.absolute().parent / f"{PARTIAL}{data_dir.name}"
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir(mode=0o700)
+        data_dir.absolute().parent.mkdir(parents=True, exist_ok=True)
+        # A name of its own: what a restore that was killed has left does not hinder this one.
+        partial = Path(mkdtemp(prefix=f"{PARTIAL}{data_dir.name}-", dir=data_dir.absolute().parent))
         try:
             shutil.copytree(folder / DATA, partial, dirs_exist_ok=True)
             problems = [*_files(partial, manifest)] or _examine(partial / DATABASE, manifest)

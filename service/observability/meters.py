@@ -31,6 +31,8 @@ _SECONDS: Final = (
 _FACTS: Final = (0, 1, 2, 4, 8, 16, 32, 64)
 _BATCH: Final = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SHARES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# Reasons of refusals that ops/prometheus/alerts.yml asks for.
+_ALERTED: Final = ("STORAGE_FULL", "TOO_BUSY", "ENGINE_BUSY", "UNAUTHENTICATED")
 STAGES: Final = ("retrieval", "compile", "queue", "prefill", "decode")
 
 
@@ -68,6 +70,9 @@ class Meters:
             ("reason",),
             registry=self.registry,
         )
+        # A rise from nothing is no increase: what alerts ask for is there from the start.
+        for reason in _ALERTED:
+            self._refusals.labels(reason)
         self._answers = Counter(
             "interleaf_answers", "Answers with their verdict.", ("verdict",), registry=self.registry
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+
+from engines.svg import written
 
 _WIDTH, _HEIGHT = 760, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 150, 40, 46
@@ -43,10 +44,10 @@ def line_chart(
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         'font-family="system-ui, sans-serif" font-size="12">',
-        f"<title>{escape(title)}</title>",
-        f"<desc>{escape(f'{y_label} over {x_label}: {names}')}</desc>",
+        f"<title>{written(title)}</title>",
+        f"<desc>{written(f'{y_label} over {x_label}: {names}')}</desc>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-        f'<text x="{_LEFT}" y="22" font-size="15" font-weight="600">{escape(title)}</text>',
+        f'<text x="{_LEFT}" y="22" font-size="15" font-weight="600">{written(title)}</text>',
         *(_mark(frame, value) for value in marks),
         *_axes(frame, x_label, y_label),
     ]
@@ -96,10 +97,10 @@ def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
             f'<text x="{frame.x(at)}" y="{bottom + 18}" text-anchor="middle" fill="#555">{at:.0f}</text>'
         )
     middle = (_LEFT + right) / 2
-    parts.append(f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{written(x_label)}</text>')
     upright = f'transform="rotate(-90 16 {(_TOP + bottom) / 2})"'
     parts.append(
-        f'<text x="16" y="{(_TOP + bottom) / 2}" text-anchor="middle" {upright}>{escape(y_label)}</text>'
+        f'<text x="16" y="{(_TOP + bottom) / 2}" text-anchor="middle" {upright}>{written(y_label)}</text>'
     )
     return parts
 
@@ -111,7 +112,7 @@ def _line(frame: _Frame, line: Line, number: int, colour: str) -> list[str]:
     return [
         f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="1.8"/>',
         f'<path d="M{x} {y}h16" stroke="{colour}" stroke-width="3"/>',
-        f'<text x="{x + 22}" y="{y + 4}">{escape(line.name)}</text>',
+        f'<text x="{x + 22}" y="{y + 4}">{written(line.name)}</text>',
     ]
 
 

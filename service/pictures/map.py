@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from xml.sax.saxutils import escape
+
+from engines.svg import written
 
 _LEFT, _TOP, _BOTTOM, _RIGHT = 58, 44, 62, 24
 _WIDTH = 760
@@ -36,25 +37,27 @@ def heat_map(
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
         'font-family="system-ui, sans-serif" font-size="12">',
-        f"<title>{escape(title)}</title>",
+        f"<title>{written(title)}</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
-        f'<text x="12" y="22" font-size="15" font-weight="600">{escape(title)}</text>',
+        f'<text x="12" y="22" font-size="15" font-weight="600">{written(title)}</text>',
     ]
     for row, (name, line) in enumerate(zip(shown, values, strict=True)):
         y = _TOP + _CELL_HEIGHT * row
-        parts.append(f'<text x="{left - 6}" y="{y + 13}" text-anchor="end" fill="#333">{escape(name)}</text>')
+        parts.append(
+            f'<text x="{left - 6}" y="{y + 13}" text-anchor="end" fill="#333">{written(name)}</text>'
+        )
         for column, value in enumerate(line):
             x = round(left + cell * column, 1)
             hint = f"{name}, {x_label} {column}: {value:.3g} {what}".strip()
             parts.append(
                 f'<rect x="{x}" y="{y}" width="{cell - 0.6:.1f}" height="{_CELL_HEIGHT - 1}" '
-                f'fill="{_colour(value / most)}"><title>{escape(hint)}</title></rect>'
+                f'fill="{_colour(value / most)}"><title>{written(hint)}</title></rect>'
             )
             mark = (marks or {}).get((row, column))
             if mark:
                 parts.append(
                     f'<text x="{x + cell / 2:.1f}" y="{y + 13}" text-anchor="middle" font-size="11" '
-                    f'font-weight="700" pointer-events="none">{escape(mark)}</text>'
+                    f'font-weight="700" pointer-events="none">{written(mark)}</text>'
                 )
     bottom = _TOP + _CELL_HEIGHT * len(names)
     every = max(1, math.ceil(columns / (20 if cell > 15 else 10)))
@@ -62,11 +65,11 @@ def heat_map(
         x = left + cell * (column + 0.5)
         parts.append(f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle" fill="#555">{column}</text>')
     middle = left + cell * columns / 2
-    parts.append(f'<text x="{middle:.1f}" y="{bottom + 32}" text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(f'<text x="{middle:.1f}" y="{bottom + 32}" text-anchor="middle">{written(x_label)}</text>')
     parts += _scale(most, what, bottom + 46)
     if legend:
         parts.append(
-            f'<text x="{_WIDTH - _RIGHT}" y="{bottom + 54}" text-anchor="end" fill="#333">{escape(legend)}</text>'
+            f'<text x="{_WIDTH - _RIGHT}" y="{bottom + 54}" text-anchor="end" fill="#333">{written(legend)}</text>'
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -82,7 +85,7 @@ def _scale(most: float, what: str, y: float) -> list[str]:
     return [
         *cells,
         f'<text x="{begin - 6}" y="{y + 9}" text-anchor="end" fill="#555">{-most:.2g}</text>',
-        f'<text x="{begin + _SCALE_WIDTH + 6}" y="{y + 9}" fill="#555">{most:.2g} {escape(what)}</text>',
+        f'<text x="{begin + _SCALE_WIDTH + 6}" y="{y + 9}" fill="#555">{most:.2g} {written(what)}</text>',
     ]
 
 

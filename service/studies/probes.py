@@ -159,15 +159,17 @@ def calibrate_model(
 def _seen(lab: Lab, probes: Sequence[tuple[str, Probe]], part: Path, note: Note) -> list[dict[str, Any]]:
     """Answers, and what is seen inside. A line of `part` for each batch: a run that was ended goes on from there."""
     lines = part.read_text(encoding="utf-8").splitlines(keepends=True) if part.is_file() else []
-    batches: list[list[dict[str, Any]]] = [json.loads(line) for line in lines if line.endswith("\n")]
+    whole = [line for line in lines if line.endswith("\n")]
+    found: list[dict[str, Any]] = [item for line in whole for item in json.loads(line)]
     part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
-    for start in range(len(batches) * lab.rows, len(probes), lab.rows):
+    part.write_text("".join(whole), encoding="utf-8")
+    for start in range(len(found), len(probes), lab.rows):
         note(Progress("answering", start / len(probes)))
-        batches.append([_inside(lab, item) for item in answer_all(lab, probes[start : start + lab.rows])])
+        batch = [_inside(lab, item) for item in answer_all(lab, probes[start : start + lab.rows])]
         with part.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(batches[-1]) + "\n")
-    return [item for batch in batches for item in batch]
+            file.write(json.dumps(batch) + "\n")
+        found += batch
+    return found
 
 
 def _inside(lab: Lab, item: Answered) -> dict[str, Any]:

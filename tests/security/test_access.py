@@ -186,6 +186,15 @@ def test_loopback() -> None:
     assert not any(map(is_loopback, (ANYWHERE, "::", "", "10.0.0.1", "localhost.example.org")))
 
 
+def test_a_key_is_added_to_a_file_whose_last_line_was_not_ended(tmp_path: Path) -> None:
+    path = tmp_path / "keys.txt"
+    first = new_key(path, "first")
+    path.write_text(path.read_text() + "# as some editors leave it")
+    second = new_key(path, "second")
+    ring = KeyRing.read(path)
+    assert [caller and caller.name for caller in map(ring.caller, (first, second))] == ["first", "second"]
+
+
 def test_key_files(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     key = new_key(path, "a.b-c_1")

@@ -1,7 +1,7 @@
 // How people ask for the relations of a namespace, by example: other words for the same are recognised then.
 
 import { get, patch } from "/static/api.js";
-import { busy, field, fill, h, last, toast } from "/static/dom.js";
+import { busy, field, fill, h, last, lines, toast } from "/static/dom.js";
 
 /** A part of the Facts page. */
 export function asking(parent) {
@@ -42,8 +42,7 @@ export function asking(parent) {
       event.preventDefault();
       busy(keep, async () => {
         const name = relation.value.trim();
-        const lines = examples.value.split("\n").map((line) => line.trim()).filter(Boolean);
-        await put([...others(name), { relation: name, examples: lines }], "Saved: it counts from the next question on.");
+        await put([...others(name), { relation: name, examples: lines(examples) }], "Saved: it counts from the next question on.");
         relation.value = examples.value = "";
       });
     } }, field("Relation, as facts name it", relation), field("Examples, one a line", examples, "{s} stands for the subject. Questions, or texts that the object completes."), keep));

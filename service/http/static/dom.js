@@ -40,6 +40,9 @@ export function field(label, input, hint = "") {
   return h("div", { class: "field" }, h("label", { for: input.id }, label), input);
 }
 
+/** What stands in a text area, one thing a line. */
+export const lines = (area) => area.value.split("\n").map((line) => line.trim()).filter(Boolean);
+
 /** A short message that goes by itself; failures stay longer. */
 export function toast(text, kind = "good") {
   const note = h("div", { class: `toast ${kind}` }, text);

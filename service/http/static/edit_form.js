@@ -1,7 +1,7 @@
 // What an edit shall change, and its two uses: compute it, or let the methods compete.
 
 import { post } from "/static/api.js";
-import { busy, field, fill, h, toast } from "/static/dom.js";
+import { busy, field, fill, h, lines, toast } from "/static/dom.js";
 import { pictures } from "/static/pictures.js";
 import { ended, progress } from "/static/running.js";
 
@@ -12,7 +12,6 @@ const METHODS = [
   ["ft_l", "Fine-tuning, bounded (FT-L)"],
   ["rome", "ROME, the original"],
 ];
-const lines = (area) => area.value.split("\n").map((line) => line.trim()).filter(Boolean);
 const kept = {}; // by the name of a field, while the page is open
 
 /** The form. `computed` is told of each edit that was made. */

@@ -2,7 +2,7 @@
 
 import { all, get, patch, post, remove } from "/static/api.js";
 import { triple } from "/static/answers.js";
-import { busy, field, fill, h, toast, when } from "/static/dom.js";
+import { busy, field, fill, h, lines, toast, when } from "/static/dom.js";
 
 const DONE = { create: "Created", update: "Corrected", delete: "Deleted", undelete: "Brought back", rollback: "Rolled back", replace: "Replaced" };
 
@@ -24,8 +24,10 @@ export async function factPage({ place, parent, rest }) {
 
 function current(fact, path, done) {
   const gone = Boolean(fact.deleteTime);
-  const inputs = ["subject", "relation", "object", "aliases", "source"].map((name) => [name, h("input", { value: name === "aliases" ? fact.aliases.join(" | ") : fact[name], disabled: gone, autocomplete: "off" })]);
-  const labels = { subject: "Subject", relation: "Relation", object: "Object", aliases: "Other names (a | b)", source: "Source" };
+  const before = (name) => (name === "aliases" ? fact.aliases.join("\n") : fact[name]);
+  const inputs = ["subject", "relation", "object", "aliases", "source"].map((name) => [name, h(name === "aliases" ? "textarea" : "input", { rows: 2, value: before(name), disabled: gone, autocomplete: "off" })]);
+  const shown = new Map(inputs.map(([name, input]) => [name, input.value]));
+  const labels = { subject: "Subject", relation: "Relation", object: "Object", aliases: "Other names, one a line", source: "Source" };
   const keep = h("button", { type: "submit", class: "primary", disabled: gone }, "Save");
   const toggle = h("button", { type: "button", class: gone ? "" : "danger", onclick: () => busy(toggle, async () => {
     if (gone) await post(`${path}:undelete`, { etag: fact.etag });
@@ -38,9 +40,11 @@ function current(fact, path, done) {
     h("form", { class: "grid", onsubmit: (event) => {
       event.preventDefault();
       busy(keep, async () => {
-        const said = Object.fromEntries(inputs.map(([name, input]) => [name, input.value.trim()]));
-        said.aliases = said.aliases.split("|").map((name) => name.trim()).filter(Boolean);
-        await patch(path, { ...said, etag: fact.etag }, { updateMask: "subject,relation,object,aliases,source" });
+        // What was not touched is not sent: an input may show less of a text than there is.
+        const touched = inputs.filter(([name, input]) => input.value !== shown.get(name));
+        if (!touched.length) return toast("Nothing has changed.");
+        const said = Object.fromEntries(touched.map(([name, input]) => [name, name === "aliases" ? lines(input) : input.value.trim()]));
+        await patch(path, { ...said, etag: fact.etag }, { updateMask: Object.keys(said).join(",") });
         toast("Saved: answers use it from now on.");
         await done();
       });

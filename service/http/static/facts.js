@@ -2,7 +2,7 @@
 
 import { get, post, save, upload } from "/static/api.js";
 import { asking } from "/static/asking.js";
-import { busy, count, field, fill, h, last, percent, toast, when } from "/static/dom.js";
+import { busy, count, field, fill, h, last, lines, percent, toast, when } from "/static/dom.js";
 import { factPage } from "/static/fact.js";
 
 const STATES = {
@@ -76,16 +76,15 @@ function row(fact, score = "") {
 }
 
 function adding(parent, done) {
-  const inputs = ["subject", "relation", "object", "aliases", "source"].map((name) => [name, h("input", { required: ["subject", "relation", "object"].includes(name), autocomplete: "off" })]);
+  const inputs = ["subject", "relation", "object", "aliases", "source"].map((name) => [name, h(name === "aliases" ? "textarea" : "input", { rows: 2, required: ["subject", "relation", "object"].includes(name), autocomplete: "off" })]);
   const conflict = h("select", {}, h("option", { value: "" }, "refuse it"), h("option", { value: "CONFLICT_POLICY_REPLACE" }, "replace the other"), h("option", { value: "CONFLICT_POLICY_ADD" }, "keep both"));
   const add = h("button", { type: "submit", class: "primary" }, "Add");
-  const labels = { subject: "Subject", relation: "Relation", object: "Object", aliases: "Other names of the subject (a | b)", source: "Source" };
+  const labels = { subject: "Subject", relation: "Relation", object: "Object", aliases: "Other names of the subject, one a line", source: "Source" };
   return h("section", { class: "card" }, h("h2", {}, "Add a fact"),
     h("form", { class: "grid", onsubmit: (event) => {
       event.preventDefault();
       busy(add, async () => {
-        const fact = Object.fromEntries(inputs.map(([name, input]) => [name, input.value.trim()]));
-        fact.aliases = fact.aliases.split("|").map((name) => name.trim()).filter(Boolean);
+        const fact = Object.fromEntries(inputs.map(([name, input]) => [name, name === "aliases" ? lines(input) : input.value.trim()]));
         await post(`/v1/${parent}/facts`, fact, { onConflict: conflict.value });
         toast("Stored.");
         inputs.forEach(([, input]) => { input.value = ""; });

@@ -77,6 +77,32 @@ def test_everything_of_the_directory_is_in_it_and_nothing_unfinished(backup: Pat
     assert (backup.stat().st_mode & 0o077) == 0
 
 
+def test_backups_inside_of_the_directory_hold_none_of_each_other(data: Path, tmp_path: Path) -> None:
+    """In a container it is the only place that lasts."""
+    made = tmp_path / "data"
+    shutil.copytree(data, made)
+    sizes = [len(verify(make(made, made / "backups" / "nightly"))[0].files) for _ in range(3)]
+    assert len(set(sizes)) == 1
+
+
+def test_what_links_lead_to_is_in_it(data: Path, tmp_path: Path) -> None:
+    made, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    shutil.copytree(data, made)
+    (made / "encoders" / "mine").rename(elsewhere)
+    (made / "encoders" / "mine").symlink_to(elsewhere)
+    (made / "encoders" / "all").symlink_to(made / "encoders")  # round and round
+    backup = make(made, tmp_path / "backups")
+    assert "encoders/mine/manifest.json" in verify(backup)[0].files
+    assert (backup / "data" / "encoders" / "mine" / "manifest.json").read_text() == "{}"
+    assert "encoders/all" not in "".join(verify(backup)[0].files)
+
+
+def test_a_restore_that_was_killed_hinders_no_other(backup: Path, tmp_path: Path) -> None:
+    (tmp_path / ".partial-again").mkdir()
+    run("restore", str(backup), str(tmp_path / "again"))
+    assert (tmp_path / "again" / "facts.db").is_file()
+
+
 def test_the_list_and_what_is_kept(data: Path, tmp_path: Path) -> None:
     made = [make(data, tmp_path) for _ in range(3)]
     (made[0] / "backup.json").write_text("{}")

@@ -67,6 +67,20 @@ def test_every_figure_that_is_asked_for_exists() -> None:
     assert asked <= exposed()
 
 
+def test_reasons_that_alerts_ask_for_are_counted_from_the_start() -> None:
+    """A series that begins with its first refusal has no increase: the page for a full disk stayed silent."""
+    asked = {
+        reason
+        for rule in alerts()
+        for reasons in re.findall(r'reason=~?"([^"]+)"', rule["expr"])
+        for reason in reasons.split("|")
+    }
+    families = {family.name: family for family in Meters().registry.collect()}
+    counted = {sample.labels["reason"] for sample in families["interleaf_refusals"].samples}
+    assert asked
+    assert asked <= counted
+
+
 def test_every_figure_is_on_the_dashboard() -> None:
     shown = {
         name
