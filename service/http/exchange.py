@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
+from google.rpc import status_pb2
+from grpc import StatusCode
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
@@ -19,6 +21,7 @@ T = TypeVar("T")
 
 DEADLINE = "x-server-timeout"
 _JSON = "application/json"
+_LEFT = status_pb2.Status(code=StatusCode.CANCELLED.value[0], message="the client is gone")
 
 
 class Exchange:
@@ -74,12 +77,12 @@ class Exchange:
         self._read.set()
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of the work, which is cancelled when the client goes away."""
+        """The result of the work, which is cancelled when the client goes away: then it is Refused, for nobody."""
         working, watching = asyncio.create_task(work), asyncio.create_task(self._gone())
         try:
             await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
-                working.cancel()
+                raise Refused(_LEFT)
             return await working
         finally:
             working.cancel()
@@ -92,8 +95,9 @@ class Exchange:
             pass
 
 
-async def started(messages: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The same stream, once its first message is there: a call that is refused at once is no stream at all."""
+async def started(messages: AsyncGenerator[T | None, None]) -> AsyncGenerator[T, None]:
+    """The same stream, once its first message is there, or None in its place: a call that is refused at once is no
+    stream at all."""
     try:
         first = await anext(messages)
     except StopAsyncIteration:
@@ -101,11 +105,13 @@ async def started(messages: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     return _resumed(first, messages)
 
 
-async def _resumed(first: T, rest: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+async def _resumed(first: T | None, rest: AsyncGenerator[T | None, None]) -> AsyncGenerator[T, None]:
     async with aclosing(rest):
-        yield first
+        if first is not None:
+            yield first
         async for message in rest:
-            yield message
+            if message is not None:
+                yield message
 
 
 async def _nothing() -> AsyncGenerator[Any, None]:

@@ -18,7 +18,7 @@ from service.convert import facts as convert
 from service.http import problems, rules
 from service.http.exchange import Exchange, events, started
 from service.http.local_calls import LocalCalls, Refused
-from service.http.rules import EXPORT, IMPORT, Rule
+from service.http.rules import EXPORT, IMPORT, WATCH, Rule
 from service.http.transcode import from_query, json_of, method_of, request_of, tree_of
 
 _MEDIA = {
@@ -64,7 +64,9 @@ class Gateway:
             return await self._export(rule, variables, query, exchange)
         headers, seconds = exchange.headers, exchange.seconds
         if method_of(rule.method).server_streaming:
-            messages = await started(self._calls.stream(rule.method, read, headers, seconds))
+            # A watch of an idle server may be silent for hours: its reader should know at once that it is on.
+            calls = self._calls.stream(rule.method, read, headers, seconds, early=rule.method == WATCH)
+            messages = await exchange.while_connected(started(calls))
             return events(_lines(messages), _failed)
         response = await exchange.while_connected(self._calls.unary(rule.method, read, headers, seconds))
         return Response(json_of(response), media_type="application/json")
@@ -95,13 +97,15 @@ class Gateway:
         self, rule: Rule, variables: dict[str, str], query: QueryParams, exchange: Exchange
     ) -> Response:
         """The file, to be saved."""
-        asked: Any = request_of(rule, variables, _named(query), b"")
+        asked: Any = facts_pb2.ExportFactsRequest()
 
         async def read() -> Any:
+            body = await exchange.body(self._max_body)  # none; its end is what tells that the client is there
+            asked.CopyFrom(request_of(rule, variables, _named(query), body))
             return asked
 
         calls = self._calls.stream(EXPORT, read, exchange.headers, exchange.seconds)
-        pieces: AsyncGenerator[Any, None] = await started(calls)
+        pieces: AsyncGenerator[Any, None] = await exchange.while_connected(started(calls))
         form = convert.FORMATS[asked.format]  # known: a call with another was refused
 
         async def data() -> AsyncGenerator[bytes, None]:

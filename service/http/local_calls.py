@@ -18,13 +18,14 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
+from service.calls import current
 from service.http.peer import auth_context
 from service.interceptors.decode import Decode
 from service.interceptors.wrapping import AroundInterceptor, behaviour_of
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 _WAITING = 64  # messages of a stream that a slow reader leaves lying
-Read = Callable[[], Awaitable[Any]]
+Read = Callable[[], Awaitable[Any]]  # a request, or Instead
 Headers = Sequence[tuple[str, str]]
 
 
@@ -34,6 +35,15 @@ class Refused(Exception):
     def __init__(self, status: status_pb2.Status) -> None:
         super().__init__(status.message)
         self.status = status
+
+
+@dataclass(frozen=True)
+class Instead:
+    """A request that is for another method, of the same kind, than its call was begun as: only the body tells. The
+    call is counted as what it was begun as."""
+
+    method: str
+    request: Message
 
 
 class Handlers:
@@ -88,16 +98,22 @@ class LocalCalls:
         return response
 
     async def stream(
-        self, method: str, read: Read, headers: Headers, seconds: float | None = None
-    ) -> AsyncGenerator[Message, None]:
-        """The responses as they come; Refused where they end in a failure. Leaving ends the call."""
+        self, method: str, read: Read, headers: Headers, seconds: float | None = None, *, early: bool = False
+    ) -> AsyncGenerator[Message | None, None]:
+        """The responses as they come, be it one; Refused where they end in a failure. Leaving ends the call.
+
+        `early`: None comes before them once the call is let in and has nothing to say yet.
+        """
         context = CallContext(headers, seconds)
         call = asyncio.create_task(self._run(method, read, context))
         call.add_done_callback(context.ended)
         try:
+            if early and await context.is_silent() and not call.done():
+                yield None
             while (message := await context.read()) is not None:
                 yield message
-            await call
+            if (response := await call) is not None:  # of a method that does not stream
+                yield response
         finally:
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
@@ -107,7 +123,12 @@ class LocalCalls:
             async with AsyncExitStack() as stack:
                 for interceptor in self._around:
                     await stack.enter_async_context(interceptor.around(method, context))
-                return await self._behaviours[method](await read(), context)
+                request = await read()
+                context.let_in()
+                if isinstance(request, Instead):
+                    method, request = request.method, request.request
+                    current().method = method
+                return await self._behaviours[method](request, context)
         except grpc.aio.AbortError:
             raise Refused(context.status()) from None
 
@@ -124,6 +145,7 @@ class CallContext:
         self._trailing: tuple[tuple[str, str | bytes], ...] = ()
         self._messages: asyncio.Queue[Any] = asyncio.Queue()
         self._room = asyncio.Semaphore(_WAITING)
+        self._is_let_in = asyncio.Event()
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         """What came beside the request."""
@@ -157,9 +179,19 @@ class CallContext:
         await self._room.acquire()
         self._messages.put_nowait(message)
 
+    def let_in(self) -> None:
+        """Its request is read: what refuses it from now on does so before the call waits for anything."""
+        self._is_let_in.set()
+
     def ended(self, call: asyncio.Future[Any]) -> None:
         """The call is over: nothing comes after what waits."""
         self._messages.put_nowait(None)
+        self._is_let_in.set()
+
+    async def is_silent(self) -> bool:
+        """Whether the call, once it is let in, waits before its first message."""
+        await self._is_let_in.wait()
+        return self._messages.empty()
 
     async def read(self) -> Any:
         """The next message; None behind the last."""

@@ -12,11 +12,11 @@ from grpc import StatusCode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from interleaf.v1 import namespaces_pb2
+from interleaf.v1 import monitor_pb2, namespaces_pb2
 from service.errors import NoModel
 from service.http import problems
 from service.http.exchange import Exchange, events, started
-from service.http.local_calls import LocalCalls, Refused
+from service.http.local_calls import Instead, LocalCalls, Refused
 from service.http.openai_answers import Writer, error_of
 from service.http.openai_requests import NAMESPACE, NoSuchModel, Wanted, read_chat, read_completion
 from service.http.transcode import object_of
@@ -25,6 +25,7 @@ _GENERATE = "/interleaf.v1.Inference/Generate"
 _STREAM = "/interleaf.v1.Inference/StreamGenerate"
 _LIST = "/interleaf.v1.Namespaces/ListNamespaces"
 _GET = "/interleaf.v1.Namespaces/GetNamespace"
+_STATUS = "/interleaf.v1.Monitor/GetStatus"
 _DONE = b"[DONE]"
 _Reader = Callable[[Mapping[str, Any], str, str, str], Wanted]
 
@@ -50,17 +51,21 @@ class OpenAI:
 
     async def one_model(self, request: Request) -> Response:
         """One of them, by its name."""
-        exchange = Exchange(request)
         name = request.path_params["model"]
-        served, _, space = name.partition("@")
-        try:
+        served, of_namespace, space = name.partition("@")
+
+        async def read() -> Message:
             if not self._model:
                 raise NoModel
             if served != self._model:
                 raise NoSuchModel(served, self._model)
-            if space or "@" in name:
-                asked = namespaces_pb2.GetNamespaceRequest(name=f"namespaces/{space}")
-                await self._calls.unary(_GET, _given(asked), exchange.headers)
+            if of_namespace:
+                return namespaces_pb2.GetNamespaceRequest(name=f"namespaces/{space}")
+            return monitor_pb2.GetStatusRequest()
+
+        try:
+            # Strangers are not told what is served: the model's own name needs no more than a caller that is known.
+            await self._calls.unary(_GET if of_namespace else _STATUS, read, Exchange(request).headers)
         except Refused as refused:
             return _refusal(refused)
         except Exception as error:
@@ -89,26 +94,29 @@ class OpenAI:
 
     async def _answer(self, request: Request, reader: _Reader, chat: bool) -> Response:
         exchange = Exchange(request)
-        try:
+        readings: list[Wanted] = []  # one, of a call that is let in
+
+        async def read() -> Message | Instead:
             body = object_of(await exchange.body(self._max_body))
             if not self._model:
                 raise NoModel
             wanted = reader(body, request.headers.get(NAMESPACE, ""), self._model, self._default)
-            writer = Writer(wanted, chat)
-            read = _given(wanted.request)
-            if wanted.stream:
-                messages = await started(
-                    self._calls.stream(_STREAM, read, exchange.headers, exchange.seconds)
-                )
-                return events(_chunks(writer, messages), _failed, _DONE)
-            response = await exchange.while_connected(
-                self._calls.unary(_GENERATE, read, exchange.headers, exchange.seconds)
-            )
+            readings.append(wanted)
+            return Instead(_STREAM, wanted.request) if wanted.stream else wanted.request
+
+        try:
+            calls = self._calls.stream(_GENERATE, read, exchange.headers, exchange.seconds)
+            messages = await exchange.while_connected(started(calls))
         except Refused as refused:
             return _refusal(refused)
         except Exception as error:
             return _refusal(Refused(problems.status_of(error)))
-        return JSONResponse(writer.whole(response))
+        (wanted,) = readings
+        writer = Writer(wanted, chat)
+        if wanted.stream:
+            return events(_chunks(writer, messages), _failed, _DONE)
+        async with aclosing(messages):
+            return JSONResponse(writer.whole(await anext(messages)))
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -148,10 +148,12 @@ def _sampling(body: Mapping[str, Any]) -> dict[str, Any]:
 def _turn(field: str, turn: Any) -> dict[str, str]:
     if not isinstance(turn, dict):
         raise InvalidInput(field, "must be an object")
-    role = turn.get("role")
+    role, content, refusal = turn.get("role"), turn.get("content"), turn.get("refusal")
+    if role == "assistant" and not content and isinstance(refusal, str):
+        content = refusal  # an answer that was withheld: what stood in its place is what the user read
     return {
         "role": _ROLES.get(str(role), str(role)),
-        "content": _content(f"{field}.content", turn.get("content")),
+        "content": _content(f"{field}.content", content),
     }
 
 

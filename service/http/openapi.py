@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from service.http.openapi_fixed import ERROR, ERRORS, IMPORT_BODY, OPENAI_PATHS, OPENAI_SCHEMAS
@@ -16,6 +17,7 @@ from service.http.rules import EXPORT, IMPORT, RULES, Rule
 from service.http.transcode import method_of
 
 _VERSION = "1"
+_OURS = "interleaf.v1"
 _VARIABLE = re.compile(r"\{([a-z_.]+)(?:=([^}]+))?\}")
 _WELL_KNOWN: Mapping[str, dict[str, Any]] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
@@ -138,7 +140,7 @@ def _reference(descriptor: Descriptor, schemas: dict[str, Any]) -> dict[str, Any
     """The schema of a message, put among the others when it is first met."""
     if descriptor.full_name in _WELL_KNOWN:
         return _WELL_KNOWN[descriptor.full_name]
-    name = descriptor.name
+    name = _name(descriptor)
     if name not in schemas:
         schema: dict[str, Any] = {"type": "object"}
         schemas[name] = schema
@@ -146,6 +148,15 @@ def _reference(descriptor: Descriptor, schemas: dict[str, Any]) -> dict[str, Any
             schema["description"] = comment
         schema["properties"] = {field.json_name: _field(field, schemas) for field in descriptor.fields}
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _name(descriptor: Descriptor) -> str:
+    """The short one, but for a message from elsewhere that shares it with one of ours."""
+    try:
+        ours = descriptor_pool.Default().FindMessageTypeByName(f"{_OURS}.{descriptor.name}")
+    except KeyError:
+        return descriptor.name
+    return descriptor.name if descriptor.full_name == ours.full_name else descriptor.full_name
 
 
 def _field(field: FieldDescriptor, schemas: dict[str, Any]) -> dict[str, Any]:

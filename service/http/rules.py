@@ -54,6 +54,7 @@ class Rule:
 
 
 IMPORT, EXPORT = _FACTS + "ImportFacts", _FACTS + "ExportFacts"
+WATCH = _MONITOR + "WatchInjections"
 
 RULES: tuple[Rule, ...] = (
     Rule("POST", f"{{parent={_SPACE}}}/facts", _FACTS + "CreateFact", "fact"),
@@ -100,7 +101,7 @@ RULES: tuple[Rule, ...] = (
     Rule("POST", "{name=edits/*}:revert", _EDITS + "RevertEdit", "*"),
     Rule("DELETE", "{name=edits/*}", _EDITS + "DeleteEdit"),
     Rule("GET", "injections", _MONITOR + "ListInjections"),
-    Rule("GET", "injections:watch", _MONITOR + "WatchInjections"),
+    Rule("GET", "injections:watch", WATCH),
     Rule("GET", "status", _MONITOR + "GetStatus"),
     Rule("POST", f"{{parent={_SPACE}}}:checkHallucination", _CIRCUITS + "CheckHallucination", "*"),
     Rule("POST", f"{{parent={_SPACE}}}:explainFacts", _CIRCUITS + "ExplainFacts", "*"),

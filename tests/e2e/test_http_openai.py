@@ -84,7 +84,7 @@ def test_the_namespace_is_a_field_a_header_or_part_of_the_model(client: openai.O
     assert missing.value.code == "not_found"
 
 
-def test_a_streamed_chat_is_the_answer_in_pieces(client: openai.OpenAI) -> None:
+def test_a_streamed_chat_is_the_answer_in_pieces(client: openai.OpenAI, http: Http) -> None:
     ask: Any = {"model": "model", "messages": CHAT, "max_tokens": 6}
     whole = client.chat.completions.create(**ask)
     chunks = list(client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
@@ -95,6 +95,8 @@ def test_a_streamed_chat_is_the_answer_in_pieces(client: openai.OpenAI) -> None:
     assert cited(chunks[-2]) == ["Werft"]
     assert chunks[-1].usage == whole.usage
     assert len({chunk.id for chunk in chunks}) == 1
+    seen = http.call("GET", "/v1/injections")["injections"]
+    assert [entry["method"] for entry in seen[:2]] == ["StreamGenerate", "Generate"]
 
 
 def test_a_completion_continues_a_prompt(client: openai.OpenAI) -> None:
@@ -120,6 +122,10 @@ def test_a_strict_answer_that_no_fact_says_is_withheld_everywhere(client: openai
         "content_filter",
         withheld.message.refusal,
     )
+    chunk = {"role": "assistant", "content": "", "refusal": withheld.message.refusal}
+    for said in (withheld.message, chunk):  # as history, as it came
+        history: Any = [*CHAT, said, *CHAT]
+        assert client.chat.completions.create(model="model", messages=history, max_tokens=2).choices
     detailed = {"prompt": QUESTION, "sampling": {"maxTokens": 6}, "strict": True, "details": True}
     answer = http.call("POST", "/v1/namespaces/default:generate", detailed)
     assert (answer["finishReason"], answer["text"], answer["tokens"]) == ("FINISH_REASON_ABSTAINED", "", [])
@@ -151,6 +157,7 @@ def test_parts_and_developers_are_understood(client: openai.OpenAI) -> None:
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "y"}]}, "chat.messages[0].role"),
         ({"messages": []}, "chat.messages"),
+        ({"messages": [*CHAT, {"role": "assistant", "content": None}, *CHAT]}, "messages[1].content"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
             "messages[0].content[0]",

@@ -86,6 +86,17 @@ def test_keys_are_checked_as_everywhere(http: Http, keys: tuple[Path, dict[str, 
             one.chat.completions.create(**ask("bremen"), extra_body={"namespace": "hamburg"})
 
 
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer il_nobody"}])
+def test_strangers_learn_nothing_and_have_nothing_read(http: Http, headers: dict[str, str]) -> None:
+    for name in ("model", "model@berlin", "gpt-4o"):
+        code, error = http.refused("GET", f"/v1/models/{name}", headers=headers)
+        assert (code, error["code"]) == (401, "unauthenticated")
+    for path in ("/v1/completions", "/v1/chat/completions"):
+        for body in (b"{nonsense", b'{"model": "gpt-4o", "messages": [], "prompt": ""}'):
+            code, error = http.refused("POST", path, content=body, headers=headers)
+            assert (code, error["code"]) == (401, "unauthenticated")
+
+
 def test_the_client_waits_as_long_as_it_is_told(http: Http, keys: tuple[Path, dict[str, str]]) -> None:
     """Five calls at once are allowed, and one in four seconds."""
     asked: dict[str, Any] = {"model": "model@berlin", "prompt": "Hi", "max_tokens": 1}

@@ -52,6 +52,17 @@ def test_references_lead_somewhere_and_variables_are_declared() -> None:
             assert found == wanted, path
 
 
+def test_messages_that_share_a_short_name_are_told_apart() -> None:
+    """`interleaf.v1.Status` and `google.rpc.Status`, whichever is met first."""
+    schemas = MADE["components"]["schemas"]
+    told = MADE["paths"]["/v1/status"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert told == {"$ref": "#/components/schemas/Status"}
+    assert "runningRequests" in schemas["Status"]["properties"]
+    assert schemas["Operation"]["properties"]["error"]["$ref"] == "#/components/schemas/google.rpc.Status"
+    assert set(schemas["google.rpc.Status"]["properties"]) == {"code", "message", "details"}
+    assert [name for name in schemas if "." in name] == ["google.rpc.Status"]
+
+
 def test_only_calls_that_are_offered_are_described() -> None:
     few = description({"/interleaf.v1.Facts/GetFact"})
     assert "/v1/namespaces/{namespace}/facts" not in few["paths"]
