@@ -1,7 +1,7 @@
 """vLLM with facts, in this process: rows in and out, requests in, tokens out. Used by one thread.
 
 Nothing that arrives here can make a worker fail: rows are checked when they come, requests are checked against the
-rows before vLLM hears of them.
+rows before vLLM hears of them, and one that vLLM refuses all the same is refused alone.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class VllmCore:
 
     def submit(self, name: str, request: CoreRequest) -> None:
         """Takes a request, or raises Refused and leaves everything as it was."""
+        from vllm.exceptions import VLLMClientError
+
         if name in self._running:
             raise Refused("request", f"{name!r} is running already")
         check(request, self._vocabulary, self._settings.max_context)
@@ -101,9 +103,9 @@ class VllmCore:
         try:
             check_rows(rows, self._settings.request_slots)
             self._engine.add_request(
-                name, {"prompt_token_ids": list(request.prompt)}, parameters(name, request, rows)
+                name, {"prompt_token_ids": request.read}, parameters(name, request, rows)
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, VLLMClientError) as error:  # vLLM's own is neither of the others
             self._ledger.release(rows)
             raise error if isinstance(error, Refused) else Refused("request", str(error)) from error
         self._running[name] = _Running(request, rows)
@@ -185,10 +187,9 @@ def _mean(tables: Sequence[list[list[float]]]) -> list[list[float]]:
 
 def _scored(output: Any, running: _Running) -> ScoredText:
     start = running.request.score_from or 0
-    said = [
-        known[token].logprob
-        for token, known in zip(output.prompt_token_ids[start:], output.prompt_logprobs[start:], strict=True)
-    ]
+    # Of each token where it was read, and of the last one where something was said.
+    known = [*output.prompt_logprobs[start:], *output.outputs[0].logprobs]
+    said = [each[token].logprob for token, each in zip(running.request.prompt[start:], known, strict=True)]
     nothing = [0.0] * len(running.request.facts)
     end = len(running.request.prompt)
     masses = [running.masses.get(at, nothing) for at in range(start - 1, end - 1)]

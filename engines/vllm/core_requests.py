@@ -46,6 +46,15 @@ class CoreRequest:
     score_from: int | None = None
     is_turn: bool = False  # the prompt is a chat, and what is asked for its next turn
 
+    @property
+    def read(self) -> list[int]:
+        """What vLLM is given to read.
+
+        It says one token after whatever it reads. Of a text that is scored that is the last one, which is not read:
+        so a text may fill the whole context.
+        """
+        return list(self.prompt if self.score_from is None else self.prompt[:-1])
+
 
 @dataclass(frozen=True)
 class Produced:
@@ -139,8 +148,10 @@ def parameters(name: str, request: CoreRequest, rows: Sequence[Row]) -> Any:
         seed=request.seed,
         max_tokens=1 if scoring else request.max_tokens,
         stop_token_ids=list(request.end_tokens),
-        logprobs=0,
+        logprobs=None if scoring else 0,
         prompt_logprobs=0 if scoring else None,
+        # Whatever it would say after a text that is scored: how likely the text's own last token is there.
+        logprob_token_ids=[request.prompt[-1]] if scoring else None,
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY if scoring else RequestOutputKind.DELTA,
         extra_args=extra,

@@ -38,7 +38,7 @@ SUPPORTED = {
 
 @cache
 def attention_class(base: Any) -> Any:
-    """vLLM's attention with facts; its layer leaves the residual stream in `stream` and `residual` before."""
+    """vLLM's attention with facts; its layer leaves the residual stream in `stream` before."""
 
     def forward(
         self: Any,
@@ -54,7 +54,6 @@ def attention_class(base: Any) -> Any:
             key.view(-1, self.num_kv_heads, self.head_size),
             value.view(-1, self.num_kv_heads, self.head_size),
             self.stream,
-            self.residual,
             output,
             self.layer_name,
         )
@@ -78,10 +77,11 @@ def layer_class(base: Any, attention_path: str) -> Any:
 
         stream, residual = argument("hidden_states", stream_at), argument("residual", residual_at)
         attention = self.get_submodule(attention_path).attn
-        attention.stream = stream.view(-1, stream.shape[-1])
-        attention.residual = None if residual is None else residual.view(-1, residual.shape[-1])
+        # A tensor of its own: the layer's kernels may write into its arguments, as the fused norm on GPUs does.
+        own = stream.clone() if residual is None else stream + residual
+        attention.stream = own.view(-1, own.shape[-1])
         result = base.forward(self, *args, **kwargs)
-        attention.stream = attention.residual = None
+        attention.stream = None
         return result
 
     return type(f"{PREFIX}{base.__name__}", (base,), {"forward": forward})

@@ -121,7 +121,6 @@ class LayerFacts:
         self,
         query: Tensor,
         stream: Tensor,
-        residual: Tensor | None,
         output: Tensor,
         metadata: Any,
         sums: Tensor | None,
@@ -131,8 +130,7 @@ class LayerFacts:
         `sums`: the context's log-sum-exp [heads, tokens]; without it, it is computed from the kept keys."""
         for group in self.facts.groups:
             rows = group.rows
-            states = stream[rows] if residual is None else stream[rows] + residual[rows]
-            own = self.facts.maps.query(self.layer, states)
+            own = self.facts.maps.query(self.layer, stream[rows])
             if sums is not None:
                 context = kernel_logits(group, sums, self._shape)
             elif self._keys is not None:

@@ -18,7 +18,6 @@ def _attend(
     key: Tensor,
     value: Tensor,
     stream: Tensor,
-    residual: Tensor | None,
     output: Tensor,
     layer_name: str,
 ) -> None:
@@ -35,12 +34,12 @@ def _attend(
     has_facts = metadata is not None and bool(layer.facts.reading.numel())
     if has_facts and layer.kernel is not None:
         sums = layer.kernel.attend(query, cache, metadata, output)
-        layer.attend(query, stream, residual, output, metadata, sums)
+        layer.attend(query, stream, output, metadata, sums)
         return
     unified_attention_with_output(query, key, value, output, layer_name)
     if has_facts:
         layer.keep_keys(key, slots, cache.numel())
-        layer.attend(query, stream, residual, output, metadata, None)
+        layer.attend(query, stream, output, metadata, None)
 
 
 @cache
@@ -48,7 +47,7 @@ def register_operation() -> Any:
     """The operation, opaque to compilers: `torch.ops.interleaf.attend`."""
     library: Any = torch.library.Library("interleaf", "FRAGMENT")  # type: ignore[no-untyped-call]
     library.define(
-        "attend(Tensor query, Tensor key, Tensor value, Tensor stream, Tensor? residual, Tensor(a!) output, "
+        "attend(Tensor query, Tensor key, Tensor value, Tensor stream, Tensor(a!) output, "
         "str layer_name) -> ()"
     )
     for key in ("CPU", "CUDA"):

@@ -1,7 +1,8 @@
 """The engine's process with something changed, for tests: `python -m tests.vllm.hosts CHANGE FD`.
 
-Three take a protection out: the tests of that protection must fail on them. `counting` writes how often requests
-were preempted to the file that $INTERLEAF_TEST_COUNT names.
+Three take a protection out: the tests of that protection must fail on them. `trusting` takes one out behind which
+stands another. `in_place` computes as GPUs do. `counting` writes how often requests were preempted to the file that
+$INTERLEAF_TEST_COUNT names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.vllm import host, plan, plugin, request_facts, row_ledger
+from engines.vllm import core, host, plan, plugin, request_facts, row_ledger
 
 
 def unsalted() -> None:
@@ -42,6 +43,27 @@ def unchecked() -> None:
     row_ledger.RowLedger.release = lambda self, rows: None  # type: ignore[method-assign]
 
 
+def trusting() -> None:
+    """Requests go to vLLM unchecked."""
+    core.check = lambda *arguments: None
+
+
+def in_place() -> None:
+    """The fused norm writes into its arguments, as vLLM's kernel on GPUs does; its native form makes new tensors."""
+    import vllm.kernels  # noqa: F401 - registers the norm's forms
+    from vllm import ir
+
+    norm = ir.ops.fused_add_rms_norm
+    native = norm.impls["native"].impl_fn
+
+    def write(self: Any, states: Any, residual: Any, *arguments: Any) -> Any:
+        for argument, made in zip((states, residual), native(states, residual, *arguments), strict=True):
+            argument.copy_(made)
+        return states, residual
+
+    type(norm.maybe_inplace).__call__ = write
+
+
 def counting() -> None:
     """Counts preemptions."""
     from vllm.v1.core.sched.scheduler import Scheduler
@@ -58,5 +80,6 @@ def counting() -> None:
 
 if __name__ == "__main__":
     host.set_environment()
-    {"unsalted": unsalted, "unmasked": unmasked, "unchecked": unchecked, "counting": counting}[sys.argv[1]]()
+    changes = (unsalted, unmasked, unchecked, trusting, in_place, counting)
+    {change.__name__: change for change in changes}[sys.argv[1]]()
     host.main(int(sys.argv[2]))

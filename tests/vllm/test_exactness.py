@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engines.contract import FinishReason, GenerateRequest, Message, Sampling
+from engines.contract import FinishReason, GenerateRequest, InjectedFact, Message, Sampling
+from engines.errors import InvalidRequest
 from engines.words import Words
 from tests.unit.engines.tiny_models import byte_tokenizer
-from tests.vllm.models import PYTHON, TOLERANCE, Pair, check_equal, mixed_requests, text
+from tests.vllm.models import CONTEXT, PYTHON, TOLERANCE, Pair, check_equal, mixed_requests, text
 
 # Few tokens per step, so that prompts are read in chunks; few blocks, so that requests are preempted.
 _TIGHT: dict[str, Any] = {
@@ -49,6 +50,11 @@ def test_chunked_and_preempted(
     requests = mixed_requests(pair.adapter, 24, seed=2)
     _check(pair, [replace(request, sampling=Sampling(max_tokens=60)) for request in requests])
     assert int(count.read_text()) > 0
+
+
+def test_kernels_that_write_into_their_arguments(begin: Callable[..., Pair]) -> None:
+    pair = begin(host=(str(PYTHON), "-m", "tests.vllm.hosts", "in_place"))
+    _check(pair, mixed_requests(pair.adapter, 24, seed=5))
 
 
 @pytest.mark.slow
@@ -168,10 +174,34 @@ def test_scores(llama: Pair) -> None:
     facts = (known, llama.adapter.fact("b", 2), llama.adapter.fact("c", 3))
     prompt = text(random.Random(0), 12)
     for facts_given in (facts, ()):
-        wanted = llama.reference.score(prompt, [" first", " another one"], facts_given)
-        got = llama.vllm.score(prompt, [" first", " another one"], facts_given)
-        for mine, theirs in zip(got, wanted, strict=True):
-            assert mine.tokens == theirs.tokens
-            assert mine.token_ids == theirs.token_ids
-            assert mine.log_probabilities == pytest.approx(theirs.log_probabilities, abs=TOLERANCE)
-            assert mine.attention == pytest.approx(theirs.attention, abs=TOLERANCE)
+        _check_scores(llama, prompt, [" first", " another one", "s"], facts_given)
+    _check_scores(llama, "a", ["b"], facts)
+
+
+def test_scores_of_a_text_that_fills_the_context(llama: Pair) -> None:
+    starts = llama.vllm.supervisor.starts
+    others = mixed_requests(llama.adapter, 8, seed=6)  # beside which they are scored
+    wanted = llama.reference.generate(others)
+    handles = [llama.vllm.submit(request) for request in others]
+    facts = (llama.adapter.fact("a", 3, bias=0.5), llama.adapter.fact("b", 2))
+    prompt = "a" * 40
+    rest = CONTEXT - llama.vllm.count_tokens(prompt)
+    for facts_given in (facts, ()):
+        _check_scores(llama, prompt, ["b" * rest, "b" * (rest - 1)], facts_given)
+    _check_scores(llama, "a" * (len(prompt) + rest - 1), ["b"], facts)
+    with pytest.raises(InvalidRequest, match="do not fit"):
+        llama.vllm.score(prompt, ["b" * (rest + 1)])
+    for handle, expected in zip(handles, wanted, strict=True):
+        check_equal(handle.result(60), expected)
+    assert llama.vllm.supervisor.starts == starts
+
+
+def _check_scores(
+    pair: Pair, prompt: str, continuations: Sequence[str], facts: Sequence[InjectedFact]
+) -> None:
+    wanted = pair.reference.score(prompt, continuations, facts)
+    for mine, theirs in zip(pair.vllm.score(prompt, continuations, facts), wanted, strict=True):
+        assert mine.tokens == theirs.tokens
+        assert mine.token_ids == theirs.token_ids
+        assert mine.log_probabilities == pytest.approx(theirs.log_probabilities, abs=TOLERANCE)
+        assert mine.attention == pytest.approx(theirs.attention, abs=TOLERANCE)

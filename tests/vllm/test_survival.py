@@ -18,7 +18,7 @@ from bench.vllm_trials import Survival
 from engines.contract import GenerateRequest, InjectedFact, KVTokens, Sampling
 from engines.errors import EngineBusy, EngineLost, InvalidRequest
 from engines.vllm import wire
-from tests.vllm.models import ROOT, Pair, check_equal, mixed_requests
+from tests.vllm.models import CONTEXT, PYTHON, ROOT, Pair, check_equal, mixed_requests
 
 _OWNER = """
 import sys, time
@@ -75,6 +75,9 @@ def _hostile_messages(pair: Pair) -> list[dict[str, Any]]:
         {**good, "end_tokens": ["x"]},
         {**good, "score_from": 0},
         {**good, "score_from": 3},
+        {**good, "prompt": [1] * CONTEXT},
+        {**good, "prompt": [1] * CONTEXT, "score_from": 1},  # well, and answered
+        {**good, "prompt": [1] * (CONTEXT + 1), "score_from": 1},
         {**good, "nonsense": 1},
         None,
     ]
@@ -108,6 +111,23 @@ def test_hostile_messages_change_nothing(llama: Pair) -> None:
         llama.vllm.supervisor.send({"type": "put", "row": "bad", "said": [], "tokens": head}, body)
     _check_well(llama, 20)
     assert llama.vllm.supervisor.starts == starts
+
+
+def test_what_vllm_refuses_is_refused_alone(begin: Callable[..., Pair]) -> None:
+    pair = begin(host=(str(PYTHON), "-m", "tests.vllm.hosts", "trusting"))
+    engine = pair.vllm
+    engine._context *= 2  # on this side nothing is checked either
+    fact = pair.adapter.fact("a", 4)
+    other = engine.submit(GenerateRequest("another's", (fact,), Sampling(max_tokens=100)))
+    for facts in ((), (fact,)):
+        for prompt in ("a" * CONTEXT, "a" * (CONTEXT + 9)):
+            with pytest.raises(InvalidRequest, match=r"maximum (context|model) length"):
+                engine.submit(GenerateRequest(prompt, facts)).result(60)
+        with pytest.raises(InvalidRequest, match=r"maximum (context|model) length"):
+            engine.score("a", ["b" * (CONTEXT + 1)], facts)
+    other.result(60)
+    _check_well(pair, 22)
+    assert engine.supervisor.starts == 1
 
 
 def test_hostile_requests_are_refused(llama: Pair) -> None:
