@@ -12,6 +12,7 @@ from typing import Self
 from service.config import ConfigError
 
 INDEX_FOLDER = "index"
+KEY_STATISTICS_FOLDER = "key-statistics"  # made again where they are missing: no backup holds them
 
 
 class DataDir:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from engines.models import Progress
 
 _WINDOW = 256  # tokens of a text that are read at once
 _ROWS = 8
+_log = logging.getLogger("interleaf.edits")
 
 
 def _silent(what: str, share: float) -> None:
@@ -34,7 +36,7 @@ class KeyStatistics:
     """Moments of the unedited model's keys, by layer: estimated once, then read from `folder` if there is one.
 
     A file is named by the digests of model and corpus, the layer and the number of tokens, and is checked when
-    it is read; a damaged one is made again.
+    it is read; a damaged one is made again. Where none can be written, the moments are estimated in every run.
     """
 
     corpus: Corpus
@@ -112,7 +114,7 @@ class KeyStatistics:
 
     def _read(self, editable: EditableModel, layer: int) -> Tensor | None:
         path = self._path(editable, layer)
-        if path is None or not path.is_file():
+        if path is None:
             return None
         try:
             with safe_open(path, framework="pt") as file:
@@ -126,7 +128,6 @@ class KeyStatistics:
         path = self._path(editable, layer)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         stored = moment.float().contiguous()
         # Later runs read float32: so does this one.
         self._known[editable.digest, layer] = stored.double()
@@ -137,8 +138,13 @@ class KeyStatistics:
             "tokens": str(self.tokens),
             "layer": str(layer),
         }
-        # In a folder of its own: another process may be estimating the same.
-        with TemporaryDirectory(dir=path.parent) as folder:
-            partial = Path(folder) / path.name
-            save_file({"moment": stored}, partial, about)
-            partial.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # In a folder of its own: another process may be estimating the same.
+            with TemporaryDirectory(dir=path.parent) as folder:
+                partial = Path(folder) / path.name
+                save_file({"moment": stored}, partial, about)
+                partial.replace(path)
+        except (OSError, SafetensorError) as error:
+            # They are in memory, which is all that this run needs.
+            _log.warning("key statistics are not kept: %s", error)

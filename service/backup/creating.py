@@ -20,14 +20,24 @@ from kb_store.index.files import MANIFEST, check_file, read_manifest
 from kb_store.sql.snapshot import Described, copy_database, describe
 from service.backup import manifest as files
 from service.backup.manifest import DATA, BackupFailed, BackupManifest, FileDigest
-from service.datadir import INDEX_FOLDER
+from service.datadir import INDEX_FOLDER, KEY_STATISTICS_FOLDER
 
 DATABASE = "facts.db"
 PARTIAL = ".partial-"
 _ATTEMPTS = 3
 _BLOCK = 1 << 20
 # The database is copied by SQLite, the index by its manifest; the lock belongs to a running server.
-_LEFT_OUT = frozenset({DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", ".lock"})
+_LEFT_OUT = frozenset(
+    {
+        DATABASE,
+        f"{DATABASE}-wal",
+        f"{DATABASE}-shm",
+        f"{DATABASE}-journal",
+        ".lock",
+        INDEX_FOLDER,
+        KEY_STATISTICS_FOLDER,
+    }
+)
 
 
 def create(data_dir: Path, database: Path, into: Path) -> tuple[Path, BackupManifest]:
@@ -149,7 +159,7 @@ def _others(data_dir: Path) -> Iterator[Path]:
             path = here / name
             parts = path.relative_to(data_dir).parts
             unfinished = any(part.startswith(PARTIAL) or part.endswith(".tmp") for part in parts)
-            ours = parts[0] == INDEX_FOLDER or parts[0] in _LEFT_OUT
+            ours = parts[0] in _LEFT_OUT
             if path.is_file() and not unfinished and not ours:
                 yield path
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from service.config import ConfigError
+from service.cli.serving import ConfigOption, settings_of
+from service.config import ConfigError, Settings
 
 app = typer.Typer(no_args_is_help=True)
 encoder_app = typer.Typer(
@@ -25,6 +26,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 DataDirOption = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="The server's data folder.", show_default="as configured"),
+]
+# `train --config` is a recipe.
+ServerConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--server-config", envvar="INTERLEAF_CONFIG", metavar="FILE", help="A TOML file of the server."
+    ),
 ]
 EncoderArgument = Annotated[
     str, typer.Argument(metavar="ENCODER", help="`default`, a name that `list` prints, or a folder.")
@@ -50,6 +58,7 @@ def train(
     exclude_pairs: Annotated[
         Path | None, typer.Option(help="File of subject<TAB>object lines never to train on.", exists=True)
     ] = None,
+    server_config: ServerConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,7 +76,7 @@ def train(
         given = {"steps": steps, "seed": seed}
         values["train"].update({key: value for key, value in given.items() if value is not None})
         encoder_id = name or encoder_id_of(Path(_folder_name(values["model"])).name)
-        folder = out or _shelf(data_dir).place(encoder_id, values)
+        folder = out or _shelf(server_config, data_dir).place(encoder_id, values)
         job = TrainJob(str(folder), values, str(exclude_pairs) if exclude_pairs else "")
         with working(f"the same command goes on from the last checkpoint in {folder}") as (note, cancelled):
             result = job.run(note, cancelled)
@@ -93,6 +102,7 @@ def evaluate(
     model: ModelOption = None,
     problems: Annotated[int, typer.Option(min=1, help="Batches of 32 questions for each figure.")] = 8,
     seed: int = 0,
+    config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -101,7 +111,7 @@ def evaluate(
     from service.encoders.jobs import EvaluateJob
 
     with _explained():
-        found = _trained(encoder, data_dir)
+        found = _trained(encoder, config, data_dir)
         job = EvaluateJob(str(found.folder), model or found.model, problems, seed)
         with working() as (note, cancelled):
             result = job.run(note, cancelled)
@@ -122,6 +132,7 @@ def calibrate(
         int, typer.Option(min=2, help="How many; each is asked with its fact and without.")
     ] = 96,
     seed: int = 0,
+    config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -130,8 +141,8 @@ def calibrate(
     from service.encoders.jobs import CalibrateJob
 
     with _explained():
-        found = _trained(encoder, data_dir)
-        facts, examples = _of_namespace(namespace, seed, data_dir) if namespace else ([], {})
+        found = _trained(encoder, config, data_dir)
+        facts, examples = _of_namespace(namespace, seed, config, data_dir) if namespace else ([], {})
         job = CalibrateJob(
             str(found.folder),
             model or found.model,
@@ -177,12 +188,14 @@ def sweep_layers(
 
 
 @encoder_app.command("list")
-def list_encoders(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+def list_encoders(
+    config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+) -> None:
     """The encoders that come with Interleaf, and those in the data folder."""
     from service.cli.encoder_show import encoders, plain
 
     with _explained():
-        found = _shelf(data_dir).list()
+        found = _shelf(config, data_dir).list()
     if as_json:
         typer.echo(json.dumps([plain(item) for item in found]))
     else:
@@ -193,6 +206,7 @@ def list_encoders(data_dir: DataDirOption = None, as_json: JsonOption = False) -
 def show(
     encoder: EncoderArgument = "default",
     model_name: Annotated[str, typer.Option(help="For `default`: of which model.")] = "SmolLM2-135M-Instruct",
+    config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -200,42 +214,38 @@ def show(
     from service.cli.encoder_show import one, plain
 
     with _explained():
-        found = _shelf(data_dir).named(encoder, model_name)
+        found = _shelf(config, data_dir).named(encoder, model_name)
     if as_json:
         typer.echo(json.dumps({**plain(found), "manifest": dict(found.manifest)}))
     else:
         one(found)
 
 
-def _data_dir(data_dir: Path | None) -> Path:
-    from service.config import load
-
-    return data_dir or load().store.data_dir
+def _settings(config: Path | None, data_dir: Path | None) -> Settings:
+    return settings_of(config, store__data_dir=data_dir)
 
 
-def _shelf(data_dir: Path | None) -> Any:
+def _shelf(config: Path | None, data_dir: Path | None) -> Any:
     from service.encoders.shelf import Shelf
 
-    return Shelf(_data_dir(data_dir))
+    return Shelf(_settings(config, data_dir).store.data_dir)
 
 
-def _trained(encoder: str, data_dir: Path | None) -> Any:
+def _trained(encoder: str, config: Path | None, data_dir: Path | None) -> Any:
     from engines.models import DEFAULT_MODEL
 
-    return _shelf(data_dir).named(encoder, DEFAULT_MODEL).checked()
+    return _shelf(config, data_dir).named(encoder, DEFAULT_MODEL).checked()
 
 
 def _of_namespace(
-    namespace: str, seed: int, data_dir: Path | None
+    namespace: str, seed: int, config: Path | None, data_dir: Path | None
 ) -> tuple[list[list[str]], dict[str, list[str]]]:
     """Read while no server has the data folder; a running one calibrates by itself (CalibrateEncoder)."""
     from kb_store.sql import open_store
-    from service.config import load
     from service.datadir import DataDir
     from service.encoders.facts import examples_of, sample_of_facts
 
-    overrides = {"store": {"data_dir": data_dir}} if data_dir else None
-    settings = load(None, overrides)
+    settings = _settings(config, data_dir)
     with DataDir(settings.store.data_dir):
         store = open_store(settings.database, settings.limits.for_store())
         try:

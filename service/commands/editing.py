@@ -168,8 +168,7 @@ class Editing:
     async def delete(self, edit_id: str) -> None:
         """Forgets one that is not applied."""
         live, _ = self._allowed()
-        live.check_unused(edit_id)
-        await self._workers.reads.run(self._shelf.delete, edit_id)
+        await self._workers.waiting.run(live.forget, edit_id)
 
     def _allowed(self) -> tuple[LiveEdits, LabModel]:
         if not self._settings.work:
@@ -187,7 +186,8 @@ class Editing:
         applied = self._live.applied.values() if self._live else ()
         folders = [(self._shelf.get(entry.edit_id).folder, entry.combine) for entry in applied]
         corpus = str(self._settings.corpus) if self._settings.corpus else ""
-        return Lab(model.name, model.dtype, names_of(folders), corpus, self._settings.key_tokens)
+        tokens, statistics = self._settings.key_tokens, str(self._shelf.key_statistics)
+        return Lab(model.name, model.dtype, names_of(folders), corpus, tokens, statistics)
 
     def _others(self, namespace: str) -> int:
         """How many other namespaces there are."""

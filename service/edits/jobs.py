@@ -40,6 +40,7 @@ class Lab:
     applied: list[list[Any]] = field(default_factory=list)
     corpus: str = ""  # a file; empty: the built-in text
     key_tokens: int = 50_000
+    statistics: str = ""  # the folder that key statistics are kept in; empty: nowhere
 
     def set_up(self, stage: Stage) -> tuple[EditableModel, Means]:
         """Loads the model and puts the applied edits in place."""
@@ -50,7 +51,7 @@ class Lab:
         from editors.weights.delta_files import load_delta
         from editors.weights.model import EditableModel
         from editors.weights.statistics import KeyStatistics
-        from engines.models import cache_dir, load_model, resolve_model
+        from engines.models import load_model, resolve_model
         from service.edits.tuning import key_text
 
         stage("loading", 0.0)
@@ -58,7 +59,8 @@ class Lab:
         for folder, combine in self.applied:
             editable.apply(load_delta(Path(folder)), combine=combine)
         corpus = file_corpus(Path(self.corpus)) if self.corpus else key_text()
-        statistics = KeyStatistics(corpus, self.key_tokens, cache_dir() / "keys", stage)
+        folder = Path(self.statistics) if self.statistics else None
+        statistics = KeyStatistics(corpus, self.key_tokens, folder, stage)
         return editable, Means(statistics, stage)
 
 

@@ -91,17 +91,26 @@ class LiveEdits:
     def revert(self, edit_id: str) -> None:
         """The very bytes of before. One that is not applied stays so. DeltaInUse while another rests on it."""
         with self._lock:
-            self._shelf.get(edit_id)
-            if edit_id in self._entries:
+            if edit_id in self._entries:  # asked first: its files are not needed
                 self._take_back(edit_id)
-            elif edit_id in self._not_restored:
-                self._shelf.write_applied(list(self._entries.values()))
-                del self._not_restored[edit_id]
+                return
+            self._drop_not_restored(edit_id)
+            self._shelf.get(edit_id)
 
-    def check_unused(self, edit_id: str) -> None:
-        """DeltaInUse for one that is applied."""
-        if edit_id in self._entries:
-            raise DeltaInUse(f"edit {edit_id!r} is applied: revert it first")
+    def forget(self, edit_id: str) -> None:
+        """Deletes its files. DeltaInUse for one that is applied; one that is being applied is waited for."""
+        with self._lock:
+            if edit_id in self._entries:
+                raise DeltaInUse(f"edit {edit_id!r} is applied: revert it first")
+            self._drop_not_restored(edit_id)
+            self._shelf.delete(edit_id)
+
+    def _drop_not_restored(self, edit_id: str) -> None:
+        """The next start tries it no more; the others that were not restored stay on the list."""
+        if edit_id in self._not_restored:
+            kept = [entry for entry in self._shelf.applied() if entry.edit_id != edit_id]
+            self._shelf.write_applied(kept)
+            del self._not_restored[edit_id]
 
     def _take_back(self, edit_id: str) -> None:
         delta, entry = self._deltas[edit_id], self._entries[edit_id]

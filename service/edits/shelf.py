@@ -21,6 +21,7 @@ from editors.weights.errors import InvalidEdit
 from editors.weights.request import EditRequest
 from kb_store.errors import NotFound
 from kb_store.validation import is_id
+from service.datadir import KEY_STATISTICS_FOLDER
 
 FOLDER = "edits"
 _ASKED, _RECEIPT, _APPLIED = "edit.json", "receipt.json", "applied.json"
@@ -76,6 +77,8 @@ class EditShelf:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / FOLDER
+        # Not in the cache of models: that may be another's, and read-only, as in the image.
+        self.key_statistics = data_dir / KEY_STATISTICS_FOLDER
 
     def list(self) -> list[StoredEdit]:
         """All, in the order of their ids."""

@@ -20,7 +20,7 @@ from typing import Any
 from editors.kv.calibration import Calibration, read_calibration
 from editors.kv.trained import SHIPPED
 from kb_store.errors import NotFound, WrongState
-from kb_store.validation import is_id
+from kb_store.validation import check_id, is_id
 from service.encoders.recipe_file import differences
 
 FOLDER = "encoders"
@@ -96,8 +96,10 @@ class Shelf:
         return self.get(encoder_id).checked()
 
     def place(self, encoder_id: str, recipe: Mapping[str, Any]) -> Path:
-        """The folder to train in. WrongState for a shipped encoder, for one that has these steps already, and
-        for one that was begun with another recipe: only more steps may be asked for."""
+        """The folder to train in. InvalidInput for what is no id: nobody would find it there again. WrongState for a
+        shipped encoder, for one that has these steps already, and for one that was begun with another recipe: only
+        more steps may be asked for."""
+        check_id("encoder_id", encoder_id)
         folder, name = self._own / encoder_id, f"encoders/{encoder_id}"
         if encoder_id in self._shipped:
             raise WrongState(f"{name} is shipped: train under another name", kind="encoder", name=name)

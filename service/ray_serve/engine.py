@@ -18,26 +18,9 @@ from ray.serve.grpc_util import RayServegRPCContext
 
 from interleaf.v1 import inference_pb2 as pb
 from interleaf.v1 import inference_pb2_grpc
-from service.config import Settings, load
 from service.ray_serve import forwarding
+from service.ray_serve.settings import replica_settings
 from service.server import INFERENCE, Server
-
-
-def replica_settings(replica: str) -> Settings:
-    """The configuration of the environment, for one replica of many: on loopback, on a free port, without a page. With
-    a database that all share, each has a folder of its own for its index; without one, there can only be one replica,
-    since a folder of data has one server."""
-    chosen = load(None, {})
-    folder = chosen.store.data_dir
-    return load(
-        None,
-        {
-            "listen": {"host": "127.0.0.1", "port": 0, "health_port": None},
-            "http": {"enabled": False},
-            "metrics": {"port": None},
-            "store": {"data_dir": folder if chosen.store.database_url is None else folder / replica},
-        },
-    )
 
 
 class Engine:

@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from interleaf.v1 import inference_pb2 as pb
 from interleaf.v1 import inference_pb2_grpc
 from service.ray_serve import forwarding
+from service.ray_serve.settings import replica_settings
 from tests.deployment.dockerfile import ROOT
 from tests.deployment.test_compose import known_setting
 from tests.e2e.test_inference_service import QUESTION, save_tiny
@@ -97,6 +98,23 @@ def test_a_callers_key_and_trace_are_passed_on_and_the_proxys_own_are_not() -> N
     given = [("authorization", "Bearer x"), ("traceparent", "00-1"), ("user-agent", "a"), ("application", "b"),
              ("grpc-timeout", "1S"), ("request_id", "c")]  # fmt: skip
     assert forwarding.passed_on(given) == [("authorization", "Bearer x"), ("traceparent", "00-1")]
+
+
+def test_a_replica_is_configured_by_the_file_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "interleaf.toml"
+    file.write_text(
+        f'[store]\ndata_dir = "{tmp_path}"\n[listen]\nport = 7500\n[limits]\nmax_batch_facts = 7\n'
+    )
+    monkeypatch.setenv("INTERLEAF_CONFIG", str(file))
+    alone = replica_settings("a1")
+    assert (alone.store.data_dir, alone.limits.max_batch_facts, alone.listen.port) == (tmp_path, 7, 0)
+    with file.open("a") as more:
+        more.write("[metrics]\nport = 9100\n")
+    monkeypatch.setenv("INTERLEAF_STORE__DATABASE_URL", "postgresql://user@host/facts")
+    one_of_many = replica_settings("a1")
+    assert (one_of_many.store.data_dir, one_of_many.metrics.port) == (tmp_path / "a1", None)
 
 
 def test_the_file_names_what_is_there() -> None:

@@ -178,6 +178,20 @@ def test_an_edit_from_its_making_to_its_end(tmp_path: Path, sections: dict[str, 
     assert json.loads((tmp_path / "edits" / "applied.json").read_text()) == []
 
 
+def test_key_statistics_are_kept_with_the_data(
+    tmp_path: Path, sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the image, where the cache of models is another user's and read-only."""
+    cache = tmp_path / "cache"
+    cache.write_text("nothing can be written below a file, not by root either")
+    monkeypatch.setenv("INTERLEAF_CACHE", str(cache))
+    few = json.dumps({"layer": 1, "steps": 3, "prefixes": [[2, 1]]})
+    with running(tmp_path / "data", **sections) as server:
+        made(server, "by-rome", method="rome", settings=few)
+    kept = [path.name for path in (tmp_path / "data" / "key-statistics").iterdir()]
+    assert [(name[:7], name[-12:]) for name in kept] == [("keys-1-", ".safetensors")]
+
+
 def test_edits_stack_and_say_what_they_rest_on(editing: Running, first: Any) -> None:
     plain = score(editing)
     other = pb.EditFact(prompt=FACT.prompt, subject=FACT.subject, target="Bergen")

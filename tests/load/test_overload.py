@@ -155,17 +155,23 @@ def outcome(due: float, seconds: float, how: str = "ok") -> Outcome:
 
 def test_a_phase_counts_what_users_saw() -> None:
     outcomes = (
-        outcome(100.0, 0.1),
-        outcome(101.0, 0.3),
+        outcome(100.0, 0.1),  # came before the server was full: neither does this one count
+        outcome(104.0, 0.3),
         Outcome(101.0, 101.5, 101.52, "refused"),
         outcome(109.9, 1.0),  # came too late to count as goodput
         outcome(102.0, 2.0, "DEADLINE_EXCEEDED"),
     )
     phase = Phase("x", 10.0, outcomes, 100.0)
-    assert phase.goodput == pytest.approx(0.2)
+    assert phase.goodput == pytest.approx(1 / (10 * 2 / 3))
+    assert phase.answered == [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]
     assert phase.percentile(50) == pytest.approx(300)
     assert phase.refused_ms(99) == pytest.approx(20)
     assert phase.others == {"DEADLINE_EXCEEDED": 1}
+
+
+def test_a_load_that_the_server_can_take_is_goodput_however_long_an_answer_takes() -> None:
+    steady = tuple(outcome(100.0 + at / 3, 4.0) for at in range(90))
+    assert Phase("x", 30.0, steady, 100.0).goodput == pytest.approx(3.0)
 
 
 def test_recovery_is_when_answers_are_as_they_were() -> None:

@@ -42,6 +42,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         searchable(server, PARENT, fact.namespace_revision)
     (folder / "encoders" / "mine").mkdir(parents=True)
     (folder / "encoders" / "mine" / "manifest.json").write_text("{}")
+    (folder / "key-statistics").mkdir()
+    (folder / "key-statistics" / "keys-half.safetensors").write_text("made again")
     (folder / "edits" / ".partial-half").mkdir(parents=True)
     (folder / "edits" / ".partial-half" / "delta").write_text("half")
     return folder

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import hallucination, heads, recall
-from bench.hallucination_data import ENVIRONMENT
+from bench.hallucination_data import ENVIRONMENT, unseen
 from circuits.answered import answer_all
 from circuits.hallucination.calibration import USED, fit
 from circuits.lab import Lab
@@ -75,6 +75,17 @@ def test_the_check_is_judged_beside_its_rivals(tmp_path: Path, model: Path, data
     assert {row["right"] for row in found["rows"]} == {True, False}
     kept = run(hallucination, tmp_path, *arguments, "--calibration", str(tmp_path), "--minutes", "0")
     assert kept["rows"] == found["rows"]
+
+
+def test_what_the_check_was_calibrated_on_is_not_asked_under_another_name() -> None:
+    seen = [
+        ("country largest city", Probe("The largest city in France is", "France", "Paris")),
+        ("city in country", Probe("Paris is part of", "Paris", "France")),
+        ("company hq", Probe("France Telecom is headquartered in", "France Telecom", "Paris")),
+    ]
+    new = [("landmark in city", Probe("The Louvre is in", "The Louvre", "Paris"))]
+    assert unseen([*seen, *new], ["country_capital"]) == new
+    assert unseen(seen, ["person_occupation"]) == seen
 
 
 def test_recall_is_measured_on_what_the_model_answers_rightly(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import circuits
 from bench import kept
 from bench.common import Bench
 from bench.kept import Kept
@@ -57,3 +58,8 @@ def test_packed_rows_are_there_where_the_cache_is_empty(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit, match="2"):
         kept.main([str(second.path.with_name("nowhere.jsonl"))])
     assert "is no file of kept rows" in capsys.readouterr().err
+
+
+def test_a_whole_package_can_decide_about_rows() -> None:
+    names = {module.__name__ for module in kept.modules_of(circuits)}
+    assert {"circuits", "circuits.lab", "circuits.hallucination.check"} <= names

@@ -16,8 +16,8 @@ from service.cli.encoder import app
 from service.cli.encoder_show import write_sweep
 from service.config import load
 from service.datadir import DataDir
-from service.encoders.jobs import CalibrateJob
-from service.encoders.recipe_file import parse_recipe
+from service.encoders.jobs import CalibrateJob, TrainJob
+from service.encoders.recipe_file import parse_recipe, recipe_of, recipe_values
 from service.encoders.training import Recipe
 from tests.tiny import tiny_folder
 
@@ -53,12 +53,44 @@ def test_refusals_are_sentences(tmp_path: Path) -> None:
     assert run("train", "x", "--config", str(recipe), *data, code=1).startswith(
         "Error: train.speed: there is no such key"
     )
+    assert "encoder_id: must be 1-63 lower-case letters" in run("train", "My_Encoder", *data, code=1)
     assert "is shipped" in run("train", "smollm2-135m-instruct", *data, code=1)
     assert "give NAME or --out" in run("train", "x", "--out", str(tmp_path / "y"), *data, code=2)
     assert "no model at" in run("train", "x", "--model", str(tmp_path / "none"), *data, code=1)
     assert "'encoders/none' does not exist" in run("evaluate", "none", *data, code=1)
     assert "does not exist" in run("calibrate", "--namespace", "nowhere", *data, code=1)
     assert not (tmp_path / "encoders").exists() or not list((tmp_path / "encoders").glob("*/manifest.json"))
+
+
+def test_the_data_folder_is_the_configured_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By INTERLEAF_CONFIG and by an option; `--data-dir` goes before both."""
+    file, own, data = tmp_path / "server.toml", tmp_path / "own.toml", tmp_path / "data"
+    file.write_text(f'[store]\ndata_dir = "{data}"\n')
+    own.write_text(f'[store]\ndata_dir = "{tmp_path / "other"}"\n')
+    begun = data / "encoders" / "mine" / "run" / "begun.json"
+    begun.parent.mkdir(parents=True)
+    begun.write_text(json.dumps(recipe_values(recipe_of({}))))
+    folders: list[Path] = []
+
+    def kept(job: TrainJob, note: object, cancelled: object) -> None:
+        folders.append(Path(job.folder))
+        raise WrongState("enough", kind="job", name="job")
+
+    monkeypatch.setattr(TrainJob, "run", kept)
+    monkeypatch.setenv("INTERLEAF_CONFIG", str(file))
+    assert "mine" in {item["name"] for item in json.loads(run("list", "--json"))}
+    assert "unfinished" in run("show", "mine")
+    for command in ("evaluate", "calibrate"):
+        assert "train it to its end first" in run(command, "mine", code=1)
+        assert "does not exist" in run(command, "mine", "--config", str(own), code=1)
+    assert "namespace" in run("calibrate", "--namespace", "nowhere", code=1)
+    assert (data / "facts.db").exists()
+    for options in ((), ("--server-config", str(own)), ("--data-dir", str(tmp_path / "given"))):
+        assert "enough" in run("train", "new", *options, code=1)
+    assert folders == [tmp_path / folder / "encoders" / "new" for folder in ("data", "other", "given")]
+    for options in (("list",), ("train", "new")):
+        monkeypatch.setenv("INTERLEAF_CONFIG", str(tmp_path / "nowhere.toml"))
+        assert "there is no configuration file" in run(*options, code=1)
 
 
 def test_an_encoder_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from editors.kv.calibration import Calibration, save_calibration
-from kb_store.errors import NotFound, WrongState
+from kb_store.errors import InvalidInput, NotFound, WrongState
 from service.convert.encoders import encoder_message
 from service.encoders.recipe_file import recipe_of, recipe_values
 from service.encoders.shelf import BEGUN, EncoderState, Shelf, alone_in, encoder_id_of
@@ -100,6 +100,12 @@ def test_which_trainings_may_go_on(shelf: Shelf) -> None:
         shelf.place("trained", RECIPE)
     with pytest.raises(WrongState, match="is shipped"):
         shelf.place("tiny-1-0", RECIPE)
+
+
+@pytest.mark.parametrize("name", ["My_Encoder", "mine v2", "../../elsewhere", "/elsewhere", ""])
+def test_nothing_is_trained_where_nobody_finds_it(shelf: Shelf, name: str) -> None:
+    with pytest.raises(InvalidInput, match="encoder_id: must be 1-63 lower-case letters"):
+        shelf.place(name, RECIPE)
 
 
 def test_one_training_at_a_time_in_a_folder(tmp_path: Path) -> None:

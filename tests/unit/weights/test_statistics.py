@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -103,6 +104,32 @@ def test_a_second_run_reads_the_file(tiny: Make, tmp_path: Path) -> None:
     second = KeyStatistics(Corpus("texts", "texts", unreadable), folder=tmp_path).moments(editable, [0, 1])
     assert all(torch.equal(first[layer], second[layer]) for layer in (0, 1))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("trouble", ["no place", "no space"])
+def test_without_a_file_the_moments_are_the_same(
+    tiny: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    trouble: str,
+) -> None:
+    """A folder that cannot be made, also by root; and what safetensors says of a full disk."""
+
+    def full(*given: Any) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    kept = KeyStatistics(corpus(), tokens=20, folder=tmp_path / "kept").moments(tiny(), [1])[1]
+    taken = tmp_path / "taken"
+    if trouble == "no place":
+        taken.write_text("a file")
+    else:
+        monkeypatch.setattr(statistics, "save_file", full)
+    found = KeyStatistics(corpus(), tokens=20, folder=taken).moments(tiny(), [1])[1]
+    assert torch.equal(found, kept)
+    (warning,) = caplog.messages
+    assert warning.startswith("key statistics are not kept:")
+    assert trouble == "no place" or not list(taken.iterdir())
 
 
 def test_another_corpus_model_or_size_is_another_file(tiny: Make, tmp_path: Path) -> None:
