@@ -9,8 +9,9 @@ complement, not_fe, not_lt: share of questions whose answer's first token is amo
 logit is above the best other's; log_p_*: mean log-probability of the whole object. o_ffn, o, ffn, attention,
 attention_o_ffn, o and ffn by quarter: the same for components at FE and LT. hybrid: half of the facts tuned into one
 model, the other half into another; the second's output projections and MLPs in the upper half of the layers at LT,
-over the first's FE and LT, asked for the second's facts. Each epoch of the tuning, and each scheme, is kept
-(bench/kept.py); with --minutes, schemes that there was no time for are left out.
+over the first's FE and LT, asked for the second's facts. The forms of a fact are alike: intervals are of facts, drawn
+whole. Each epoch of the tuning, and each scheme, is kept (bench/kept.py); with --minutes, schemes that there was no
+time for are left out.
 """
 
 from __future__ import annotations
@@ -83,10 +84,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     lab = Lab(model, tokenizer, rows=16)
     facts = invented(lab, load(), size.facts, size.forms, bench.random)
     asked = [case for fact in facts for case in fact.tuned]
+    asked_of = [fact.subject for fact in facts for _ in fact.tuned]
     tuning = replace(size.tuning, seed=bench.seed)
-    kept = Kept(
-        bench, [router, schemes, tuning_room], model=model_digest(model), facts=len(facts), tuning=tuning
-    )
+    # By the facts themselves: others could be drawn from another phrase bank, or said in other forms.
+    made_by = [router, schemes, tuning_room]
+    kept = Kept(bench, made_by, model=model_digest(model), facts=facts, tuning=tuning)
     with bench.stage(f"tuning on {len(facts)} facts, {len(asked)} sentences"):
         tuned = fine_tuned(lab, asked, tuning, kept.path.with_suffix(".all.safetensors"))
     bench.log(f"losses {[round(loss, 3) for loss in tuned.losses]}")
@@ -99,10 +101,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     keys: dict[str, Any] = {}
     for which, each in found:
-        keys |= _keys(each.scheme.label if which == "asked" else f"new_{each.scheme.label}", each, bench.seed)
+        if which == "asked":
+            keys |= _keys(each.scheme.label, each, asked_of, bench.seed)
+        else:
+            keys |= _keys(f"new_{each.scheme.label}", each, [fact.subject for fact in facts], bench.seed)
     row = kept.row("hybrid", lambda: _as_row(_hybrid(bench, kept, lab, facts, tuning)))
     if row is not None:
-        keys |= _keys("hybrid", _as_outcome(MAIN[0], row), bench.seed)
+        both = _as_outcome(MAIN[0], row)
+        keys |= _keys("hybrid", both, asked_of[-len(both.rank) :], bench.seed)
     asked_all = [each for which, each in found if which == "asked"]
     if bench.args.picture:
         bench.args.picture.write_text(picture(asked_all[: len(MAIN)]), encoding="utf-8")
@@ -201,9 +207,9 @@ def _case(lab: Lab, relation: Relation, text: str, subject: str, value: str) -> 
     return case
 
 
-def _keys(name: str, outcome: Outcome, seed: int) -> dict[str, float]:
+def _keys(name: str, outcome: Outcome, asked_of: Sequence[str], seed: int) -> dict[str, float]:
     return {
-        **share_keys(name, outcome.top5, seed=seed),
+        **share_keys(name, outcome.top5, clusters=asked_of, seed=seed),
         f"p_{name}": statistics.fmean(outcome.probability),
         f"rank_{name}": statistics.median(outcome.rank) + 1,
         f"margin_{name}": statistics.fmean(outcome.margin),

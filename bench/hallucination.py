@@ -5,15 +5,16 @@
 
 FOLDER is LRE's; INTERLEAF_LRE names it too. Every question is answered greedily, without facts, and judged by whether
 the answer begins with the object. The check's chance of being wrong comes from the shipped calibration, which was
-fitted on built-in facts of other relations. auroc_*: how well a score tells wrong answers from right ones: the check;
-its inner features alone (auroc_inside); and, of the first token's distribution, highest probability, entropy, margin.
+fitted on built-in facts of other relations; questions whose fact is one of those are left out. auroc_*: how well a
+score tells wrong answers from right ones: the check; its inner features alone (auroc_inside); and, of the first token's
+distribution, highest probability, entropy, margin.
 auroc_probe: a logistic probe on the last hidden state, fitted on the other four fifths of these very relations.
 auroc_check_refit: the check's features fitted in the same folds, for comparison with the probe. *_within: mean over
 relations with at least five answers of each kind, so that telling relations apart does not help. check_over_*: the
 check's AUROC less another's, paired. repaired: of wrong answers whose fact is stored among all the others, the share
 of which the truth is more probable than the answer once facts are injected, through the running service; says_truth:
-each token of the truth is then the first choice. Answers are kept as they come (bench/kept.py): a run that was ended
-goes on where it was.
+each token of the truth is then the first choice. Relations differ widely: intervals are of relations, drawn whole.
+Answers are kept as they come (bench/kept.py): a run that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -29,15 +30,17 @@ from typing import Any
 
 import torch
 
+import circuits
+from bench import hallucination_answers
 from bench.answers import auroc
-from bench.common import Bench, interval, share_keys
-from bench.hallucination_answers import MADE_BY, NAMESPACE, Judged, ask, repair
-from bench.hallucination_data import CALIBRATED_ON, data_argument, lre_probes
-from bench.kept import Kept, kept_arguments
+from bench.common import Bench, sample_keys, share_keys
+from bench.hallucination_answers import NAMESPACE, Judged, ask, repair
+from bench.hallucination_data import CALIBRATED_ON, data_argument, lre_probes, unseen
+from bench.kept import Kept, Row, kept_arguments, modules_of
+from bench.kept_asking import product_digest
 from bench.service_run import model_arguments, running
 from circuits.hallucination.calibration import USED, Calibration, calibration_of, fit
 from circuits.lab import Lab
-from editors.kv.trained import load_encoder
 from engines.models import load_model, model_digest, resolve_model
 from kb_store.model import Content
 
@@ -46,7 +49,6 @@ _REPAIRS_QUICK, _REPAIRS_FULL = 40, 300
 _FOLDS = 5
 _OUTSIDE = ("output_", "told_")  # features that any caller could read off the output
 _EACH = 5
-_ROUNDS = 500
 _BASELINES = ("maxprob", "entropy", "margin", "probe")
 
 
@@ -65,25 +67,38 @@ def main(argv: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    probes = unseen(probes, calibration.relations)
+    made_by = (hallucination_answers, *modules_of(circuits))
     with bench.stage(f"asking {len(probes)} questions"):
-        kept = Kept(bench, MADE_BY, model=digest, per_relation=count)
+        kept = Kept(bench, made_by, model=digest, per_relation=count)
         judged = ask(bench, Lab(model, tokenizer), probes, kept)
     if len({each.right for each in judged}) < 2:
         print("bench.hallucination: right and wrong answers are needed: no figures yet", file=sys.stderr)
         sys.exit(2)
-    keys = _tables(judged, calibration, bench.seed)
+    scores = _scores(judged, calibration, bench.seed)
+    keys = _tables(judged, scores, calibration, bench.seed)
     repairs = bench.args.repairs
     repairs = (_REPAIRS_FULL if bench.full else _REPAIRS_QUICK) if repairs is None else repairs
     wrong = [each for each in judged if not each.right][:repairs]
+    repaired: list[Row] = []
     if wrong:
+        facts = {(each.subject, each.relation): _fact(each) for each in judged}
         with bench.stage(f"repairing {len(wrong)} wrong answers"):
-            kept = Kept(bench, [], model=digest, encoder=_encoder(bench, path.name), facts=len(judged))
-            keys |= asyncio.run(_repaired(bench, wrong, judged, kept))
+            kept = Kept(
+                bench,
+                made_by,
+                model=digest,
+                product=product_digest(bench.args.encoder),
+                calibration=calibration_of(digest),  # the service's, whatever was given here
+                facts=list(facts.values()),
+            )
+            repaired = asyncio.run(_repaired(bench, wrong, list(facts.values()), kept))
+        keys |= _repair_keys(repaired, [each.relation for each in wrong[: len(repaired)]], bench.seed)
     bench.finish(
         keys,
         n=len(judged),
         model=path.name,
-        rows=_rows(judged, calibration),
+        rows=_rows(judged, scores, dict(zip(map(id, wrong), repaired, strict=False))),
         configuration={
             "per_relation": count,
             "calibrated_on": list(calibration.relations),
@@ -101,8 +116,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     kept_arguments(parser)
 
 
-def _tables(judged: Sequence[Judged], calibration: Calibration, seed: int) -> dict[str, Any]:
-    wrong = [not each.right for each in judged]
+def _scores(judged: Sequence[Judged], calibration: Calibration, seed: int) -> dict[str, Sequence[float]]:
+    """Of each answer; the higher, the more it speaks for a wrong one."""
     inside = [name for name in USED if not name.startswith(_OUTSIDE)]
     scores: dict[str, Sequence[float]] = {
         "check": [calibration.chance_wrong(each.values) for each in judged],
@@ -118,13 +133,23 @@ def _tables(judged: Sequence[Judged], calibration: Calibration, seed: int) -> di
     scores["probe"] = _held_out(
         judged, folds, lambda each: dict(zip(names, each.hidden, strict=True)) | _NO_VERDICT, names
     )
-    keys: dict[str, Any] = {"relations": len({each.relation for each in judged})}
-    keys |= share_keys("wrong", wrong, seed=seed)
+    return scores
+
+
+def _tables(
+    judged: Sequence[Judged], scores: Mapping[str, Sequence[float]], calibration: Calibration, seed: int
+) -> dict[str, Any]:
+    wrong = [not each.right for each in judged]
+    of = [each.relation for each in judged]
+    keys: dict[str, Any] = {"relations": len(set(of))}
+    keys |= share_keys("wrong", wrong, clusters=of, seed=seed)
     for name, values in scores.items():
-        keys |= _auroc_keys(f"auroc_{name}", values, wrong, seed)
+        pairs = list(zip(values, wrong, strict=True))
+        keys |= sample_keys(f"auroc_{name}", pairs, statistic=_auroc, clusters=of, seed=seed)
         keys[f"auroc_{name}_within"] = _within(values, judged)
     for name in _BASELINES:
-        keys |= _over(f"check_over_{name}", scores["check"], scores[name], wrong, seed)
+        triples = list(zip(scores["check"], scores[name], wrong, strict=True))
+        keys |= sample_keys(f"check_over_{name}", triples, statistic=_lead, clusters=of, seed=seed)
     counts = Counter(_suspected(each, calibration) for each in judged)
     keys |= {
         f"suspected_{kind}": counts[kind] / max(1, wrong.count(kind == "wrong"))
@@ -171,35 +196,16 @@ def _held_out(
     return scores
 
 
-def _auroc_keys(name: str, scores: Sequence[float], wrong: Sequence[bool], seed: int) -> dict[str, float]:
-    pairs: list[Any] = list(zip(scores, wrong, strict=True))
-    low, high = interval(pairs, statistic=_auroc, rounds=_ROUNDS, seed=seed)
-    return {name: _auroc(pairs), f"{name}_lo": low, f"{name}_hi": high}
-
-
-def _over(
-    name: str, ours: Sequence[float], theirs: Sequence[float], wrong: Sequence[bool], seed: int
-) -> dict[str, float]:
-    """By how much one score tells more than another, on the same answers drawn again and again."""
-
-    def measured(rows: Sequence[Any]) -> float:
-        mine, others = ([(row[place], row[2]) for row in rows] for place in (0, 1))
-        return _auroc(mine) - _auroc(others)
-
-    rows: list[Any] = list(zip(ours, theirs, wrong, strict=True))
-    low, high = interval(rows, statistic=measured, rounds=_ROUNDS, seed=seed)
-    return {name: measured(rows), f"{name}_lo": low, f"{name}_hi": high}
+def _lead(rows: Sequence[Any]) -> float:
+    """By how much one score tells more than another, on the same answers."""
+    mine, others = ([(row[place], row[2]) for row in rows] for place in (0, 1))
+    return _auroc(mine) - _auroc(others)
 
 
 def _auroc(pairs: Sequence[Any]) -> float:
     bad = [score for score, is_wrong in pairs if is_wrong]
     good = [score for score, is_wrong in pairs if not is_wrong]
     return auroc(bad, good) if bad and good else 0.5
-
-
-def _encoder(bench: Bench, model: str) -> str:
-    chosen: str = bench.args.encoder
-    return chosen if chosen == "none" else load_encoder(chosen, model).digest
 
 
 def _within(scores: Sequence[float], judged: Sequence[Judged]) -> float | None:
@@ -210,29 +216,33 @@ def _within(scores: Sequence[float], judged: Sequence[Judged]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-async def _repaired(
-    bench: Bench, wrong: Sequence[Judged], everything: Sequence[Judged], kept: Kept
-) -> dict[str, Any]:
+def _fact(each: Judged) -> Content:
+    return Content(each.subject, each.relation, each.object)
+
+
+async def _repaired(bench: Bench, wrong: Sequence[Judged], facts: Sequence[Content], kept: Kept) -> list[Row]:
     """With the facts of all questions in one namespace."""
-    contents = {
-        (each.subject, each.relation): Content(each.subject, each.relation, each.object)
-        for each in everything
-    }
     async with running(model=bench.args.model, encoder=bench.args.encoder) as service:
-        await service.store(NAMESPACE, list(contents.values()))
-        rows = await repair(bench, service, wrong, kept)
+        await service.store(NAMESPACE, facts)
+        return await repair(bench, service, wrong, kept)
+
+
+def _repair_keys(rows: Sequence[Row], of: Sequence[str], seed: int) -> dict[str, Any]:
     if not rows:
         return {"repairs": 0}
+    keys: dict[str, Any] = {}
+    for name, kind in (("fact_found", "fact"), ("repaired", "repaired"), ("says_truth", "says_truth")):
+        keys |= share_keys(name, [row[kind] for row in rows], clusters=of, seed=seed)
     verdicts = Counter(row["verdict"] for row in rows)
-    keys = share_keys("fact_found", [row["fact"] for row in rows], seed=bench.seed)
-    keys |= share_keys("repaired", [row["repaired"] for row in rows], seed=bench.seed)
-    keys |= share_keys("says_truth", [row["says_truth"] for row in rows], seed=bench.seed)
     keys |= {f"verdict_{name}": count / len(rows) for name, count in sorted(verdicts.items())}
     keys["passes"] = max(row["passes"] for row in rows)
     return keys | {"repairs": len(rows)}
 
 
-def _rows(judged: Sequence[Judged], calibration: Calibration) -> list[dict[str, Any]]:
+def _rows(
+    judged: Sequence[Judged], scores: Mapping[str, Sequence[float]], repaired: Mapping[int, Row]
+) -> list[dict[str, Any]]:
+    """All that intervals are made of."""
     return [
         {
             "relation": each.relation,
@@ -240,9 +250,10 @@ def _rows(judged: Sequence[Judged], calibration: Calibration) -> list[dict[str, 
             "object": each.object,
             "answer": each.answer,
             "right": each.right,
-            "chance_wrong": round(calibration.chance_wrong(each.values), 4),
+            "scores": {name: round(values[at], 5) for name, values in scores.items()},
+            "repair": repaired.get(id(each)),
         }
-        for each in judged
+        for at, each in enumerate(judged)
     ]
 
 

@@ -6,22 +6,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from bench.common import Bench
 from bench.kept import Kept, Row
 from bench.service_run import Service
-from circuits import answered, lens, look, probe
 from circuits.answered import answer_all
-from circuits.hallucination import features as seen_inside
 from circuits.hallucination.features import features
 from circuits.lab import Lab
 from circuits.lens import look_at_answer
 from circuits.probe import Probe
 from interleaf.v1 import circuits_pb2 as pb
 
-MADE_BY: Sequence[ModuleType] = (answered, lens, look, probe, seen_inside)
 NAMESPACE = "lre"
 _EVERY = 50
 
@@ -45,7 +41,7 @@ def ask(bench: Bench, lab: Lab, probes: Sequence[tuple[str, Probe]], kept: Kept)
     found: list[Judged] = []
     for start in range(0, len(probes), lab.rows):
         part = probes[start : start + lab.rows]
-        name = "\n".join(str(each.prompt) for _, each in part)
+        name = "\n".join(f"{each.prompt} {each.object}" for _, each in part)
         row = kept.row(name, partial(_batch, lab, part))
         if row is None:
             bench.log(f"time is up: {len(found)} answers of {len(probes)} questions")
@@ -80,13 +76,14 @@ async def repair(bench: Bench, service: Service, wrong: Iterable[Judged], kept: 
     """The check of each wrong answer through the running service, which holds the facts."""
     found: list[Row] = []
     for each in wrong:
-        row = kept.get(each.prompt)
+        name = f"{each.prompt} {each.object}\n{each.answer}"
+        row = kept.get(name)
         if row is None and kept.time_is_up:
             bench.log(f"time is up: {len(found)} answers repaired")
             break
         if row is None:
             row = await _repaired(service, each)
-            kept.keep(each.prompt, row)
+            kept.keep(name, row)
         found.append(row)
         if len(found) % _EVERY == 0:
             bench.log(f"{len(found)} repaired")

@@ -7,10 +7,14 @@ import json
 import os
 import random
 import sys
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from bench.answers import says
 from bench.common import Bench
 from circuits.probe import Probe
+from kb_store.factbank import load_facts_with_relation
 from service.studies.probes import probes_of
 
 ENVIRONMENT = "INTERLEAF_LRE"
@@ -54,3 +58,20 @@ def lre_probes(
         found += probes_of(relation["name"], pairs, relation["prompt_templates"], per_relation, rng)
     rng.shuffle(found)
     return found
+
+
+def unseen(probes: Sequence[tuple[str, Probe]], calibrated_on: Collection[str]) -> list[tuple[str, Probe]]:
+    """Without those whose two names stand together in a built-in fact of these relations, whichever way round:
+    relations of other names tell of them too (a capital is often the largest city, and in its country)."""
+    beside: dict[str, set[str]] = defaultdict(set)
+    for info, content in load_facts_with_relation():
+        if info.relation_id in calibrated_on:
+            one, other = content.subject.casefold(), content.object.casefold()
+            beside[one].add(other)
+            beside[other].add(one)
+
+    def told(probe: Probe) -> bool:
+        subject = probe.subject.casefold()
+        return any(says(subject, name) for name in beside.get(probe.object.casefold(), ()))
+
+    return [(relation, probe) for relation, probe in probes if not told(probe)]

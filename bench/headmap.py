@@ -37,12 +37,13 @@ from circuits.discovery.scoring import Case
 from circuits.headmap import Located, locate_heads, random_heads, silenced
 from circuits.lab import Lab
 from editors.headmap import choosing, training
+from editors.headmap import maps as side_maps
 from editors.headmap.checkpoint import Checkpoint, run_name
 from editors.headmap.choosing import choices
 from editors.headmap.items import TaskItem
 from editors.headmap.maps import SideMaps, attached, headmap, lora_beside
 from editors.headmap.training import TaskSettings, train_maps
-from engines.models import Progress, load_model, model_digest, resolve_model
+from engines.models import Progress, file_digest, load_model, model_digest, resolve_model
 
 ENVIRONMENT = "INTERLEAF_COMMONSENSE"
 _CHUNK = 20  # test items between two kept rows
@@ -78,9 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, tokenizer = load_model(path, dtype=torch.float32)
     kept = Kept(
         bench,
-        (headmap_data, locating, choosing, training),
+        (headmap_data, locating, choosing, side_maps, training),
         model=model_digest(model),
-        task=bench.args.task,
+        items=file_digest(_file(bench)),
         size=str(size),
         heads=_given_heads(bench),
         maps=[bench.args.per_layer, bench.args.rank, bench.args.epochs],

@@ -17,8 +17,10 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import importlib
 import inspect
 import json
+import pkgutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -39,6 +41,12 @@ def kept_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="begin nothing new after so many minutes; what was kept before counts (0: only that)",
     )
+
+
+def modules_of(package: ModuleType) -> list[ModuleType]:
+    """All of them, for rows that a whole package makes."""
+    found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    return [package, *(importlib.import_module(each.name) for each in found)]
 
 
 class Kept:

@@ -8,7 +8,8 @@ Calls leave at random times at 0.5, 1 and 4 times what the server was measured t
 each has a deadline. Server and caller are two processes on the same machine.
 
 - capacity_rps: answers a second with as many callers as the engine's batch has places, each asking when answered.
-- goodput_L: answers a second that came in time while calls came at L times that. p50_ms_L, p99_ms_L: of answers, from
+- goodput_L: answers a second that came in time while calls came at L times that, from a third of the phase on, when
+  the server is full. p50_ms_L, p99_ms_L: of answers, from
   when the call should have left. refused_L: share of calls refused with RetryInfo; others_L: neither the one nor the
   other. reject_ms_p99: until a refusal was there, at 4 times capacity.
 - recovery_s: after four times capacity, how long until five answers in a row take no longer than the p99 at half.
@@ -35,6 +36,7 @@ from typing import Any
 from bench import load_calls, load_overhead, load_stand, load_world
 from bench.common import Bench
 from bench.kept import Kept, kept_arguments
+from bench.kept_asking import product_digest
 from bench.load_calls import Caller, Phase, closed_loop, open_loop, recovery
 from bench.load_overhead import overhead
 from bench.load_stand import Watched, server
@@ -56,7 +58,7 @@ class Sizes:
     """How long, and how much."""
 
     def __init__(self, arguments: argparse.Namespace, full: bool) -> None:
-        self.seconds: float = arguments.seconds or (90.0 if full else 15.0)
+        self.seconds: float = arguments.seconds or (90.0 if full else 30.0)
         self.repetitions: int = arguments.repetitions or (30 if full else 7)
         self.tokens: int = arguments.tokens
         self.deadline: float = arguments.deadline
@@ -67,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the stages that were not run yet, and prints the last line."""
     bench = Bench("load", description=__doc__.splitlines()[0], argv=argv, add_arguments=_arguments)
     stages = Stages(bench, Sizes(bench.args, bench.full))
-    kept = Kept(bench, _MADE_BY, **vars(stages.sizes), **stages.engine)
+    product = product_digest(bench.args.encoder)
+    kept = Kept(bench, _MADE_BY, product=product, **vars(stages.sizes), **stages.engine)
     done = {}
     for name, stage in stages.all().items():
         if (row := kept.row(name, partial(_made, bench, name, stage))) is not None:

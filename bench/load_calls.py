@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from interleaf.v1 import (
 )
 
 _CHANNELS = 4
+_FILLING = (
+    1 / 3
+)  # of a phase: in that time the first calls are answered, and the server is as full as it will be
 Send = Callable[[int, float], Awaitable[Any]]
 
 
@@ -61,8 +65,16 @@ class Phase:
 
     @property
     def goodput(self) -> float:
-        """Answers a second that came while calls were sent."""
-        return sum(item.ended <= self.began + self.seconds for item in self.of("ok")) / self.seconds
+        """Answers a second that came while calls were sent, once the server was full of them. Counted from the
+        beginning, when nothing can be answered yet, it would lack what is answered behind the phase."""
+        opens, closes = self.began + _FILLING * self.seconds, self.began + self.seconds
+        return sum(opens < item.ended <= closes for item in self.of("ok")) / (closes - opens)
+
+    @property
+    def answered(self) -> list[int]:
+        """Answers in each second, those behind the phase too."""
+        counts = Counter(int(item.ended - self.began) for item in self.of("ok"))
+        return [counts[second] for second in range(max(counts, default=-1) + 1)]
 
     def percentile(self, percent: float) -> float | None:
         """Milliseconds of answers."""
@@ -91,6 +103,7 @@ class Phase:
             "offered_rps": count / self.seconds,
             "goodput_rps": self.goodput,
             "ok": len(self.of("ok")),
+            "answered_each_second": self.answered,
             "refused": len(self.of("refused")),
             "others": self.others,
             "p50_ms": self.percentile(50),

@@ -2,7 +2,8 @@
 
 Both are one process, one model and the same compiled facts; how many answers are the same is counted. What the service
 does beside (retrieval with its embedding, prior, admission, citations, gRPC, and the benchmark's own client) is what
-is measured.
+is measured. Every question is embedded anew: the engine's requests are made of the same ones, which retrieval would
+remember.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ async def _measure(
             if way == "engine":
                 direct = await asyncio.to_thread(_direct, parts.model.engine, requests)
             else:
+                parts.knowledge._retriever._embed.cache_clear()
                 served = await asyncio.gather(
                     *(
                         caller.generate(index, _PATIENCE, SPACE, world.question(content), world.tokens)

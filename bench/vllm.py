@@ -21,23 +21,35 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench import (
+    answers,
+    encoder_asking,
+    encoder_questions,
+    encoder_world,
+    ordinary_text,
+    service_run,
+    vllm_stand,
+    vllm_table,
+    vllm_trials,
+)
 from bench import vllm_exactness as exactness
 from bench import vllm_speed as speed
-from bench import vllm_stand, vllm_table, vllm_trials
 from bench.common import Bench
 from bench.kept import Kept, kept_arguments
+from bench.kept_asking import product_digest
 from bench.service_run import model_arguments
 from bench.vllm_stand import Stand, stand
-from engines.vllm import attention, core, engine, host, model, model_facts, plan, request_facts, row_table
 from engines.vllm.engine import VllmEngine
 
 _FACTS = 150  # of the invented world
 _QUICK = speed.Plan((8, 32), (0, 8, 64), ((32, 64),), 3, 1, 24)
 _FULL = speed.Plan((1, 8, 32), (0, 8, 64, 512), ((1, 64), (8, 8), (32, 8), (32, 64)), 5, 3, 48)
 _PART = 16  # requests of a piece of exactness
-# What decides about the figures: rows that other code made are measured again.
-_BENCH = (exactness, speed, vllm_stand, vllm_table, vllm_trials)
-_ENGINE = (attention, core, engine, host, model, model_facts, plan, request_facts, row_table)
+# What asks and judges. What answers is the whole product: rows that other code made are measured again.
+_MADE_BY = (
+    *(answers, encoder_asking, encoder_questions, encoder_world, ordinary_text, service_run),
+    *(exactness, speed, vllm_stand, vllm_table, vllm_trials),
+)
 
 
 class Run:
@@ -48,9 +60,10 @@ class Run:
         arguments = bench.args
         self.kept = Kept(
             bench,
-            (*_BENCH, *_ENGINE),
+            _MADE_BY,
             model=made.reference.model_digest,
             encoder=made.encoder.digest,
+            product=product_digest(arguments.encoder),
             size=bench.size,
             threads=arguments.threads,
             compile=arguments.compile,

@@ -6,12 +6,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.ordinary_text import PASSAGES
 from bench.vllm_stand import Stand, greedy
 from engines.contract import Engine, GenerateRequest, Generation, InjectedFact
 from engines.errors import EngineError, EngineLost, InvalidRequest
@@ -22,69 +23,136 @@ _TENANTS = 8
 _NOTICED = 60.0  # seconds in which a death must have been noticed
 _TOGETHER = 64  # generations that are asked for at once
 _CANARIES = ("cinnabar", "ottoman", "quagmire", "bulwark", "lanyard", "maelstrom", "sextant", "velodrome")
+_TOKENS = 8  # of an answer
+_BLOCK = 32  # of the cache of prefixes
+_ALIKE = 1e-3  # log-probabilities that differ by less differ by rounding
 _SUBJECTS = ("the northern gate", "Project Alder", "the night train", "vault nine", "Ensign Pell")
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Of a tenant about one of the subjects. `goes_on`: from what somebody was answered before."""
+
+    tenant: int
+    subject: int
+    request: GenerateRequest
+    goes_on: bool = False
+
+    @property
+    def asked(self) -> tuple[int, str]:
+        """By whom, and what."""
+        return self.tenant, str(self.request.prompt)
+
+
 class Isolation:
-    """All tenants ask the same of the same subjects, each with a word of its own as the object, mixed together."""
+    """All tenants ask the same of the same subjects, each with a word of its own as the object, mixed together; then
+    tenants go on from each other's answers.
+
+    A prompt and the first tokens of its answer fill a block of the cache of prefixes: that block saw facts, and is
+    found by whoever goes on from there, unless it is kept from them.
+    """
 
     def __init__(self, stand: Stand, per_tenant: int, seed: int) -> None:
-        self._stand = stand
-        count = _TENANTS * len(_SUBJECTS)
-        self._asked = [at for at in range(count) for _ in range(per_tenant // len(_SUBJECTS))]
+        self._stand, self._seed = stand, seed
+        pairs = [(tenant, subject) for tenant in range(_TENANTS) for subject in range(len(_SUBJECTS))]
+        self._asked = [pair for pair in pairs for _ in range(per_tenant // len(_SUBJECTS) // 2)]
         random.Random(seed).shuffle(self._asked)
-        self.pieces = [str(start) for start in range(0, len(self._asked), _TOGETHER)]
+        self._told: dict[tuple[int, str], Generation] = {}
+        self.pieces = [str(start) for start in range(0, len(self._asked), _TOGETHER // 2)]
 
-    def piece(self, engine: VllmEngine, name: str) -> dict[str, Any]:
+    def piece(self, engine: Engine, name: str) -> dict[str, Any]:
         """Generations; answers with another tenant's word, unlike a single tenant's, with their own word."""
-        asked = self._asked[int(name) : int(name) + _TOGETHER]
-        answers = engine.generate([self._questions[at][1] for at in asked])
+        first, then = self.questions(name)
+        answers = [*engine.generate([each.request for each in first])]
+        answers += engine.generate([each.request for each in then])
+        asked = first + then
         canaries = unlike = own = 0
         furthest = 0.0
-        for at, answer in zip(asked, answers, strict=True):
-            said, tenant, alone = answer.text.lower(), self._questions[at][0], self._alone[at]
-            canaries += any(word in said for other, word in enumerate(_CANARIES) if other != tenant)
-            own += _CANARIES[tenant] in said
-            unlike += answer.token_ids != alone.token_ids
-            furthest = max(furthest, _distance(answer, alone))
+        for question, answer, alone in zip(asked, answers, self._alone(asked), strict=True):
+            said, expected, tenant = answer.text.lower(), alone.text.lower(), question.tenant
+            others = (word for other, word in enumerate(_CANARIES) if other != tenant)
+            # Who goes on from another's answer reads that one's word, and may say it alone too.
+            canaries += any(word in said and word not in expected for word in others)
+            own += not question.goes_on and _CANARIES[tenant] in said
+            distance = _distance(answer, alone)
+            unlike += answer.token_ids != alone.token_ids or distance > _ALIKE
+            furthest = max(furthest, distance)
         return {
             "generations": len(asked),
+            "going_on": len(then),
             "canaries": canaries,
             "unlike": unlike,
             "own": own,
             "max_dlogprob": furthest,
         }
 
-    @cached_property
-    def _questions(self) -> list[tuple[int, GenerateRequest]]:
-        return [
-            (tenant, greedy(f"The password of {subject} is", facts, 8, scope=f"tenant-{tenant}"))
-            for tenant in range(_TENANTS)
-            for subject, facts in zip(_SUBJECTS, self._passwords(tenant), strict=True)
-        ]
+    def questions(self, name: str) -> tuple[list[Question], list[Question]]:
+        """A piece's, and those that go on from their answers: each is somebody's, and anybody goes on from it."""
+        start, rng = int(name), random.Random(f"{self._seed}/{name}")
+        asked = self._asked[start : start + _TOGETHER // 2]
+        first = [self._question(tenant, subject, self._prompts[subject]) for tenant, subject in asked]
+        then = []
+        for question, answer in zip(first, self._alone(first), strict=True):
+            subject = question.subject
+            text = f"{question.request.prompt}{answer.text}. Once more, {_asking(subject)}"
+            then.append(self._question(rng.randrange(_TENANTS), subject, text, goes_on=True))
+        return first, then
 
-    @cached_property
-    def _alone(self) -> list[Generation]:
+    def _question(self, tenant: int, subject: int, prompt: str, *, goes_on: bool = False) -> Question:
+        request = greedy(prompt, self._passwords[tenant][subject], _TOKENS, scope=f"tenant-{tenant}")
+        return Question(tenant, subject, request, goes_on)
+
+    def _alone(self, questions: Sequence[Question]) -> list[Generation]:
         """As a tenant who has an engine to itself would be answered."""
-        return self._stand.reference.generate([request for _, request in self._questions])
+        named = {each.asked: each.request for each in questions}
+        new = {name: request for name, request in named.items() if name not in self._told}
+        self._told |= zip(new, self._stand.reference.generate(list(new.values())), strict=True)
+        return [self._told[each.asked] for each in questions]
 
-    def _passwords(self, tenant: int) -> list[list[InjectedFact]]:
-        contents = [Content(subject, "password", _CANARIES[tenant]) for subject in _SUBJECTS]
+    @cached_property
+    def _prompts(self) -> list[str]:
+        """Of each subject; so long that the answer's first tokens fill the second block."""
+        tokenizer = self._stand.tokenizer
+        beginning = tokenizer(" ".join(PASSAGES)).input_ids
+
+        def longer(subject: int) -> Iterator[str]:
+            for count in range(len(beginning)):
+                yield f"{tokenizer.decode(beginning[:count])}. The {_asking(subject)}"
+
+        long_enough = 2 * _BLOCK - _TOKENS // 2
         return [
-            [replace(fact, tokens=replace(fact.tokens, key=f"{tenant}-{fact.tokens.key}"))]
-            for fact in self._stand.compile(contents)
+            next(text for text in longer(subject) if len(tokenizer(text).input_ids) >= long_enough)
+            for subject in range(len(_SUBJECTS))
         ]
+
+    @cached_property
+    def _passwords(self) -> list[list[list[InjectedFact]]]:
+        """Of each tenant, for each subject."""
+        return [
+            [
+                [replace(fact, tokens=replace(fact.tokens, key=f"{tenant}-{fact.tokens.key}"))]
+                for fact in self._stand.compile(
+                    [Content(subject, "password", _CANARIES[tenant]) for subject in _SUBJECTS]
+                )
+            ]
+            for tenant in range(_TENANTS)
+        ]
+
+
+def _asking(subject: int) -> str:
+    return f"password of {_SUBJECTS[subject]} is"
 
 
 def isolation_keys(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Of all generations."""
-    count = sum(row["generations"] for row in rows)
+    count, going_on = (sum(row[name] for row in rows) for name in ("generations", "going_on"))
     return {
         "tenant_generations": count,
+        "tenant_going_on": going_on,
         "canaries": sum(row["canaries"] for row in rows),
         "tenant_unlike_alone": sum(row["unlike"] for row in rows),
         "tenant_max_dlogprob": max((row["max_dlogprob"] for row in rows), default=None),
-        "tenant_own_word": sum(row["own"] for row in rows) / count if count else None,
+        "tenant_own_word": sum(row["own"] for row in rows) / (count - going_on) if count else None,
     }
 
 
