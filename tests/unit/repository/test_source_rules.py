@@ -132,3 +132,10 @@ def test_every_package_is_shipped() -> None:
         sorted(str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists())
         == []
     )
+
+
+def test_no_two_test_files_of_folders_without_packages_have_one_name() -> None:
+    """pytest imports them by their names alone: the second cannot be collected, in a whole run only."""
+    loose = [path for path in sources("tests") if not (path.parent / "__init__.py").exists()]
+    names = [path.name for path in loose if path.name.startswith("test_")]
+    assert sorted(set(names)) == sorted(names)
