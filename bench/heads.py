@@ -74,10 +74,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         bench.log(f"{number} of {len(right)}: {item.relation}")
     if not rows:
         raise SystemExit("no question was studied in this time")
-    relations = {row["relation"] for row in rows}
+    asked = [row["relation"] for row in rows]
+    relations = set(asked)
     keys: dict[str, Any] = {"relations": len(relations), "enough_relations": len(relations) >= _RELATIONS}
     for name in rows[0]["figures"]:
-        keys |= sample_keys(name, [row["figures"][name] for row in rows], seed=bench.seed)
+        keys |= sample_keys(name, [row["figures"][name] for row in rows], clusters=asked, seed=bench.seed)
     bench.finish(keys, n=len(rows), model=path.name, rows=rows, configuration={"ablated": bench.args.ablated})
 
 
