@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any, Literal, Self
@@ -15,9 +16,13 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from service.config_errors import DELIMITER as DELIMITER
+from service.config_errors import ENV_PREFIX as ENV_PREFIX
+from service.config_errors import not_json, sentences, unknown_sections
 from service.config_operation import AdmissionSettings as AdmissionSettings
 from service.config_operation import CanarySettings as CanarySettings
 from service.config_operation import DeadlineSettings as DeadlineSettings
@@ -33,9 +38,6 @@ from service.limits import LimitSettings
 KIB = 1024
 MIB = 1024 * KIB
 DEFAULT_TOP_K = 8
-
-ENV_PREFIX = "INTERLEAF_"
-DELIMITER = "__"
 
 
 class ConfigError(ValueError):
@@ -375,26 +377,20 @@ def load(config: Path | None = None, overrides: dict[str, dict[str, Any]] | None
 
     if config is not None and not config.is_file():
         raise ConfigError(f"there is no configuration file {config}")
+    if unknown := unknown_sections(os.environ, Settings.model_fields):
+        raise ConfigError(f"{unknown[0]}: there is no such section of the configuration")
     try:
         found = FromFile(**(overrides or {}))  # type: ignore[arg-type]
         return Settings.model_construct(**{name: getattr(found, name) for name in Settings.model_fields})
     except ValidationError as error:
-        raise ConfigError(_sentences(error)) from None
+        raise ConfigError(sentences(error)) from None
     except TOMLDecodeError as error:
         raise ConfigError(f"{config}: {error}") from None
-    except ValueError as error:  # a variable that is not JSON
-        raise ConfigError(str(error)) from None
+    except SettingsError as error:
+        raise ConfigError(not_json(error, os.environ)) from None
 
 
 def effective(settings: Settings) -> dict[str, dict[str, Any]]:
     """The values in force, with secrets hidden, as JSON can hold them."""
     dumped: dict[str, dict[str, Any]] = settings.model_dump(mode="json")
     return dumped
-
-
-def _sentences(error: ValidationError) -> str:
-    parts = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        parts.append(f"{key}: {item['msg']}" if key else item["msg"])
-    return "; ".join(parts)

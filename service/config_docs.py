@@ -33,12 +33,14 @@ port = 7500
 max_batch_facts = 500
 ```
 
+Lists and tables are JSON in the environment: `{prefix}HTTP{delimiter}NAMES='["proxy.example"]'`.
+
 An unknown key, or a value out of its range, stops the server with a sentence that names it.
 `interleaf config show` prints the values in force; `--json` prints them for programs. Secrets are not shown.
 
 Some variables stand outside of this tree: `INTERLEAF_CONFIG` names the TOML file where `--config` is not given,
 `INTERLEAF_CACHE` says where prepared models live (default `~/.cache/interleaf`), and those that the client reads are
-in `interleaf --help`.
+in [client.md](client.md#command-line).
 """
 
 

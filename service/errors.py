@@ -20,7 +20,7 @@ ServiceError
 ├── NotWithoutKey        nothing that says who calls, or nobody who is known
 ├── NotAllowed           the caller's grants do not cover the call
 ├── RateExceeded         a namespace is called more often than its quota
-├── DeadlinePassed       the server's own limit on a call's duration
+├── DeadlinePassed       the caller's deadline, or the server's limit on a call's duration
 └── ShuttingDown         the server drains
 """
 
@@ -231,7 +231,7 @@ class NotAllowed(ServiceError):
 
     def __init__(self, scope: str, namespace: str) -> None:
         where = "all namespaces" if namespace == "*" else f"namespace {namespace!r}"
-        super().__init__(f"this needs the scope {scope!r} in {where}", scope=scope, namespace=namespace)
+        super().__init__(f"this needs the scope {str(scope)!r} in {where}", scope=scope, namespace=namespace)
 
 
 class RateExceeded(ServiceError):
@@ -247,12 +247,13 @@ class RateExceeded(ServiceError):
 
 
 class DeadlinePassed(ServiceError):
-    """The server's own limit on a call's duration."""
+    """The caller's deadline, or the server's limit on a call's duration where that is sooner."""
 
     reason = "DEADLINE_PASSED"
 
-    def __init__(self, kind: str, seconds: float) -> None:
-        super().__init__(f"the call took longer than {seconds:g} s (deadlines.{kind})", kind=kind)
+    def __init__(self, kind: str, seconds: float, asked: bool) -> None:
+        whose = "the caller's deadline" if asked else f"deadlines.{kind}"
+        super().__init__(f"the call took longer than {seconds:.3g} s ({whose})", kind=kind)
 
 
 class ShuttingDown(ServiceError):

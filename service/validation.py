@@ -111,6 +111,8 @@ def request_id(value: str) -> str:
 
 def known_enum(field: str, value: int, known: Mapping[int, T]) -> T:
     """The domain value of an enum value."""
+    if value not in known and not value:
+        raise InvalidInput(field, "must be given")
     if value not in known:
         raise InvalidInput(field, f"has no value {value}; there are {', '.join(map(str, sorted(known)))}")
     return known[value]

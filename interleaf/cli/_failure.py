@@ -5,7 +5,7 @@
 2  wrong usage
 3  not found
 4  in conflict with what is stored (exists already, etag does not match)
-5  the server cannot be reached, is too busy, or took too long
+5  the server cannot be reached, is too busy for now, or took too long
 6  not allowed (API key missing, unknown, or without the scope)
 130  interrupted
 """
@@ -31,6 +31,10 @@ _EXIT_CODES: tuple[tuple[type[e.InterleafError], int], ...] = (
 )
 
 
+# What gRPC says where the two sides do not agree on encryption.
+_TLS_WORDS = ("ssl", "tls", "handshake", "certificate", "verification", "socket closed")
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What to say about an error, and the exit code."""
@@ -48,14 +52,21 @@ def describe(error: Exception, server: str) -> Failure:
     if not isinstance(error, e.InterleafError):
         return Failure(str(error), "", USAGE if isinstance(error, ValueError) else REFUSED, "CLIENT")
     exit_code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), REFUSED)
+    if isinstance(error, e.ResourceExhausted) and error.retry_after is None:
+        exit_code = REFUSED  # a quota or a full disk: waiting does not help
     message = error.message
     if isinstance(error, e.Unavailable) and not error.reason:
-        encryption = any(word in message.lower() for word in ("ssl", "tls", "handshake", "certificate"))
-        message = f"No Interleaf server answers at {server}" + (f": {message}" if encryption else ".")
+        message = f"No Interleaf server answers at {server}" + (f": {message}" if _of_tls(error) else ".")
     return Failure(message, _hint(error), exit_code, error.code, error.reason, error.metadata or None)
 
 
+def _of_tls(error: e.InterleafError) -> bool:
+    return any(word in error.message.lower() for word in _TLS_WORDS)
+
+
 def _hint(error: e.InterleafError) -> str:
+    if isinstance(error, e.Unavailable) and not error.reason and _of_tls(error):
+        return "Does the server speak TLS (--tls, --ca, --certificate)? Is the name it is called by in its certificate?"
     if isinstance(error, e.Unavailable) and not error.reason:
         return "Start one with `interleaf serve`, or say where it is: --server HOST:PORT or INTERLEAF_SERVER."
     if isinstance(error, e.ConflictingFact):

@@ -6,7 +6,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -88,11 +88,8 @@ def import_facts(
     if builtin == (file is not None):
         raise ValueError("give a file, or --builtin")
     import_id = resume or str(uuid.uuid4())
-    shell.say(
-        Text(
-            f"Import {import_id} (if it breaks off: the same command with --resume {import_id})", style="dim"
-        )
-    )
+    again = f"if it breaks off: the same command with --resume {import_id}"
+    shell.say(Text(f"Import {import_id} ({again})", style="dim"))
     data = nullcontext(_builtin_data()) if file is None else _file_data(file, format)
     with data as (open_data, chosen), _progress(shell.err) as bar:
         task = bar.add_task("facts", total=sum(chunk.count(b"\n") for chunk in open_data()) or None)
@@ -108,10 +105,11 @@ def import_facts(
         )
         bar.update(task, total=report.rows_read, completed=report.rows_read)
     shell.show(report, lambda: _summary(report, dry_run))
-    for failure in report.failures[:_SHOWN_FAILURES]:
-        shell.say(cell(f"line {failure.line}: {failure.message} ({failure.reason})", "yellow"))
-    if report.rows_failed > min(len(report.failures), _SHOWN_FAILURES):
-        shell.say(Text("... --json lists the first hundred refused rows.", style="dim"))
+    if not shell.as_json:
+        for failure in report.failures[:_SHOWN_FAILURES]:
+            shell.say(cell(f"line {failure.line}: {failure.message} ({failure.reason})", "yellow"))
+        if report.rows_failed > min(len(report.failures), _SHOWN_FAILURES):
+            shell.say(Text("... --json lists the first hundred refused rows.", style="dim"))
     if report.rows_failed:
         raise typer.Exit(REFUSED)
 
@@ -151,7 +149,8 @@ def _file_data(file: Path, format: Format | None) -> Iterator[_Data]:
 def _builtin_data() -> _Data:
     """The built-in facts come from whoever offers them: the client package has none."""
     for entry in entry_points(group="interleaf.data", name="builtin"):
-        return entry.load(), "jsonl"
+        with suppress(ModuleNotFoundError):
+            return entry.load(), "jsonl"
     raise ValueError("the built-in facts come with the server: pip install 'interleaf[server]'")
 
 
@@ -163,6 +162,7 @@ def _progress(console: Console) -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
+        disable=not console.is_terminal,
     )
 
 

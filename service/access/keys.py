@@ -24,7 +24,7 @@ _KIND = Kind(
     setting="security.api_keys_file",
     form="SHA256-OF-KEY",
     pattern=re.compile(r"[0-9a-f]{64}"),
-    remedy="has no key: make one with `interleaf new-key NAME`",
+    remedy="has no key: make one with `interleaf new-key NAME --file FILE`",
 )
 
 

@@ -49,7 +49,7 @@ def decide(settings: Settings) -> Access:
     if secured and not known:
         raise ConfigError(
             f"security.api_keys_file is missing: with TLS, callers must be known, by {_WAYS}; "
-            "`interleaf new-key NAME` makes a key"
+            "`interleaf new-key NAME --file FILE` makes a key"
         )
     if not is_loopback(host) and not (secured and known):
         lacking = [] if secured else ["security.tls_certificate and security.tls_key"]

@@ -157,12 +157,22 @@ def one(found: Shelved) -> None:
     typer.echo(f"{found.encoder_id}  {found.state.value}  {found.folder}")
     if not manifest:
         return
-    run = manifest["run"]
     typer.echo(f"{manifest['digest']}  for {manifest['model']}  layers {manifest['shape']['layers']}")
-    typer.echo(f"{run['steps']} steps in {run['minutes']} minutes on {run['cores']} cores")
+    typer.echo(_hours(manifest))
+    typer.echo("  ".join(f"{what} {digest[:16]}" for what, digest in manifest["data"].items()))
     figures(manifest["figures"])
     if found.calibration is not None:
         calibration(asdict(found.calibration), found.calibration_folder)
+
+
+def _hours(manifest: Mapping[str, Any]) -> str:
+    """Of the maps and of the judge: an encoder may have taken over what another one was trained to."""
+    run = manifest["run"]
+    maps = manifest.get("maps", {}).get("run", run)
+    text = f"{maps['steps']} steps in {maps['minutes']} minutes on {maps['cores']} cores"
+    if judge := run.get("minutes_of_judge"):
+        text += f", and {' + '.join(f'{minutes:g}' for minutes in judge)} for the judge of relations"
+    return text
 
 
 def plain(found: Shelved) -> dict[str, Any]:

@@ -28,7 +28,7 @@ DataDirOption = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Where facts are kept.", show_default=False)
 ]
 EngineOption = Annotated[
-    str | None, typer.Option(metavar="KIND", help="`transformers`, or `none`: facts without a model.")
+    str | None, typer.Option(metavar="KIND", help="`transformers`, `vllm`, or `none`: facts without a model.")
 ]
 ModelOption = Annotated[str | None, typer.Option(metavar="MODEL", help="`default`, or a model's folder.")]
 EncoderOption = Annotated[

@@ -37,6 +37,7 @@ _ALWAYS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 _OURS = ("same-origin", "none")
+_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 
 
 class Guard:
@@ -61,8 +62,9 @@ class Guard:
 
         problem = self._problem(Headers(scope=scope), scope["scheme"], scope["path"])
         if problem:
-            body = {"error": {"code": 403, "status": "PERMISSION_DENIED", "message": problem, "details": []}}
-            await JSONResponse(body, 403)(scope, receive, send_with_headers)
+            info = {"@type": _INFO, "reason": "NOT_ALLOWED", "domain": "interleaf", "metadata": {}}
+            error = {"code": 403, "status": "PERMISSION_DENIED", "message": problem, "details": [info]}
+            await JSONResponse({"error": error}, 403)(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 

@@ -37,5 +37,5 @@ class Deadlines(AroundInterceptor):
                 yield
         except TimeoutError:
             if scope.expired():
-                raise DeadlinePassed(kind, seconds) from None
+                raise DeadlinePassed(kind, seconds, seconds < allowed) from None
             raise

@@ -72,6 +72,7 @@ def test_a_missing_file() -> None:
         (interleaf.ConflictingFact("taken", metadata={"fact_id": "f1"}), 4, "facts get f1"),
         (interleaf.EtagMismatch("changed"), 4, "read it again"),
         (interleaf.ResourceExhausted("busy", retry_after=2), 5, "try again in 2 s"),
+        (interleaf.ResourceExhausted("the quota is reached"), 1, ""),
         (interleaf.DeadlineExceeded("late"), 5, "--timeout"),
         (interleaf.Unauthenticated("who?"), 6, "INTERLEAF_API_KEY"),
         (interleaf.InvalidArgument("no"), 1, ""),
@@ -91,6 +92,10 @@ def test_a_failed_handshake_is_told_apart_from_no_server() -> None:
     assert (
         failure.message == "No Interleaf server answers at here:1: Ssl handshake failed: certificate unknown"
     )
+    for said in ("Custom verification check failed: Hostname Verification Check failed", "Socket closed"):
+        failure = describe(interleaf.Unavailable(said), "here:1")
+        assert said in failure.message
+        assert "--tls" in failure.hint
 
 
 @pytest.mark.parametrize("package", NEEDED)

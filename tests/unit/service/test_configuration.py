@@ -91,6 +91,16 @@ def test_a_wrong_environment_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("INTERLEAF_LIMITS__TYPO", "1")
     with pytest.raises(ConfigError, match=r"limits\.typo"):
         load()
+    monkeypatch.delenv("INTERLEAF_LIMITS__TYPO")
+    monkeypatch.setenv("INTERLEAF_SECURTY__API_KEYS_FILE", "keys.txt")  # or the server would be open
+    with pytest.raises(ConfigError, match="INTERLEAF_SECURTY__API_KEYS_FILE: there is no such section"):
+        load()
+    monkeypatch.delenv("INTERLEAF_SECURTY__API_KEYS_FILE")
+    monkeypatch.setenv("INTERLEAF_HTTP__NAMES", "proxy.example")
+    with pytest.raises(ConfigError, match="INTERLEAF_HTTP__NAMES: lists and tables are JSON"):
+        load()
+    monkeypatch.setenv("INTERLEAF_HTTP__NAMES", '["proxy.example"]')
+    assert load().http.names == ("proxy.example",)
 
 
 def test_variables_of_the_client_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
