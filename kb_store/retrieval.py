@@ -29,7 +29,7 @@ _CACHED_QUERIES = 256
 # Facts that one search embeds because the index does not have them yet: a few milliseconds each.
 _MAX_FRESH = 16
 # Rows that the index may propose in one search before some of them hold now.
-_MOST_DENSE = 8192
+_MOST_DENSE = 2048
 # Relations that are told of: whoever judges by them has to read each once.
 _MOST_RELATIONS = 32
 
@@ -76,7 +76,7 @@ class Retriever:
             named = self._store.search_lexical(namespace, text, limit=count, now=moment)
             facts |= self._holding(namespace, [hit.row for hit in named], moment)
         if vector is not None:
-            facts |= self._near(namespace, vector, count, moment)
+            facts |= self._near(namespace, vector, count, top_k, moment)
         cosines = {} if vector is None else self._cosines(namespace, vector, facts)
         ranked = sorted(_hits(text, facts, cosines, mode), key=lambda pair: (-pair[1].score, pair[0]))
         hits = tuple(hit for _, hit in ranked[:top_k])
@@ -90,16 +90,23 @@ class Retriever:
         if top_k > self._limits.max_top_k:
             raise LimitExceeded("top_k", "max_top_k", self._limits.max_top_k, top_k)
 
-    def _near(self, namespace: str, vector: Vectors, count: int, moment: datetime) -> dict[int, Fact]:
+    def _near(
+        self, namespace: str, vector: Vectors, count: int, top_k: int, moment: datetime
+    ) -> dict[int, Fact]:
         """The nearest that hold. All versions of a value are equally near, and the index does not know times: a
         history of old ones must not crowd out the one that is valid."""
         limit = count
+        found: dict[int, Fact] = {}
+        looked_at: set[int] = set()
         while True:
             rows = [row for row, _ in self._index.search(namespace, vector, limit=limit)]
-            found = self._holding(namespace, rows, moment)
-            if len(found) >= count or len(rows) < limit or limit >= _MOST_DENSE:
+            found |= self._holding(namespace, [row for row in rows if row not in looked_at], moment)
+            # Any that holds may be wanted in the first round; behind hundreds that do not, a few are enough.
+            enough = count if not looked_at else top_k
+            if len(found) >= enough or len(rows) < limit or limit == _MOST_DENSE:
                 return {row: found[row] for row in islice(filter(found.__contains__, rows), count)}
-            limit *= 4
+            looked_at.update(rows)
+            limit = min(4 * limit, _MOST_DENSE)
 
     def _holding(self, namespace: str, rows: Sequence[int], moment: datetime) -> dict[int, Fact]:
         facts = self._store.facts_by_row(namespace, rows)

@@ -384,7 +384,7 @@ def load(config: Path | None = None, overrides: dict[str, dict[str, Any]] | None
         return Settings.model_construct(**{name: getattr(found, name) for name in Settings.model_fields})
     except ValidationError as error:
         raise ConfigError(sentences(error)) from None
-    except TOMLDecodeError as error:
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{config}: {error}") from None
     except SettingsError as error:
         raise ConfigError(not_json(error, os.environ)) from None

@@ -67,9 +67,17 @@ class Operations:
                     await self._save(_failed(record, grpc.StatusCode.ABORTED, "the server was restarted"))
             after = page[-1].operation_id
 
-    async def start(self, operation_id: str, kind: str, metadata: bytes, work: Work) -> OperationRecord:
+    async def start(
+        self,
+        operation_id: str,
+        kind: str,
+        metadata: bytes,
+        work: Work,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> OperationRecord:
         """Begins an operation, or finds it where it was begun at the same time; its record is durable before this
-        returns. Whoever goes away meanwhile has begun it all the same."""
+        returns. Whoever goes away meanwhile has begun it all the same. `at_end` is called when it is over, also
+        where it could not be begun."""
         running = self._running.get(operation_id)
         if running is None:
             record = OperationRecord(
@@ -77,7 +85,9 @@ class Operations:
             )
             running = _Running(record, asyncio.create_task(self._save(record)))
             self._running[operation_id] = running
-            running.task = asyncio.create_task(self._run(running, work), name=f"operation {operation_id}")
+            running.task = asyncio.create_task(
+                self._run(running, work, at_end), name=f"operation {operation_id}"
+            )
         await asyncio.shield(running.saved)
         return running.record
 
@@ -134,23 +144,27 @@ class Operations:
         if self._running:
             await asyncio.wait([running.task for running in self._running.values()])
 
-    async def _run(self, running: _Running, work: Work) -> None:
+    async def _run(self, running: _Running, work: Work, at_end: Callable[[], None]) -> None:
         """Never cancelled itself."""
+        try:
+            await running.saved
+        except Exception as error:  # whoever started it is told, if anybody is still there
+            _log.error("operation was not begun", operation=running.record.operation_id, exc_info=error)
+        else:
+            await self._carry_out(running, work)
+        finally:
+            del self._running[running.record.operation_id]
+            at_end()
 
+    async def _carry_out(self, running: _Running, work: Work) -> None:
         def progress(metadata: bytes) -> None:
             running.record = replace(running.record, metadata=metadata)
 
         operation_id = running.record.operation_id
-        try:
-            await running.saved
-        except Exception:  # whoever started it is told
-            del self._running[operation_id]
-            return
         ended = asyncio.Event()
         saving = asyncio.create_task(self._save_now_and_then(running, running.record, ended))
         running.work = asyncio.ensure_future(work(progress))
         if running.stopped:
-            await asyncio.sleep(0)  # what was not begun could not put away its things
             running.work.cancel()
         try:
             response = await running.work
@@ -163,14 +177,12 @@ class Operations:
                 _log.error("operation failed", operation=operation_id, exc_info=error)
             final = replace(running.record, done=True, error_code=status.code, error_message=status.message)
         ended.set()
+        await saving
         try:
-            await saving
             await self._save(final)
         except Exception as error:
             _log.error("operation could not be kept", operation=operation_id, exc_info=error)
-        finally:
-            running.record = final
-            del self._running[operation_id]
+        running.record = final
 
     def _stopped(self, record: OperationRecord) -> OperationRecord:
         if self._closing:
@@ -186,7 +198,10 @@ class Operations:
                 await asyncio.wait_for(ended.wait(), _SAVE_SECONDS)
             if running.record is not saved and not ended.is_set():
                 saved = running.record
-                await self._save(saved)
+                try:
+                    await self._save(saved)
+                except Exception as error:  # the end is kept all the same
+                    _log.warning("progress could not be kept", operation=saved.operation_id, exc_info=error)
 
     async def _save(self, record: OperationRecord) -> None:
         await self._workers.writes.run(self._store.save_operation, record)

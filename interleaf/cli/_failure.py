@@ -32,7 +32,7 @@ _EXIT_CODES: tuple[tuple[type[e.InterleafError], int], ...] = (
 
 
 # What gRPC says where the two sides do not agree on encryption.
-_TLS_WORDS = ("ssl", "tls", "handshake", "certificate", "verification", "socket closed")
+_TLS_WORDS = ("ssl", "tls", "handshake", "certificate", "verification")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,10 @@ def _hint(error: e.InterleafError) -> str:
     if isinstance(error, e.Unavailable) and not error.reason and _of_tls(error):
         return "Does the server speak TLS (--tls, --ca, --certificate)? Is the name it is called by in its certificate?"
     if isinstance(error, e.Unavailable) and not error.reason:
-        return "Start one with `interleaf serve`, or say where it is: --server HOST:PORT or INTERLEAF_SERVER."
+        return (
+            "Start one with `interleaf serve`, or say where it is: --server HOST:PORT or INTERLEAF_SERVER; "
+            "and how it speaks, if that is TLS: --tls."
+        )
     if isinstance(error, e.ConflictingFact):
         return f"See it with `interleaf facts get {error.fact_id}`, or add --on-conflict replace (or add)."
     if isinstance(error, e.EtagMismatch):

@@ -146,15 +146,19 @@ def _copy_index(source: Path, target: Path) -> tuple[int | None, dict[str, FileD
 
 def _others(data_dir: Path) -> Iterator[Path]:
     """What links lead to is copied too: an encoder may lie elsewhere. Earlier backups are not, wherever they lie."""
-    seen: set[Path] = set()
     for folder, below, names in os.walk(data_dir, followlinks=True):
         here = Path(folder)
-        real, backed_up = here.resolve(), files.NAME in names and DATA in below
-        below[:] = sorted(name for name in below if not name.startswith(PARTIAL))
-        if real in seen or backed_up:
+        if files.NAME in names and DATA in below:
             below.clear()
             continue
-        seen.add(real)
+        # No link that leads back to where it was come from: that way is endless.
+        way = [each.resolve() for each in (here, *here.parents) if each.is_relative_to(data_dir)]
+        below[:] = sorted(
+            name
+            for name in below
+            if not name.startswith(PARTIAL)
+            and not any(each.is_relative_to((here / name).resolve()) for each in way)
+        )
         for name in sorted(names):
             path = here / name
             parts = path.relative_to(data_dir).parts

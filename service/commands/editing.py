@@ -234,18 +234,12 @@ class Editing:
         self._busy[operation_id] = begun.edit_id
 
         async def noted(note: Callable[[bytes], None]) -> bytes:
-            try:
-                return await work(
-                    lambda progress: note(self._packing.work(replace(begun, progress=progress)))
-                )
-            finally:
-                self._busy.pop(operation_id, None)
+            return await work(lambda progress: note(self._packing.work(replace(begun, progress=progress))))
 
-        try:
-            return await self._operations.start(operation_id, begun.kind, metadata, noted)
-        except Exception:  # of a caller that goes away the work goes on
+        def free() -> None:
             self._busy.pop(operation_id, None)
-            raise
+
+        return await self._operations.start(operation_id, begun.kind, metadata, noted, free)
 
 
 def _check_settings(model_digest: str, edit: AskedEdit) -> None:

@@ -199,26 +199,23 @@ class Encoding:
             await self._workers.reads.run(prepared)
             return OperationRecord("", kind, True, self._packing.work(begun))
         self._take(operation_id, encoder_id)
+
+        def free() -> None:
+            self._busy.pop(operation_id, None)
+
         try:
             job = await self._workers.reads.run(prepared)
         except BaseException:
-            self._busy.pop(operation_id, None)
+            free()
             raise
 
         async def work(note: Callable[[bytes], None]) -> bytes:
-            try:
-                result = await run_in_process(
-                    job, lambda progress: note(self._packing.work(replace(begun, progress=progress)))
-                )
-                return await self._workers.reads.run(finished, result)
-            finally:
-                self._busy.pop(operation_id, None)
+            result = await run_in_process(
+                job, lambda progress: note(self._packing.work(replace(begun, progress=progress)))
+            )
+            return await self._workers.reads.run(finished, result)
 
-        try:
-            return await self._operations.start(operation_id, kind, self._packing.work(begun), work)
-        except Exception:  # of a caller that goes away the work goes on
-            self._busy.pop(operation_id, None)
-            raise
+        return await self._operations.start(operation_id, kind, self._packing.work(begun), work, free)
 
     async def _known(self, operation_id: str) -> OperationRecord | None:
         try:

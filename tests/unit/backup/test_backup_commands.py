@@ -92,9 +92,11 @@ def test_what_links_lead_to_is_in_it(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, made)
     (made / "encoders" / "mine").rename(elsewhere)
     (made / "encoders" / "mine").symlink_to(elsewhere)
+    (made / "encoders" / "latest").symlink_to(made / "encoders" / "mine")
     (made / "encoders" / "all").symlink_to(made / "encoders")  # round and round
+    (elsewhere / "back").symlink_to(made)
     backup = make(made, tmp_path / "backups")
-    assert "encoders/mine/manifest.json" in verify(backup)[0].files
+    assert {"encoders/mine/manifest.json", "encoders/latest/manifest.json"} <= set(verify(backup)[0].files)
     assert (backup / "data" / "encoders" / "mine" / "manifest.json").read_text() == "{}"
     assert "encoders/all" not in "".join(verify(backup)[0].files)
 

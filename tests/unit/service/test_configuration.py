@@ -85,6 +85,13 @@ def test_a_wrong_file_is_refused_by_key(tmp_path: Path, text: str, named: str) -
     assert named in str(caught.value)
 
 
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "interleaf.toml"
+    file.write_bytes("[listen]".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"interleaf\.toml"):
+        load(file)
+
+
 def test_a_wrong_environment_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no configuration file"):
         load(tmp_path / "missing.toml")

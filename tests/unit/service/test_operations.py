@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kb_store.errors import InvalidInput, NotFound, StoreClosed, WrongState
+from kb_store.errors import InvalidInput, NotFound, StorageFull, StoreClosed, WrongState
+from kb_store.model import OperationRecord
 from kb_store.sql import SqlStore, open_store
 from service.errors import TooBusy
 from service.operations import Operations
@@ -131,17 +132,16 @@ def test_however_often_it_is_cancelled_its_end_is_kept(
     store: SqlStore, workers: Workers, held: threading.Event
 ) -> None:
     async def scenario() -> None:
-        operations, ended = Operations(store, workers), []
+        operations = Operations(store, workers)
+        ended: list[bool] = []
 
         async def forever(note: Note) -> bytes:
             note(b"half")
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.append(True)
+            await asyncio.Event().wait()
             return b""
 
-        starting = asyncio.create_task(operations.start("one", "kind", b"m", forever))
+        begin = operations.start("one", "kind", b"m", forever, lambda: ended.append(True))
+        starting = asyncio.create_task(begin)
         await asyncio.sleep(0.1)
         cancels = [asyncio.create_task(operations.cancel("one"))]  # before it is even saved
         await asyncio.sleep(0.1)
@@ -163,11 +163,44 @@ def test_what_cannot_be_kept_does_not_begin(store: SqlStore, workers: Workers) -
             raise AssertionError
 
         store.close()
+        ended: list[bool] = []
         with pytest.raises(StoreClosed):
-            await operations.start("one", "kind", b"m", never)
+            await operations.start("one", "kind", b"m", never, lambda: ended.append(True))
+        assert ended == [True]
         with pytest.raises(StoreClosed):  # nothing of it is left in memory
             await operations.get("one")
 
+    asyncio.run(scenario())
+
+
+def test_progress_that_cannot_be_kept_does_not_cost_the_end(
+    store: SqlStore, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, tried = store.save_operation, asyncio.Event()
+
+    def failing(record: OperationRecord) -> None:
+        if record.metadata == b"half" and not record.done:
+            loop.call_soon_threadsafe(tried.set)
+            raise StorageFull("no room for progress")
+        save(record)
+
+    async def scenario() -> None:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        operations = Operations(store, workers)
+
+        async def work(note: Note) -> bytes:
+            note(b"half")
+            await tried.wait()
+            return b"result"
+
+        await operations.start("one", "kind", b"m", work)
+        assert (await operations.wait("one", 60)).response == b"result"
+        assert store.get_operation("one").done
+
+    loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+    loop.close()
+    monkeypatch.setattr(store, "save_operation", failing)
     asyncio.run(scenario())
 
 
