@@ -103,7 +103,7 @@ class Retriever:
             found |= self._holding(namespace, [row for row in rows if row not in looked_at], moment)
             # Any that holds may be wanted in the first round; behind hundreds that do not, a few are enough.
             enough = count if not looked_at else top_k
-            if len(found) >= enough or len(rows) < limit or limit == _MOST_DENSE:
+            if len(found) >= enough or len(rows) < limit or limit >= _MOST_DENSE:
                 return {row: found[row] for row in islice(filter(found.__contains__, rows), count)}
             looked_at.update(rows)
             limit = min(4 * limit, _MOST_DENSE)

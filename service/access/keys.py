@@ -73,8 +73,7 @@ def new_key(path: Path, name: str, grants: Sequence[str] = USUAL_GRANTS) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(handle, "ab+") as file:
-        ended = (
-            not file.tell() or os.pread(handle, 1, file.tell() - 1) == b"\n"
-        )  # an editor may have left it open
+        size = file.tell()
+        ended = not size or os.pread(handle, 1, size - 1) == b"\n"  # some editors do not end the last line
         file.write(f"{'' if ended else chr(10)}{name} {digest(key)} {' '.join(grants)}\n".encode())
     return key
