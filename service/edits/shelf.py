@@ -5,6 +5,7 @@ A folder appears under its name only when it is whole; `applied.json` is replace
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import shutil
@@ -85,7 +86,11 @@ class EditShelf:
         if not self._folder.is_dir():
             return []
         names = sorted(path.name for path in self._folder.iterdir() if path.is_dir() and is_id(path.name))
-        return [self.get(name) for name in names]
+        found = []
+        for name in names:
+            with contextlib.suppress(NotFound):  # deleted since
+                found.append(self.get(name))
+        return found
 
     def get(self, edit_id: str) -> StoredEdit:
         """One; NotFound."""
@@ -97,9 +102,11 @@ class EditShelf:
             manifest, receipt = _object(folder / MANIFEST), _object(folder / _RECEIPT)
             problems = tuple(str(text) for text in receipt["problems"])
             manifest["digest"], manifest["tensors"]
+            size = sum(path.stat().st_size for path in folder.iterdir())
         except (OSError, ValueError, KeyError, TypeError):
+            if not folder.is_dir():  # deleted while it was read
+                raise NotFound("edit", f"edits/{edit_id}") from None
             return StoredEdit(edit_id, folder)
-        size = sum(path.stat().st_size for path in folder.iterdir())
         return StoredEdit(edit_id, folder, asked, manifest, problems, size)
 
     def exists(self, edit_id: str) -> bool:

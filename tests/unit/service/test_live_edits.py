@@ -22,6 +22,7 @@ from engines.transformers_engine import TransformersEngine
 from kb_store.errors import NotFound
 from service.commands.editing import Editing
 from service.config import EditSettings
+from service.edits import shelf
 from service.edits.jobs import LabModel
 from service.edits.live import LiveEdits
 from service.edits.shelf import AskedEdit, EditShelf, EditState, write_asked
@@ -133,6 +134,23 @@ def test_one_that_is_deleted_first_is_not_applied(stand: Stand) -> None:
         with pytest.raises(NotFound):
             refused("one")
     assert same(stand.weights(), before)
+
+
+@pytest.mark.parametrize("part", ["edit.json", "receipt.json"])
+def test_one_that_is_deleted_while_all_are_listed_is_not_listed(
+    stand: Stand, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = shelf._object
+
+    def deleted_meanwhile(path: Path) -> dict[str, Any]:
+        if path == stand.folder / "one" / part:
+            shutil.rmtree(path.parent)
+        return read(path)
+
+    monkeypatch.setattr(shelf, "_object", deleted_meanwhile)
+    assert [item.edit_id for item in stand.shelf.list()] == ["two"]
+    with pytest.raises(NotFound, match="edits/one"):
+        stand.shelf.get("one")
 
 
 def test_an_applied_edit_is_taken_back_without_its_files(stand: Stand) -> None:
