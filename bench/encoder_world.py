@@ -137,10 +137,10 @@ def invented_world(bank: PhraseBank, count: int, seed: int) -> InventedWorld:
             known[subject.name] = subject
             facts += subject.facts
     kept = facts[:count]
-    stored = {fact.subject for fact in kept}
     # Near the cut a subject may have lost facts: it and whoever was made from it are not asked for.
     cut = {fact.subject for fact in facts[count:]} | {facts[count - 1].subject}
-    whole = tuple(subject for subject in known.values() if subject.name in stored - cut)
+    asked = {fact.subject for fact in kept} - cut
+    whole = tuple(subject for subject in known.values() if subject.name in asked)
     return InventedWorld(whole, tuple(kept), tuple(unknown))
 
 

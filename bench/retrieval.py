@@ -86,12 +86,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _vectors(bench: Bench, facts: Sequence[WorldFact], embedder: MiniLMEmbedder) -> Vectors:
     texts = [key_text(fact.relation, fact.subject) for fact in facts]
 
-    def log(done: int, total: int) -> None:
-        if done % 10_000 == 0:
-            bench.log(f"embedded {done} of {total}")
-
     with bench.stage(f"{len(facts)} keys"):
-        return embed_cached(texts, embedder, bench.args.cache, log)
+        return embed_cached(texts, embedder, bench.args.cache, bench.log)
 
 
 def _import(store: SqlStore, facts: Sequence[WorldFact]) -> None:

@@ -16,18 +16,20 @@ from kb_store.contract import Embedder, Vectors
 
 CACHE = cache_dir() / "bench-vectors"
 _CHUNK = 1000
+_TOLD = 10_000  # texts
 
 
 def embed_cached(
-    texts: Sequence[str], embedder: Embedder, folder: Path, log: Callable[[int, int], None]
+    texts: Sequence[str], embedder: Embedder, folder: Path, log: Callable[[str], None]
 ) -> Vectors:
-    """One row for each text; `log` is told how many are done."""
+    """One row for each text; `log` is told now and then how many are done."""
     folder.mkdir(parents=True, exist_ok=True)
     vectors = np.empty((len(texts), embedder.dimension), dtype=np.float32)
     for start in range(0, len(texts), _CHUNK):
         chunk = texts[start : start + _CHUNK]
         vectors[start : start + len(chunk)] = _chunk(chunk, embedder, folder)
-        log(start + len(chunk), len(texts))
+        if (done := start + len(chunk)) % _TOLD == 0:
+            log(f"embedded {done} of {len(texts)}")
     return vectors
 
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     embedder = MiniLMEmbedder.load()
     texts = [key_text(fact.relation, fact.subject) for fact in world(count, bench.seed)]
     with bench.stage(f"{count} vectors"):
-        vectors = embed_cached(texts, embedder, CACHE, lambda done, total: None)
+        vectors = embed_cached(texts, embedder, CACHE, lambda _told: None)
     random = np.random.default_rng(bench.seed)
     asked = _questions(vectors, questions, random)
     wanted = np.argsort(-(asked @ vectors.T), axis=1)[:, :NEAREST]

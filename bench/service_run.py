@@ -20,11 +20,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.kept_asking import KeptAnswers
+from bench.retrieval_vectors import CACHE, embed_cached
 from engines.embedder import MiniLMEmbedder
 from engines.models import resolve_model
 from interleaf import Answer, AsyncClient, Scores, Timeout
 from interleaf._calls import Call
 from kb_store.contract import Vectors
+from kb_store.keys import key_text
 from kb_store.model import Content
 from service import logs
 from service.config import load
@@ -73,6 +75,11 @@ class KeptEmbedder:
         self._kept: dict[str, Vectors] = {}
         self.dimension = self._embedder.dimension
         self.digest = self._embedder.digest
+
+    def warm(self, contents: Sequence[Content], log: Callable[[str], None]) -> None:
+        """Embeds these facts' keys, or reads what an earlier run embedded."""
+        texts = [key_text(content.relation, content.subject) for content in contents]
+        self._kept.update(zip(texts, embed_cached(texts, self._embedder, CACHE, log), strict=True))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """As the embedder itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.common import interval, sample_keys, share_keys
+from bench.encoder import _told_apart
 
 
 def test_samples_that_belong_together_are_drawn_together() -> None:
@@ -25,3 +26,9 @@ def test_clusters_of_one_are_independent_samples() -> None:
     assert low < 9.5 < high
     with pytest.raises(ValueError, match="zip"):
         interval(samples, clusters=[1, 2])
+
+
+def test_few_relations_may_be_drawn_all_of_one_kind() -> None:
+    """Two relations, one with its fact and one without: a draw of one of them twice tells nothing."""
+    keys = sample_keys("auroc", [(0.9, True), (0.1, False)], statistic=_told_apart, clusters=["a", "b"])
+    assert keys == {"auroc": 1.0, "auroc_lo": 0.5, "auroc_hi": 1.0}
