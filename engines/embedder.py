@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from engines.errors import ModelMissing
-from engines.lots import alike, guessed
+from engines.lots import alike
 from engines.models import file_digest, quiet
 from engines.together import Together
 
@@ -78,8 +79,11 @@ class MiniLMEmbedder:
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         out = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for rows in alike([guessed(text) for text in texts], self._batch):
-            out[rows] = self._forward([texts[i] for i in rows])
+        if not texts:
+            return out
+        ids = self._tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)["input_ids"]
+        for rows in alike([len(row) for row in ids], self._batch):
+            out[rows] = self._forward([torch.tensor(ids[at]) for at in rows])
         return out
 
     @property
@@ -95,10 +99,11 @@ class MiniLMEmbedder:
         return encoded
 
     @torch.inference_mode()
-    def _forward(self, texts: list[str]) -> NDArray[np.float32]:
-        encoded = self.encode(texts)
-        hidden = self._model(**encoded).last_hidden_state
-        mask = encoded["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+    def _forward(self, ids: list[Tensor]) -> NDArray[np.float32]:
+        padded = pad_sequence(ids, batch_first=True, padding_value=self._tokenizer.pad_token_id)
+        attended = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
+        hidden = self._model(input_ids=padded, attention_mask=attended).last_hidden_state
+        mask = attended.unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)
         vectors: NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=-1).numpy()
         return vectors
