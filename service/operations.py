@@ -12,12 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import grpc
 import structlog
+from ulid import ULID
 
 from kb_store.contract import OperationStore, Replicas
-from kb_store.errors import WrongState
+from kb_store.errors import NotFound, RequestIdReused, WrongState
 from kb_store.model import OperationRecord
 from service.errors import row_of, to_status
 from service.workers import Workers
@@ -55,6 +57,7 @@ class Operations:
     def __init__(self, store: OperationsAmongReplicas, workers: Workers, replica: str = "") -> None:
         self._store, self._workers, self._replica = store, workers, replica
         self._running: dict[str, _Running] = {}
+        self._beginning: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._closing = False
 
     async def abort_interrupted(self) -> None:
@@ -66,6 +69,25 @@ class Operations:
                 if not record.done and record.replica not in others:
                     await self._save(_failed(record, grpc.StatusCode.ABORTED, "the server was restarted"))
             after = page[-1].operation_id
+
+    async def once(
+        self,
+        kind: str,
+        request_id: str,
+        begin: Callable[[str], Awaitable[OperationRecord]],
+        same: Callable[[bytes], bool],
+    ) -> OperationRecord:
+        """The operation that the request_id names, or what `begin` makes of its id. Of calls at the same time only
+        one begins, the others find what it began. RequestIdReused where its metadata is not the `same` request's."""
+        operation_id = f"{kind}-{request_id or str(ULID()).lower()}"
+        async with self._beginning.setdefault(operation_id, asyncio.Lock()):
+            try:
+                record = await self.get(operation_id)
+            except NotFound:
+                return await begin(operation_id)
+        if not same(record.metadata):
+            raise RequestIdReused(request_id)
+        return record
 
     async def start(
         self,

@@ -14,7 +14,7 @@ from editors.weights.errors import DeltaDamaged
 from editors.weights.methods import make_editor, named_method
 from editors.weights.session import measured_settings
 from kb_store.contract import Store
-from kb_store.errors import AlreadyExists, NotFound, RequestIdReused
+from kb_store.errors import AlreadyExists
 from kb_store.model import OperationRecord
 from service.commands.encoding import Asked
 from service.config import EditSettings
@@ -213,33 +213,32 @@ class Editing:
         asked: Asked,
     ) -> OperationRecord:
         """The operation; the one that the request_id named before, if there is one."""
-        operation_id = f"{begun.kind}-{asked.request_id or str(ULID()).lower()}"
-        try:
-            known = await self._operations.get(operation_id)
-        except NotFound:
-            pass
-        else:
-            edit_id, methods = self._packing.subject(known.metadata)
-            if methods != begun.methods or wanted_id not in ("", edit_id):
-                raise RequestIdReused(asked.request_id)
-            return known
-        taken = begun.edit_id in self._busy.values()
-        if begun.edit_id and (taken or await self._workers.reads.run(self._shelf.exists, begun.edit_id)):
-            raise AlreadyExists("edit", f"edits/{begun.edit_id}")
-        metadata = self._packing.work(begun)
-        if asked.validate_only:
-            return OperationRecord("", begun.kind, True, metadata)
-        if len(self._busy) >= self._settings.jobs:
-            raise TooBusy("pieces of work on edits run (edits.jobs)", self._settings.jobs, _RETRY_SECONDS)
-        self._busy[operation_id] = begun.edit_id
 
         async def noted(note: Callable[[bytes], None]) -> bytes:
             return await work(lambda progress: note(self._packing.work(replace(begun, progress=progress))))
 
-        def free() -> None:
-            self._busy.pop(operation_id, None)
+        async def begin(operation_id: str) -> OperationRecord:
+            kept = begun.edit_id and await self._workers.reads.run(self._shelf.exists, begun.edit_id)
+            # Nothing is waited for from here until it is taken: another request may ask for the same edit.
+            if kept or (begun.edit_id and begun.edit_id in self._busy.values()):
+                raise AlreadyExists("edit", f"edits/{begun.edit_id}")
+            metadata = self._packing.work(begun)
+            if asked.validate_only:
+                return OperationRecord("", begun.kind, True, metadata)
+            if len(self._busy) >= self._settings.jobs:
+                raise TooBusy("pieces of work on edits run (edits.jobs)", self._settings.jobs, _RETRY_SECONDS)
+            self._busy[operation_id] = begun.edit_id
 
-        return await self._operations.start(operation_id, begun.kind, metadata, noted, free)
+            def free() -> None:
+                self._busy.pop(operation_id, None)
+
+            return await self._operations.start(operation_id, begun.kind, metadata, noted, free)
+
+        def same(metadata: bytes) -> bool:
+            edit_id, methods = self._packing.subject(metadata)
+            return methods == begun.methods and wanted_id in ("", edit_id)
+
+        return await self._operations.once(begun.kind, asked.request_id, begin, same)
 
 
 def _check_settings(model_digest: str, edit: AskedEdit) -> None:

@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ulid import ULID
-
 from kb_store.contract import Store
-from kb_store.errors import InvalidInput, NotFound, RequestIdReused, WrongState
+from kb_store.errors import InvalidInput, WrongState
 from kb_store.model import OperationRecord
 from service.config import EncoderSettings
 from service.encoders.facts import examples_of, sample_of_facts
@@ -188,40 +186,34 @@ class Encoding:
         asked: Asked,
     ) -> OperationRecord:
         """The operation; the one that the request_id named before, if there is one."""
-        operation_id = f"{kind}-{asked.request_id or str(ULID()).lower()}"
-        known = await self._known(operation_id)
-        if known is not None:
-            if self._packing.subject(known.metadata) != (encoder_id, model):
-                raise RequestIdReused(asked.request_id)
-            return known
-        begun = Work(encoder_id, model, Progress("waiting"), datetime.now(UTC))
-        if asked.validate_only:
-            await self._workers.reads.run(prepared)
-            return OperationRecord("", kind, True, self._packing.work(begun))
-        self._take(operation_id, encoder_id)
 
-        def free() -> None:
-            self._busy.pop(operation_id, None)
+        async def begin(operation_id: str) -> OperationRecord:
+            begun = Work(encoder_id, model, Progress("waiting"), datetime.now(UTC))
+            if asked.validate_only:
+                await self._workers.reads.run(prepared)
+                return OperationRecord("", kind, True, self._packing.work(begun))
+            self._take(operation_id, encoder_id)
 
-        try:
-            job = await self._workers.reads.run(prepared)
-        except BaseException:
-            free()
-            raise
+            def free() -> None:
+                self._busy.pop(operation_id, None)
 
-        async def work(note: Callable[[bytes], None]) -> bytes:
-            result = await run_in_process(
-                job, lambda progress: note(self._packing.work(replace(begun, progress=progress)))
-            )
-            return await self._workers.reads.run(finished, result)
+            try:
+                job = await self._workers.reads.run(prepared)
+            except BaseException:
+                free()
+                raise
 
-        return await self._operations.start(operation_id, kind, self._packing.work(begun), work, free)
+            async def work(note: Callable[[bytes], None]) -> bytes:
+                result = await run_in_process(
+                    job, lambda progress: note(self._packing.work(replace(begun, progress=progress)))
+                )
+                return await self._workers.reads.run(finished, result)
 
-    async def _known(self, operation_id: str) -> OperationRecord | None:
-        try:
-            return await self._operations.get(operation_id)
-        except NotFound:
-            return None
+            return await self._operations.start(operation_id, kind, self._packing.work(begun), work, free)
+
+        return await self._operations.once(
+            kind, asked.request_id, begin, lambda kept: self._packing.subject(kept) == (encoder_id, model)
+        )
 
     def _take(self, operation_id: str, encoder_id: str) -> None:
         if encoder_id and encoder_id in self._busy.values():

@@ -7,10 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ulid import ULID
-
 from kb_store.contract import Store
-from kb_store.errors import NotFound, RequestIdReused
 from kb_store.indexer import Indexer
 from kb_store.model import OperationRecord
 from service.operations import Operations
@@ -55,14 +52,12 @@ class Reindexing:
 
     async def start(self, namespace: str, request_id: str) -> OperationRecord:
         """The operation, which may be done already when the request was sent before."""
-        operation_id = f"{KIND}-{request_id or str(ULID()).lower()}"
-        try:
-            known = await self._operations.get(operation_id)
-        except NotFound:
-            known = await self._begin(namespace, operation_id)
-        if self._unpack(known.metadata) != namespace:
-            raise RequestIdReused(request_id)
-        return known
+        return await self._operations.once(
+            KIND,
+            request_id,
+            lambda operation_id: self._begin(namespace, operation_id),
+            lambda metadata: self._unpack(metadata) == namespace,
+        )
 
     async def _begin(self, namespace: str, operation_id: str) -> OperationRecord:
         space = await self._workers.reads.run(self._store.get_namespace, namespace)

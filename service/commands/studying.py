@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ulid import ULID
-
 from circuits.lab import Lab, Passes
-from kb_store.errors import NotFound, RequestIdReused
 from kb_store.model import OperationRecord
 from service.commands.answering import queries_of
 from service.commands.checking import fitting, studied, subject_in
@@ -62,22 +59,12 @@ class Studying:
     async def start(self, analysis: Analysis, asked: Asked, known: tuple[Known, ...] = ()) -> OperationRecord:
         """Begins a study; the operation that the request_id named before, if there is one."""
         study = self._allowed()
-        operation_id = f"{analysis.kind}-{asked.request_id or str(ULID()).lower()}"
         layers, heads = study.shape
         begun = CircuitWork(analysis.kind, "waiting", 0.0, analysis.cost(layers, heads), datetime.now(UTC))
         metadata = self._packing.work(begun)
         if asked.validate_only:
             await study.run(analysis.check, Passes())
             return OperationRecord("", analysis.kind, True, metadata)
-        try:
-            found = await self._operations.get(operation_id)
-        except NotFound:
-            pass
-        else:
-            if self._packing.kind(found.metadata) != analysis.kind:
-                raise RequestIdReused(asked.request_id)
-            return found
-        await study.run(analysis.check, Passes())
 
         async def work(note: Callable[[bytes], None]) -> bytes:
             def noted(share: float) -> None:
@@ -89,7 +76,13 @@ class Studying:
             result, passes = await study.run(run, begun.planned, noted, polite=True)
             return self._packing.result(analysis, result, passes, known)
 
-        return await self._operations.start(operation_id, analysis.kind, metadata, work)
+        async def begin(operation_id: str) -> OperationRecord:
+            await study.run(analysis.check, Passes())
+            return await self._operations.start(operation_id, analysis.kind, metadata, work)
+
+        return await self._operations.once(
+            analysis.kind, asked.request_id, begin, lambda kept: self._packing.kind(kept) == analysis.kind
+        )
 
     async def explain_facts(
         self,

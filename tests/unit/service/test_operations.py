@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kb_store.errors import InvalidInput, NotFound, StorageFull, StoreClosed, WrongState
+from kb_store.errors import InvalidInput, NotFound, RequestIdReused, StorageFull, StoreClosed, WrongState
 from kb_store.model import OperationRecord
 from kb_store.sql import SqlStore, open_store
 from service.errors import TooBusy
@@ -124,6 +124,39 @@ def test_a_caller_that_goes_away_has_begun_it(
         ended = await operations.wait("one", 30)
         assert (ended.response, runs) == (b"result", 1)
         assert store.get_operation("one") == ended
+
+    asyncio.run(scenario())
+
+
+def test_calls_of_one_request_begin_one_operation(store: SqlStore, workers: Workers) -> None:
+    async def scenario() -> None:
+        operations, going = Operations(store, workers), asyncio.Event()
+        begun = 0
+
+        async def work(note: Note) -> bytes:
+            return b"result"
+
+        async def begin(operation_id: str) -> OperationRecord:
+            nonlocal begun
+            begun += 1
+            await going.wait()
+            return await operations.start(operation_id, "kind", b"m", work)
+
+        def once(metadata: bytes = b"m", request_id: str = "r") -> asyncio.Task[OperationRecord]:
+            call = operations.once("kind", request_id, begin, lambda kept: kept == metadata)
+            return asyncio.create_task(call)
+
+        left, first, again, other, without = once(), once(), once(), once(b"other"), once(request_id="")
+        while begun < 2:
+            await asyncio.sleep(0)
+        left.cancel()  # whoever goes away before it is begun leaves it to the next
+        going.set()
+        assert (await first, await again) == (await operations.get("kind-r"),) * 2
+        with pytest.raises(RequestIdReused):
+            await other
+        assert (await without).operation_id not in ("kind-", "kind-r")
+        assert begun == 3
+        await operations.close()
 
     asyncio.run(scenario())
 
