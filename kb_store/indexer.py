@@ -131,20 +131,30 @@ class Indexer:
     def wait_searchable(self, namespace: str, revision: int, timeout: float) -> bool:
         """Whether the namespace's changes up to this revision became searchable in time."""
         deadline = time.monotonic() + timeout
-        present = self._store.get_namespace(namespace).revision
-        newest = self._store.last_sequence()
+        reached = self.reaching(namespace, revision)
         while True:
             with self._news:
                 applied = self._applied
-            if namespace not in self._index.damaged and revision <= present and applied >= newest:
+            if reached():
                 return True
-            if self.searchable_revision(namespace) >= revision:
-                return True
+            if not self._wait_news(applied, deadline):
+                return False
+
+    def reaching(self, namespace: str, revision: int) -> Callable[[], bool]:
+        """Says whenever it is asked whether the namespace's changes up to this revision are searchable by now. What
+        others write meanwhile does not keep it from coming true."""
+        present, newest = -1, 0  # as they were when the revision was there
+
+        def reached() -> bool:
+            nonlocal present, newest
             if revision > present:
                 present = self._store.get_namespace(namespace).revision
                 newest = self._store.last_sequence()
-            if not self._wait_news(applied, deadline):
-                return False
+            if revision <= present and self._applied >= newest and namespace not in self._index.damaged:
+                return True
+            return self.searchable_revision(namespace) >= revision
+
+        return reached
 
     def wait_caught_up(self, timeout: float) -> bool:
         """Whether everything that is durable now became searchable in time, repairs at start included."""

@@ -10,12 +10,12 @@ from typing import Protocol
 
 from kb_store.contract import Store
 from kb_store.errors import RevisionNotReached
-from kb_store.model import Fact
+from kb_store.model import Fact, Namespace
 from service.calls import current
 from service.errors import NotSearchableYet
 from service.workers import Workers
 
-_PAUSE = 0.02
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.2
 _MARGIN = 0.05  # so that the refusal arrives before the client's own deadline
 
 
@@ -34,8 +34,8 @@ class Searchable(Protocol):
         """Everything up to here can be found."""
         ...
 
-    def wait_searchable(self, namespace: str, revision: int, timeout: float) -> bool:
-        """Blocks until the revision can be found, or the time is over."""
+    def reaching(self, namespace: str, revision: int) -> Callable[[], bool]:
+        """Says whenever it is asked whether the revision can be found by now; asking blocks."""
         ...
 
 
@@ -46,7 +46,7 @@ class Compiled(Protocol):
         """Whether this revision's tokens are at hand."""
         ...
 
-    def compiled_revision(self, namespace: str) -> int:
+    def compiled_revision(self, space: Namespace) -> int:
         """Everything up to here is compiled."""
         ...
 
@@ -60,10 +60,10 @@ class Revisions:
         self._store, self._searchable, self._compiled = store, searchable, compiled
         self._workers, self._wait_seconds = workers, wait_seconds
 
-    def figures(self, namespace: str) -> tuple[int, int]:
+    def figures(self, space: Namespace) -> tuple[int, int]:
         """(searchable, compiled) revision; what is compiled can be found as well. Blocks."""
-        searchable = self._searchable.searchable_revision(namespace)
-        return searchable, min(searchable, self._compiled.compiled_revision(namespace))
+        searchable = self._searchable.searchable_revision(space.namespace_id)
+        return searchable, min(searchable, self._compiled.compiled_revision(space))
 
     def states(self, namespace: str, facts: Sequence[Fact]) -> tuple[FactState, ...]:
         """The states of facts of one namespace. Blocks."""
@@ -79,31 +79,33 @@ class Revisions:
 
     async def written(self, namespace: str, revision: int) -> None:
         """Waits until the namespace has this revision; RevisionNotReached when it does not get there."""
-        if revision:
-            await self._until(
-                lambda: self._store.get_namespace(namespace).revision >= revision, namespace, revision
-            )
+        if not revision or await self._comes(
+            lambda: self._store.get_namespace(namespace).revision >= revision
+        ):
+            return
+        found = await self._workers.reads.run(self._store.get_namespace, namespace)
+        raise RevisionNotReached(namespace, revision, found.revision)
 
     async def searchable(self, namespace: str, revision: int) -> None:
         """Waits until retrieval sees this revision; NotSearchableYet when the index is too slow."""
         if not revision:
             return
         await self.written(namespace, revision)
-        seconds = self._patience()
-        reached = await self._workers.waiting.run(
-            self._searchable.wait_searchable, namespace, revision, seconds
-        )
-        if not reached:
+        if not await self._comes(self._searchable.reaching(namespace, revision)):
             now = await self._workers.reads.run(self._searchable.searchable_revision, namespace)
             raise NotSearchableYet(namespace, revision, now)
 
     def _patience(self) -> float:
         return max(0.0, current().remaining(self._wait_seconds + _MARGIN) - _MARGIN)
 
-    async def _until(self, holds: Callable[[], bool], namespace: str, revision: int) -> None:
-        end = time.monotonic() + self._patience()
+    async def _comes(self, holds: Callable[[], bool]) -> bool:
+        """Whether it holds in time. No thread is kept meanwhile, or those who wait would take them all; and it is asked
+        the more seldom the longer it takes."""
+        begun, patience = time.monotonic(), self._patience()
         while not await self._workers.reads.run(holds):
-            if time.monotonic() >= end:
-                found = await self._workers.reads.run(self._store.get_namespace, namespace)
-                raise RevisionNotReached(namespace, revision, found.revision)
-            await asyncio.sleep(_PAUSE)
+            waited = time.monotonic() - begun
+            if waited >= patience:
+                return False
+            pause = min(max(_SHORTEST_PAUSE, waited / 2), _LONGEST_PAUSE)
+            await asyncio.sleep(min(pause, patience - waited))
+        return True

@@ -54,7 +54,7 @@ class Workers:
         self.reads = Pool("reads", 4, 1024)
         self.writes = Pool("writes", 4, 1024)
         self.retrieval = Pool("retrieval", 2, 1024)
-        # These threads only wait: for the index to catch up, for the writer, and for the model.
+        # These threads only wait: for the writer and for the model.
         self.waiting = Pool("waiting", 64, 1024)
         self.model = Pool("model", model_threads, 1024)
 

@@ -91,7 +91,7 @@ class Spaces:
 
     def _seen(self, namespace: Namespace) -> SeenNamespace:
         try:
-            searchable, compiled = self._revisions.figures(namespace.namespace_id)
+            searchable, compiled = self._revisions.figures(namespace)
         except NotFound:  # deleted since it was read
             searchable = compiled = 0
         return SeenNamespace(namespace, searchable, compiled)

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 
 from engines.errors import EngineClosed
@@ -30,6 +31,9 @@ _log = logging.getLogger(__name__)
 
 # Reads names of a namespace's relations; asks before every few of them whether to go on.
 ReadNames = Callable[[Namespace, Sequence[str], Callable[[], bool]], None]
+
+# A namespace that is deleted and made again is another one of the same name.
+_Identity = tuple[str, datetime]
 
 
 def _no_names(space: Namespace, relations: Sequence[str], go_on: Callable[[], bool]) -> None:
@@ -51,8 +55,10 @@ class CompileWorker:
         self._max_facts, self._batch = max_facts, batch
         self._idle: Callable[[], bool] = lambda: True
         self._read_names: ReadNames = _no_names
-        self._done: dict[str, int] = {}
-        self._large: set[str] = set()  # namespaces that are not compiled, whose first names have been read
+        self._done: dict[_Identity, int] = {}
+        self._large: set[_Identity] = (
+            set()
+        )  # namespaces that are not compiled, whose first names have been read
         self._work, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="interleaf-compile", daemon=True)
 
@@ -74,9 +80,9 @@ class CompileWorker:
         """Whether this revision's tokens are at hand."""
         return self._compiled.ready(fact)
 
-    def compiled_revision(self, namespace: str) -> int:
+    def compiled_revision(self, space: Namespace) -> int:
         """Everything up to here has been compiled since the start."""
-        return self._done.get(namespace, 0)
+        return self._done.get(_identity(space), 0)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -93,21 +99,23 @@ class CompileWorker:
                     self._work.set()
 
     def _look_through(self) -> None:
-        present = {space.namespace_id: space for space in self._namespaces()}
-        for gone in (self._done.keys() | self._compiled.namespaces()) - present.keys():
-            self._done.pop(gone, None)
-            self._compiled.forget_others(gone, ())
+        present = {_identity(space): space for space in self._namespaces()}
+        gone = self._done.keys() - present.keys()
+        for identity in gone:
+            del self._done[identity]
+        names = {name for name, _ in present}
+        for name in (self._compiled.namespaces() - names) | {name for name, _ in gone}:
+            self._compiled.forget_others(name, ())
         self._large &= present.keys()
-        for name, space in present.items():
+        for identity, space in present.items():
             if self._closing.is_set():
                 return
-            # A namespace that was deleted and made again starts from 0.
-            if self._done.get(name) == space.revision:
+            if self._done.get(identity) == space.revision:
                 continue
             if space.fact_count <= self._max_facts:
                 self._compile(space, list(self._facts(space)))
-            elif name not in self._large:
-                self._large.add(name)
+            elif identity not in self._large:
+                self._large.add(identity)
                 self._read_names_of(space, islice(self._facts(space), self._max_facts))
 
     def _namespaces(self) -> Iterator[Namespace]:
@@ -131,7 +139,7 @@ class CompileWorker:
             if self._compiled.full() or not self._others_first():
                 return
             self._compiled.tokens(missing[start : start + self._batch], ahead=True)
-        self._done[space.namespace_id] = space.revision
+        self._done[_identity(space)] = space.revision
 
     def _read_names_of(self, space: Namespace, facts: Iterable[Fact]) -> None:
         names = dict.fromkeys(fact.content.relation for fact in facts)
@@ -145,6 +153,10 @@ class CompileWorker:
         return not self._closing.is_set()
 
 
+def _identity(space: Namespace) -> _Identity:
+    return space.namespace_id, space.create_time
+
+
 class NothingCompiled:
     """Where there is no encoder."""
 
@@ -152,6 +164,6 @@ class NothingCompiled:
         """Never."""
         return False
 
-    def compiled_revision(self, namespace: str) -> int:
+    def compiled_revision(self, space: Namespace) -> int:
         """Nothing."""
         return 0

@@ -89,8 +89,8 @@ def add(store: SqlStore, *names: str) -> list[Fact]:
     return list(store.write(mutations, Context()).facts)
 
 
-def reaches(worker: CompileWorker, revision: int) -> bool:
-    return comes(lambda: worker.compiled_revision("n") == revision)
+def reaches(worker: CompileWorker, space: Namespace, revision: int) -> bool:
+    return comes(lambda: worker.compiled_revision(space) == revision)
 
 
 def comes(true: Callable[[], bool]) -> bool:
@@ -107,20 +107,21 @@ def test_the_worker_keeps_up_with_what_is_written(store: SqlStore) -> None:
     before = add(store, "a", "b")
     worker = CompileWorker(store, compiled, max_facts=100, batch=1)
     worker.start()
+    space = store.get_namespace("n")
     try:
-        assert reaches(worker, 2)
+        assert reaches(worker, space, 2)
         assert all(worker.ready(item) for item in before)
         after = add(store, "c")
         store.write([UpdateFact("n", before[0].fact_id, {"object": "new"})], Context())
         store.write([DeleteFact("n", before[1].fact_id)], Context())
-        assert reaches(worker, 5)
+        assert reaches(worker, space, 5)
         assert worker.ready(after[0])
         assert ["new"] in encoder.asked
         assert not worker.ready(before[1])
         assert not worker.ready(before[0])  # its revision of before
         assert (compiled.figures.facts, compiled.figures.used_bytes) == (2, 2 * BYTES)
         store.delete_namespace("n", force=True, etag="", context=Context())
-        assert reaches(worker, 0)
+        assert reaches(worker, space, 0)
         assert (compiled.figures.facts, compiled.figures.used_bytes) == (0, 0)
     finally:
         worker.close()
@@ -139,8 +140,9 @@ def test_the_worker_has_names_of_relations_read(store: SqlStore) -> None:
         [CreateFact("n", Content(name, "job" if name == "b" else "home", name)) for name in "abc"], Context()
     )
     worker.start(read_names=read_names)
+    space = store.get_namespace("n")
     try:
-        assert reaches(worker, 3)
+        assert reaches(worker, space, 3)
         assert read == [("n", ["home", "job"], True)]
     finally:
         worker.close()
@@ -169,16 +171,40 @@ def test_what_is_dead_does_not_keep_the_living_out(store: SqlStore) -> None:
     compiled = CompiledFacts(CountingEncoder(), 3 * BYTES, batch=1)
     worker = CompileWorker(store, compiled, max_facts=100, batch=1)
     worker.start()
+    space = store.get_namespace("n")
     try:
         dead = add(store, "a", "b", "c")
-        assert reaches(worker, 3)
+        assert reaches(worker, space, 3)
         assert compiled.full()
         store.write([DeleteFact("n", item.fact_id) for item in dead], Context())
         living = add(store, "d", "e")
-        assert reaches(worker, 8)
+        assert reaches(worker, space, 8)
         assert [worker.ready(item) for item in (*dead, *living)] == [False] * 3 + [True] * 2
     finally:
         worker.close()
+
+
+def test_a_namespace_made_again_is_compiled_though_it_has_come_as_far(store: SqlStore) -> None:
+    compiled = CompiledFacts(CountingEncoder(), 1000 * BYTES, batch=8)
+    worker = CompileWorker(store, compiled, max_facts=2, batch=8)
+    read: list[list[str]] = []
+    worker._read_names = lambda space, relations, go_on: read.append(list(relations))
+
+    def look(*names: str) -> list[bool]:
+        """Written and looked through, as the thread does after a burst of writes."""
+        facts = add(store, *names)
+        worker._look_through()
+        space = store.get_namespace("n")
+        assert worker.compiled_revision(space) == (space.revision if len(names) == 2 else 0)
+        store.delete_namespace("n", force=True, etag="", context=Context())
+        store.create_namespace("n", "", frozenset(), Context())
+        assert worker.compiled_revision(store.get_namespace("n")) == 0
+        return [worker.ready(item) for item in facts]
+
+    assert look("a", "b") == look("c", "d") == [True, True]
+    assert look("e", "f", "g") == look("h", "i", "j") == [False] * 3  # too large
+    assert compiled.figures.facts == 0  # nor is anything kept of the dead
+    assert len(read) == 4
 
 
 def test_what_is_kept_of_others_stays() -> None:
@@ -197,7 +223,7 @@ def test_what_is_kept_of_others_stays() -> None:
 
 def test_large_namespaces_and_full_memory_are_left_to_demand(store: SqlStore) -> None:
     add(store, "a", "b", "c")
-    store.create_namespace("small", "", frozenset(), Context())
+    small = store.create_namespace("small", "", frozenset(), Context())
     for limits, memory in ((2, 1000), (100, 2)):
         encoder = CountingEncoder()
         compiled = CompiledFacts(encoder, memory * BYTES, batch=1)
@@ -205,9 +231,9 @@ def test_large_namespaces_and_full_memory_are_left_to_demand(store: SqlStore) ->
         worker.start()
         try:
             assert comes(
-                partial(worker._done.__contains__, "small")
+                partial(worker._done.__contains__, ("small", small.create_time))
             )  # the empty one comes after the large one
-            assert worker.compiled_revision("n") == 0
+            assert worker.compiled_revision(store.get_namespace("n")) == 0
             assert len(encoder.asked) == (0 if limits == 2 else 2)
         finally:
             worker.close()
