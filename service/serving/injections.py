@@ -69,12 +69,13 @@ class Injections:
         return found
 
     async def watch(self, sequence: int, namespace: str, limit: int) -> AsyncGenerator[Injection, None]:
-        """Those after `sequence`, the oldest first, and then every new one. Ends when it is left."""
+        """Those after `sequence`, the oldest first, of those that were there before at most `limit`; and then every new
+        one. Ends when it is left."""
         while True:
             told = self.answers  # before the first is handed over: more may come meanwhile
             for entry in reversed(self.after(sequence, namespace, limit)):
                 yield entry
-            sequence = told
+            sequence, limit = told, self._kept.maxlen or 0
             async with self._changed:
                 while self.answers == sequence:
                     await self._changed.wait()
