@@ -253,7 +253,8 @@ class DeadlinePassed(ServiceError):
 
     def __init__(self, kind: str, seconds: float, asked: bool) -> None:
         whose = "the caller's deadline" if asked else f"deadlines.{kind}"
-        super().__init__(f"the call took longer than {seconds:.3g} s ({whose})", kind=kind)
+        figure = f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
+        super().__init__(f"the call took longer than {figure} s ({whose})", kind=kind)
 
 
 class ShuttingDown(ServiceError):

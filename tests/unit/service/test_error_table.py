@@ -107,3 +107,11 @@ def test_texts_from_outside_fit_into_headers() -> None:
     error = store_errors.InvalidInput("f" * 10_000, "bad \ud800 " * 10_000, value="v" * 10_000)
     status = to_status(error, "id")
     assert len(status.SerializeToString()) < 4096
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.0004, "0.0004 s"), (2.5, "2.5 s"), (99.96, "100 s"), (1200.0, "1200 s"), (86_400.0, "86400 s")],
+)
+def test_a_deadline_is_said_as_people_write_it(seconds: float, said: str) -> None:
+    assert f"longer than {said} (" in str(errors.DeadlinePassed("generate", seconds, asked=True))
