@@ -35,14 +35,22 @@ class Kind:
 
 
 def read(path: Path, kind: Kind) -> dict[str, Caller]:
-    """Callers by what they are known by; ConfigError with the line that is wrong."""
+    """Callers by what they are known by; ConfigError when there are none."""
+    callers = read_any(path, kind)
+    if not callers:
+        raise ConfigError(f"{kind.setting}: {path} {kind.remedy}")
+    return callers
+
+
+def read_any(path: Path, kind: Kind) -> dict[str, Caller]:
+    """The same, and nobody where nobody is in the file; ConfigError with the line that is wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{kind.setting}: cannot read {path}: {error}") from None
     callers: dict[str, Caller] = {}
     names: set[str] = set()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         content = line.strip()
         if not content or content.startswith("#"):
             continue
@@ -57,8 +65,6 @@ def read(path: Path, kind: Kind) -> dict[str, Caller]:
             raise ConfigError(f"{where} is known by the same as {callers[known_by].name}")
         names.add(name)
         callers[known_by] = Caller(name, _grants(grants, where))
-    if not callers:
-        raise ConfigError(f"{kind.setting}: {path} {kind.remedy}")
     return callers
 
 

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from service.access.files import NAME, Caller, Kind, read
+from service.access.files import NAME, Caller, Kind, read, read_any
 from service.access.grants import Grants
 from service.config import ConfigError
 
@@ -63,7 +63,7 @@ def new_key(path: Path, name: str, grants: Sequence[str] = USUAL_GRANTS) -> str:
     """Makes a key, adds its digest to the file, and returns the key, which is kept nowhere."""
     if NAME.fullmatch(name) is None:
         raise ConfigError("a key's name has 1-64 letters, digits, dots, hyphens and underscores")
-    if path.exists() and path.stat().st_size and name in KeyRing.read(path).names:
+    if path.exists() and name in KeyRing(read_any(path, _KIND)).names:
         raise ConfigError(f"{path} has a key {name!r} already")
     try:
         Grants.parse(grants)

@@ -195,6 +195,15 @@ def test_a_key_is_added_to_a_file_whose_last_line_was_not_ended(tmp_path: Path) 
     assert [caller and caller.name for caller in map(ring.caller, (first, second))] == ["first", "second"]
 
 
+@pytest.mark.parametrize("begun", ["", "\n", "# Keys of the film club", "# Keys\u2028of the film club\n\n"])
+def test_the_first_key_of_a_file_that_has_none(tmp_path: Path, begun: str) -> None:
+    path = tmp_path / "keys.txt"
+    path.write_text(begun, encoding="utf-8")
+    for name in ("first", "second"):
+        new_key(path, name)
+    assert KeyRing.read(path).names == {"first", "second"}
+
+
 def test_key_files(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     key = new_key(path, "a.b-c_1")
