@@ -32,7 +32,8 @@ def unknown_sections(environment: Mapping[str, str], sections: Collection[str]) 
 def not_json(error: ValueError, environment: Mapping[str, str]) -> str:
     """The reader tells only the section of a variable that it cannot read."""
     section = next((part for part in str(error).split('"')[1::2]), "")
+    whole = f"{ENV_PREFIX}{section}".upper()
     named = sorted(
-        name for name in environment if name.upper().startswith(f"{ENV_PREFIX}{section}{DELIMITER}".upper())
+        name for name in environment if name.upper() == whole or name.upper().startswith(whole + DELIMITER)
     )
     return f'one of {", ".join(named)}: lists and tables are JSON in the environment, such as ["a"] or {{"a": 1}}'

@@ -108,6 +108,9 @@ def test_a_wrong_environment_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pat
         load()
     monkeypatch.setenv("INTERLEAF_HTTP__NAMES", '["proxy.example"]')
     assert load().http.names == ("proxy.example",)
+    monkeypatch.setenv("INTERLEAF_HTTP", "proxy.example")
+    with pytest.raises(ConfigError, match="INTERLEAF_HTTP, INTERLEAF_HTTP__NAMES: lists and tables are JSON"):
+        load()
 
 
 def test_variables_of_the_client_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
