@@ -79,9 +79,10 @@ def import_file(
     more. `report.rows_held` counts them.
     """
     chosen = format_of(path, format)
-    Path(path).open("rb").close()  # a missing file is the caller's error, and is raised here
-    if not Path(path).is_file():
+    file = Path(path)
+    if file.exists() and not (file.is_file() or file.is_dir()):  # to open one may take for ever
         raise ValueError(f"{path}: a pipe can be read only once; keep its bytes and use import_data")
+    file.open("rb").close()  # a missing file is the caller's error, and is raised here
     return import_data(
         session,
         lambda: file_chunks(path),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -181,3 +183,18 @@ def test_an_upload_keeps_the_first_failures(session: Session) -> None:
 def test_a_missing_file_is_said_at_once(session: Session) -> None:
     with pytest.raises(FileNotFoundError):
         files.import_file(session, "/nowhere/facts.csv")
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "facts.csv"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(Path, "open", lambda *args: pytest.fail("opened: that takes until somebody writes"))
+    with pytest.raises(ValueError, match="only once"):
+        files.import_file(session, pipe)
+
+
+def test_a_folder_is_not_a_pipe(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        files.import_file(session, tmp_path, format="csv")
