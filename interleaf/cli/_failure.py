@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from interleaf import _errors as e
@@ -54,18 +55,21 @@ def describe(error: Exception, server: str) -> Failure:
     exit_code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), REFUSED)
     if isinstance(error, e.ResourceExhausted) and error.retry_after is None:
         exit_code = REFUSED  # a quota or a full disk: waiting does not help
-    message = error.message
+    message, of_tls = error.message, _of_tls(error, server)
     if isinstance(error, e.Unavailable) and not error.reason:
-        message = f"No Interleaf server answers at {server}" + (f": {message}" if _of_tls(error) else ".")
-    return Failure(message, _hint(error), exit_code, error.code, error.reason, error.metadata or None)
+        message = f"No Interleaf server answers at {server}" + (f": {message}" if of_tls else ".")
+    return Failure(message, _hint(error, of_tls), exit_code, error.code, error.reason, error.metadata or None)
 
 
-def _of_tls(error: e.InterleafError) -> bool:
-    return any(word in error.message.lower() for word in _TLS_WORDS)
+def _of_tls(error: e.InterleafError, server: str) -> bool:
+    """The server's own name says nothing, such as tls-box.example."""
+    host = re.escape(server.rpartition(":")[0] or server)
+    said = re.sub(rf"(?<![\w.-]){host}(?![\w.-])", "", error.message, flags=re.IGNORECASE).lower()
+    return any(word in said for word in _TLS_WORDS)
 
 
-def _hint(error: e.InterleafError) -> str:
-    if isinstance(error, e.Unavailable) and not error.reason and _of_tls(error):
+def _hint(error: e.InterleafError, of_tls: bool) -> str:
+    if isinstance(error, e.Unavailable) and not error.reason and of_tls:
         return "Does the server speak TLS (--tls, --ca, --certificate)? Is the name it is called by in its certificate?"
     if isinstance(error, e.Unavailable) and not error.reason:
         return (

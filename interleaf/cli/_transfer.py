@@ -89,10 +89,10 @@ def import_facts(
         raise ValueError("give a file, or --builtin")
     import_id = resume or str(uuid.uuid4())
     again = f"if it breaks off: the same command with --resume {import_id}"
-    shell.say(Text(f"Import {import_id} ({again})", style="dim"))
     data = nullcontext(_builtin_data()) if file is None else _file_data(file, format)
     with data as (open_data, chosen), _progress(shell.err) as bar:
         task = bar.add_task("facts", total=sum(chunk.count(b"\n") for chunk in open_data()) or None)
+        shell.say(Text(f"Import {import_id} ({again})", style="dim"))
         report = shell.client.import_data(
             open_data,
             format=chosen,

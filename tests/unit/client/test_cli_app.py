@@ -97,6 +97,23 @@ def test_a_failed_handshake_is_told_apart_from_no_server() -> None:
     assert "--tls" in describe(interleaf.Unavailable("Socket closed"), "here:1").hint
 
 
+@pytest.mark.parametrize("host", ["tls-box.invalid", "tls", "s"])
+def test_a_server_that_has_tls_in_its_name_is_one_that_may_not_be_there(host: str) -> None:
+    server = f"{host}:7421"
+    unresolved = f"errors resolving {server}: address lookup failed for {server}: Domain name not found"
+    failure = describe(interleaf.Unavailable(unresolved), server)
+    assert failure.message == f"No Interleaf server answers at {server}."
+    assert failure.hint.startswith("Start one")
+    said = f"TLS handshake failed: peer name {host} is not in peer certificate"
+    assert said in describe(interleaf.Unavailable(said), server).message
+
+
+@pytest.mark.parametrize("file", ["nowhere.csv", "facts.txt", "."])
+def test_an_import_that_does_not_begin_is_not_said_to(file: str) -> None:
+    code, out, err = run("facts", "import", file)
+    assert (code != 0, out, "Import" in err) == (True, "", False)
+
+
 @pytest.mark.parametrize("package", NEEDED)
 def test_without_its_packages_the_command_says_how_to_install_them(package: str) -> None:
     code = f"import sys; sys.modules[{package!r}] = None; from interleaf.cli import main; main()"
