@@ -218,10 +218,11 @@ class Editing:
             return await work(lambda progress: note(self._packing.work(replace(begun, progress=progress))))
 
         async def begin(operation_id: str) -> OperationRecord:
-            kept = begun.edit_id and await self._workers.reads.run(self._shelf.exists, begun.edit_id)
-            # Nothing is waited for from here until it is taken: another request may ask for the same edit.
-            if kept or (begun.edit_id and begun.edit_id in self._busy.values()):
-                raise AlreadyExists("edit", f"edits/{begun.edit_id}")
+            if begun.edit_id:
+                kept = await self._workers.reads.run(self._shelf.exists, begun.edit_id)
+                # Nothing is waited for from here until it is taken: another request may ask for the same edit.
+                if kept or begun.edit_id in self._busy.values():
+                    raise AlreadyExists("edit", f"edits/{begun.edit_id}")
             metadata = self._packing.work(begun)
             if asked.validate_only:
                 return OperationRecord("", begun.kind, True, metadata)
