@@ -21,6 +21,7 @@ class Unit:
     facts: Sequence[InjectedFact]
     original: bool  # with the unedited weights
     future: Future[PairScore]
+    first: bool  # of those that were asked for together
 
 
 class ScoringQueue:
@@ -33,16 +34,26 @@ class ScoringQueue:
     def __len__(self) -> int:
         return len(self._units)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the next one belongs to those of which some were taken."""
+        return bool(self._units) and not self._units[0].first
+
     def add(self, units: Sequence[Unit]) -> None:
         """At the end."""
         self._units.extend(units)
 
-    def take(self) -> list[Unit]:
-        """The next ones that fit one forward, with the same weights; at least one where there are any."""
+    def take(self, *, begun: bool = False) -> list[Unit]:
+        """The next ones that fit one forward, with the same weights; at least one where there are any.
+
+        `begun`: only the rest of those of which some were taken.
+        """
         taken: list[Unit] = []
         longest = tail = 0
         while self._units and len(taken) < self._rows:
             unit = self._units[0]
+            if begun and unit.first:
+                break
             head, said = unit.pair
             length, width = max(longest, len(head) + len(said)), max(tail, len(said) + 1)
             rows = len(taken) + 1

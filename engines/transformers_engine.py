@@ -154,7 +154,7 @@ class TransformersEngine:
             if not tail:
                 raise InvalidRequest(f"continuations[{index}]", "has no tokens")
             check_length(len(head) + len(tail), self.max_context)
-        units = [Unit(pair, facts, original, Future()) for pair in pairs]
+        units = [Unit(pair, facts, original, Future(), first=not nth) for nth, pair in enumerate(pairs)]
         with self._wake:
             self._check_open()
             if self._scoring and len(self._scoring) + len(units) > self._settings.max_queue:
@@ -233,9 +233,13 @@ class TransformersEngine:
             )
             return not self._closing
 
+    def _one_waits_alone(self) -> bool:
+        """Whether the next call is to have no answer under way: until it ran, none is begun."""
+        return bool(self._calls) and self._calls[0].alone
+
     def _run_call(self) -> None:
         with self._wake:
-            if not self._calls or (self._calls[0].alone and self._batch.rows):
+            if not self._calls or (self._one_waits_alone() and (self._batch.rows or self._scoring.begun)):
                 return
             call = self._calls.popleft()
         if not call.future.set_running_or_notify_cancel():
@@ -250,7 +254,7 @@ class TransformersEngine:
         admitted: list[ActiveRequest] = []
         longest = 0
         with self._wake:
-            if self._calls and self._calls[0].alone:
+            if self._one_waits_alone():
                 return []
             room = self._settings.max_batch - len(self._batch.rows)
             while self._waiting and len(admitted) < room:
@@ -302,7 +306,7 @@ class TransformersEngine:
     def _score_waiting(self) -> None:
         """One forward for continuations of any requests."""
         with self._wake:
-            units = self._scoring.take()
+            units = self._scoring.take(begun=self._one_waits_alone())
         if not units:
             return
         weights = self._batch.weights

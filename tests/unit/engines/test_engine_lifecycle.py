@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -71,6 +72,38 @@ def test_functions_run_on_the_model_between_steps(start: Callable[..., Transform
     handle = engine.submit(GenerateRequest("Hello", sampling=Sampling(max_tokens=100)))
     assert engine.call(lambda model, tokenizer: engine.load[0]).result(60) in (0, 1)
     assert len(handle.result(60).token_ids) > 0
+
+
+def test_what_wants_the_model_alone_waits_for_a_score_that_was_begun_and_goes_before_the_next(
+    start: Callable[..., TransformersEngine],
+) -> None:
+    """An edit is applied so: a score is of one state of the weights, however many forwards it takes."""
+    engine = start(max_batch=2)
+    gate, waiting = Gate(engine._model), Future[int]()
+    found: dict[str, Any] = {}
+
+    def score(name: str) -> None:
+        scored = engine.score("Which", ["a"] * 5)
+        found[name] = {round(sum(each.log_probabilities), 4) for each in scored}
+
+    def zeroed(model: Any, tokenizer: Any) -> None:
+        waiting.set_result(len(engine._scoring))
+        model.get_output_embeddings().weight.data.zero_()
+
+    threads = [threading.Thread(target=score, args=(name,)) for name in ("begun", "next")]
+    threads[0].start()
+    assert gate.reached.acquire(timeout=60)  # the first forward of three
+    call = engine.call(zeroed, alone=True)
+    threads[1].start()
+    while len(engine._scoring) < 3 + 5:
+        threading.Event().wait(0.001)
+    gate.open()
+    call.result(60)
+    for thread in threads:
+        thread.join(60)
+    assert waiting.result() == 5  # all of the next
+    assert len(found["begun"]) == len(found["next"]) == 1
+    assert found["begun"] != found["next"]
 
 
 def test_a_failed_forward_ends_its_requests_and_not_the_engine(

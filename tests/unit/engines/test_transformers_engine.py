@@ -270,7 +270,7 @@ def test_what_waits_to_be_scored_is_scored_together_with_its_own_facts(
 
 def test_a_forward_takes_what_fits() -> None:
     def unit(length: int, original: bool = False) -> Unit:
-        return Unit(([1] * length, [2, 3]), (), original, Future())
+        return Unit(([1] * length, [2, 3]), (), original, Future(), first=False)
 
     queue = ScoringQueue(rows=3, tokens=60)
     queue.add([unit(50), unit(8), unit(8), unit(8), unit(8, True), unit(8, True)])
