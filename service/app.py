@@ -237,7 +237,7 @@ def _study(
         model.engine,
         None if encoder is None else encoder.adapter,
         model.engine.model_digest,
-        lambda: None if live is None else tuple(live.applied),
+        lambda: 0 if live is None else live.writes,
         settings.circuits.waiting,
     )
     study.give_way_to(lambda: answering.running > 0)

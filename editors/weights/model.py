@@ -40,6 +40,7 @@ class EditableModel:
         self.spec: ModelSpec = spec_for(model)
         self.prompts = PromptEncoder(tokenizer)
         self.digest = digest or model_digest(model)  # of the unedited model
+        self.writes = 0  # that were begun; where it did not change, neither did the weights
         self._entries: list[_Entry] = []
         self._originals: dict[str, Tensor] = {}
         self._remembered: dict[Hashable, Any] = {}
@@ -188,6 +189,7 @@ class EditableModel:
 
     def _write(self, tensors: dict[str, Tensor]) -> None:
         """All or none."""
+        self.writes += 1
         before: dict[str, Tensor] = {}
         try:
             with torch.no_grad():

@@ -40,6 +40,11 @@ class LiveEdits:
         return dict(self._entries)
 
     @property
+    def writes(self) -> int:
+        """How often the weights were written, or begun to be: raised before anything changes."""
+        return self._editable.writes
+
+    @property
     def not_restored(self) -> Mapping[str, str]:
         """By id, why an edit that was applied before the last start is not."""
         return dict(self._not_restored)

@@ -27,17 +27,17 @@ _ROWS = 16
 
 
 class Study:
-    """Belongs to one event loop, but for `lab`. `edits`: names what the served weights carry at the moment."""
+    """Belongs to one event loop, but for `lab`. `writes`: counts changes of the served weights, before each is made."""
 
     def __init__(
         self,
         engine: TransformersEngine,
         adapter: KVAdapter | None,
         digest: str,
-        edits: Callable[[], object],
+        writes: Callable[[], int],
         waiting: int,
     ) -> None:
-        self._engine, self._adapter, self._edits = engine, adapter, edits
+        self._engine, self._adapter, self._writes = engine, adapter, writes
         self.digest, self.spec = digest, engine.spec
         self.reading_layers = 0 if adapter is None else len(adapter.layers)
         self._pool = Pool("study", 1, waiting)
@@ -62,7 +62,7 @@ class Study:
         polite: bool = False,
     ) -> T:
         """The result of a study. Cancelled, it ends before its next pass. TooBusy when too many wait, StudyDisturbed
-        when an edit was applied or taken back meanwhile."""
+        when an edit was applied or taken back meanwhile, be it for a moment."""
         stopped = threading.Event()
         loop = asyncio.get_running_loop()
 
@@ -76,10 +76,12 @@ class Study:
             return stopped.is_set()
 
         def studied() -> T:
-            lab, before = self._made(), self._edits()
+            lab = self._made()
+            # On the engine's worker, which makes the changes: none is half made there.
+            before = self._engine.call(lambda model, tokenizer: self._writes()).result()
             with lab.metered(Meter(planned, noted, cancelled)):
                 result = work(lab)
-            if self._edits() != before:
+            if self._writes() != before:
                 raise StudyDisturbed
             return result
 
