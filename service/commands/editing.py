@@ -163,7 +163,10 @@ class Editing:
         """Takes it out of the served weights."""
         live, _ = self._allowed()
         await self._workers.waiting.run(live.revert, edit_id)
-        return await self.get(edit_id)
+        try:
+            return await self.get(edit_id)
+        except NotFound:  # it was applied, and needed no files to be taken out
+            return self._seen(StoredEdit(edit_id, self._shelf.folder_of(edit_id)))
 
     async def delete(self, edit_id: str) -> None:
         """Forgets one that is not applied."""

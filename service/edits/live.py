@@ -52,8 +52,8 @@ class LiveEdits:
     def restore(self) -> None:
         """At start: applies again what was applied, each checked by its digest and the tensors'.
 
-        One that does not fit is left out, with an error in the log; the list on disk stays as it is until somebody
-        applies or reverts.
+        One that does not fit is left out, with an error in the log; it stays on the list on disk until somebody
+        applies, reverts or deletes it.
         """
         with self._lock:
             self._shelf.tidy()
@@ -85,7 +85,7 @@ class LiveEdits:
                 _live(delta, before, after),
             )
             try:
-                self._shelf.write_applied([*self._entries.values(), entry])
+                self._write_list([*self._entries.values(), entry])
             except BaseException:
                 self._on_engine(lambda: self._editable.revert(delta))
                 raise
@@ -117,12 +117,18 @@ class LiveEdits:
             self._shelf.write_applied(kept)
             del self._not_restored[edit_id]
 
+    def _write_list(self, applied: Sequence[AppliedEdit]) -> None:
+        """Those that were not restored stay on it, behind what was applied without them."""
+        waiting = self._not_restored.keys() - {entry.edit_id for entry in applied}
+        kept = (entry for entry in self._shelf.applied() if entry.edit_id in waiting)
+        self._shelf.write_applied([*applied, *kept])
+
     def _take_back(self, edit_id: str) -> None:
         delta, entry = self._deltas[edit_id], self._entries[edit_id]
         remaining = [each for each in self._entries.values() if each is not entry]
         self._on_engine(lambda: self._editable.revert(delta))
         try:
-            self._shelf.write_applied(remaining)
+            self._write_list(remaining)
         except BaseException:
             self._on_engine(lambda: self._editable.apply(delta, combine=True))
             raise

@@ -9,6 +9,7 @@ import contextlib
 import enum
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -92,9 +93,13 @@ class EditShelf:
                 found.append(self.get(name))
         return found
 
+    def folder_of(self, edit_id: str) -> Path:
+        """Where its files are, or would be."""
+        return self._folder / edit_id
+
     def get(self, edit_id: str) -> StoredEdit:
         """One; NotFound."""
-        folder = self._folder / edit_id
+        folder = self.folder_of(edit_id)
         if not is_id(edit_id) or not folder.is_dir():
             raise NotFound("edit", f"edits/{edit_id}")
         try:
@@ -111,7 +116,7 @@ class EditShelf:
 
     def exists(self, edit_id: str) -> bool:
         """Whether the id is taken."""
-        return (self._folder / edit_id).is_dir()
+        return self.folder_of(edit_id).is_dir()
 
     def receipt(self, edit_id: str) -> dict[str, Any]:
         """`editors.metrics.receipt.Receipt.plain`; NotFound."""
@@ -123,9 +128,9 @@ class EditShelf:
     def delete(self, edit_id: str) -> None:
         """Forgets it; NotFound."""
         folder = self.get(edit_id).folder
-        aside = folder.with_name(f"{_PARTIAL}{edit_id}")
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
+        # Not where an edit of this id is computed: that may begin before all files are gone. No id begins with "-".
+        aside = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}-", dir=self._folder))
+        folder.rename(aside / edit_id)
         shutil.rmtree(aside)
 
     def begun(self, edit_id: str) -> Path:
@@ -148,7 +153,7 @@ class EditShelf:
 
     def kept(self, edit_id: str) -> StoredEdit:
         """What was begun is whole."""
-        (self._folder / f"{_PARTIAL}{edit_id}").rename(self._folder / edit_id)
+        (self._folder / f"{_PARTIAL}{edit_id}").rename(self.folder_of(edit_id))
         return self.get(edit_id)
 
     def applied(self) -> tuple[AppliedEdit, ...]:

@@ -158,7 +158,10 @@ def test_an_applied_edit_is_taken_back_without_its_files(stand: Stand) -> None:
     stand.live.apply("one")
     stand.live.apply("two")
     shutil.rmtree(stand.folder / "one")
-    stand.live.revert("one")
+    found = asyncio.run(stand.editing.revert("one"))
+    assert (found.stored.edit_id, found.state) == ("one", EditState.DAMAGED)
+    with pytest.raises(NotFound):
+        asyncio.run(stand.editing.revert("one"))  # nothing to take back
     stand.live.revert("two")
     assert same(stand.weights(), before)
     assert (stand.listed(), dict(stand.live.applied)) == ([], {})
@@ -181,6 +184,47 @@ def test_one_that_was_not_restored_is_dropped_alone(
     }
     kept = {"one": EditState.COMPUTED} if how == "revert" else {}
     assert states == {**kept, "two": EditState.NOT_RESTORED}
+
+
+def test_one_that_was_not_restored_stays_listed_when_others_are_applied_and_taken_back(
+    stand: Stand, tmp_path: Path, workers: Workers
+) -> None:
+    stand.live.apply("one")
+    files = stand.folder / "one"
+    files.rename(stand.folder / "elsewhere")
+    restarted = Stand(tmp_path, workers)
+    assert set(restarted.live.not_restored) == {"one"}
+    restarted.live.apply("two")
+    assert restarted.listed() == ["two", "one"]
+    restarted.live.revert("two")
+    assert restarted.listed() == ["one"]
+    (stand.folder / "elsewhere").rename(files)
+    restarted.live.apply("one")  # once it can be, there is one entry
+    assert (restarted.listed(), dict(restarted.live.not_restored)) == (["one"], {})
+
+
+def test_one_id_is_deleted_and_begun_at_once(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove = shutil.rmtree
+
+    def begun_meanwhile(path: Path, **how: Any) -> None:
+        monkeypatch.undo()
+        (stand.shelf.begun("one") / "computed").touch()
+        remove(path, **how)
+
+    monkeypatch.setattr(shutil, "rmtree", begun_meanwhile)
+    stand.shelf.delete("one")
+    assert (stand.shelf.kept("one").folder / "computed").exists()
+
+
+def test_what_a_server_did_not_live_to_delete_goes_at_the_next_start(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda path: None)
+        stand.shelf.delete("one")
+    assert [item.edit_id for item in stand.shelf.list()] == ["two"]
+    stand.shelf.tidy()
+    assert [path.name for path in stand.folder.iterdir()] == ["two"]
 
 
 @pytest.mark.parametrize("how", ["delete", "revert"])
