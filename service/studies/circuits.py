@@ -73,16 +73,20 @@ class CircuitAnalysis:
         """See `kinds.Analysis`."""
         _cases(lab, self.probes, "probes")
         _cases(lab, self.held_out, "held_out")
+        if self.how is not Ablation.ZERO and all(len(tokens) == 1 for tokens in self._others(lab)):
+            raise InvalidProbe("others", "have one token each: nothing is read off behind the first")
 
     def run(self, lab: Lab) -> CircuitFound:
         """See `kinds.Analysis`."""
         graph = Graph.of(lab.spec)
         cases = _cases(lab, self.probes, "probes")
-        texts = self.others or _builtin_prompts()
-        instead = stand_ins(lab, graph, self.how, [lab.prompts.encode(text) for text in texts])
+        instead = stand_ins(lab, graph, self.how, self._others(lab))
         circuit = discover(lab, graph, cases, instead, self.budget)
         held_out = _cases(lab, self.held_out, "held_out") or cases
         return CircuitFound(circuit, judge(lab, circuit, held_out, instead, self.randoms), self.how)
+
+    def _others(self, lab: Lab) -> list[list[int]]:
+        return [lab.prompts.encode(text) for text in self.others or _builtin_prompts()]
 
 
 @dataclass(frozen=True, slots=True)

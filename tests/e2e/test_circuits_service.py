@@ -214,6 +214,8 @@ def test_a_circuit_is_found_judged_and_drawn(server: Running) -> None:
     assert is_picture(study.svg)
     assert study.dot.startswith("digraph")
     assert "input" in study.dot
+    too_short = pb.DiscoverCircuitRequest(probes=probes(), others=["x", "y"], validate_only=True)
+    assert refusal(lambda: server.circuits.DiscoverCircuit(too_short)).fields == ("others",)
     simplest = pb.DiscoverCircuitRequest(probes=probes(), validate_only=True)
     assert metadata_of(server.circuits.DiscoverCircuit(simplest)).planned.backward > 0
 
