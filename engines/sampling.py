@@ -43,7 +43,9 @@ class Sampler:
 
     def draw(self, logits: Tensor) -> int:
         """A token by its probability among the likeliest that together reach top_p."""
-        probabilities = (logits.double().cpu() / self._temperature).softmax(-1)
+        logits = logits.double().cpu()
+        # Divided by next to nothing, what is above 0 would have no bounds.
+        probabilities = ((logits - logits.max()) / self._temperature).softmax(-1)
         ordered, tokens = probabilities.sort(descending=True, stable=True)
         reached = ordered.cumsum(-1)
         count = int((reached - ordered < self._top_p).sum())

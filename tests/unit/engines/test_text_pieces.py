@@ -106,6 +106,13 @@ def test_draws_follow_the_probabilities() -> None:
     assert torch.allclose(counts / 1500, (logits / 0.7).softmax(-1), atol=0.05)
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e-300, 1e-307, 5e-324])
+def test_the_lower_the_temperature_the_likelier(temperature: float) -> None:
+    logits = torch.tensor([3.0, -50.0, 40.0, 2.0])
+    sampler = Sampler(Sampling(temperature=temperature, seed=1))
+    assert {sampler.draw(logits) for _ in range(20)} == {2}
+
+
 def test_top_p_leaves_out_the_tail() -> None:
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     for top_p, allowed in [(0.4, {0}), (0.5, {0}), (0.6, {0, 1}), (0.9, {0, 1, 2}), (1.0, {0, 1, 2, 3})]:
