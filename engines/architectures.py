@@ -283,6 +283,17 @@ class ModelSpec:
         return module
 
 
+# One set of frequencies for all rows of a forward, by the longest of them.
+_ROPES_OF_BATCHES = {"longrope"}
+
+
+def _rope_types(config: Any) -> set[str]:
+    """Of all layers: some families name one for each kind of them."""
+    stated = getattr(config, "rope_parameters", None) or {}
+    kinds = [stated, *(each for each in stated.values() if isinstance(each, Mapping))]
+    return {str(each["rope_type"]) for each in kinds if "rope_type" in each}
+
+
 def spec_for(model: Any) -> ModelSpec:
     """The spec of a causal language model; UnsupportedModel, with the reason, when no row covers it."""
     config = model.config
@@ -294,6 +305,11 @@ def spec_for(model: Any) -> ModelSpec:
         value = getattr(config, name, allowed[0])
         if value not in allowed:
             raise UnsupportedModel(f"{config.model_type} with {name}={value!r} is not covered")
+    if refused := _rope_types(config) & _ROPES_OF_BATCHES:
+        raise UnsupportedModel(
+            f"{config.model_type} with rope_type={min(refused)!r} is not covered: "
+            "an answer would depend on the lengths of those that are made together with it"
+        )
     try:
         layers = model.get_submodule(architecture.layers)
         spec = ModelSpec(architecture, model, layers)

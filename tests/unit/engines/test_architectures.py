@@ -113,6 +113,19 @@ def test_variants_that_are_not_covered_are_refused(kind: str, changes: dict[str,
         spec_for(tiny_model(kind, **changes))
 
 
+@pytest.mark.parametrize("kind", ["llama", "gemma3_text"])
+def test_rotary_embeddings_that_depend_on_who_shares_the_batch_are_refused(kind: str) -> None:
+    model = tiny_model(kind)
+    factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "original_max_position_embeddings": 32}
+    longrope = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 4.0, **factors}
+    stated = model.config.rope_parameters
+    model.config.rope_parameters = (
+        longrope if "rope_type" in stated else {**stated, "full_attention": longrope}
+    )
+    with pytest.raises(UnsupportedModel, match=r"'longrope'.* together with it"):
+        spec_for(model)
+
+
 def test_a_model_without_a_language_head_is_refused() -> None:
     body = AutoModel.from_config(tiny_model("llama").config)
     with pytest.raises(UnsupportedModel, match="not laid out"):
