@@ -201,6 +201,14 @@ class ModelSpec:
         name = self.architecture.mlp_norm or self.architecture.input_norm
         return self.layers[layer].get_submodule(name)
 
+    def attention_out_norm(self, layer: int) -> nn.Module | None:
+        """The norm that what attention wrote goes through before it is added; None in most families."""
+        return self._norm_behind(layer, self.architecture.attention_out_norm)
+
+    def mlp_out_norm(self, layer: int) -> nn.Module | None:
+        """Likewise of the MLP."""
+        return self._norm_behind(layer, self.architecture.mlp_out_norm)
+
     @property
     def final_norm(self) -> nn.Module:
         """Before the language model's head."""
@@ -277,6 +285,9 @@ class ModelSpec:
         """Whether attention and MLP of a layer read the same residual stream."""
         flag = self.architecture.parallel
         return bool(getattr(self.model.config, flag)) if isinstance(flag, str) else flag
+
+    def _norm_behind(self, layer: int, name: str | None) -> nn.Module | None:
+        return self.layers[layer].get_submodule(name) if name else None
 
     def _module(self, path: str) -> nn.Module:
         module: nn.Module = self.model.get_submodule(path)

@@ -1,6 +1,6 @@
 """One look inside a forward: how an object comes up from layer to layer, and which parts of the last token say it.
 
-Direct contributions are to the new object's logit over the old one's, with the final norm's scale as it is: the
+Direct contributions are to the new object's logit over the old one's, with the norms' scales as they are: the
 parts of the residual stream then add up to the difference of the logits (but for the norm's own shift).
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from editors.weights.hooks import forward_until
+from editors.weights.hooks import Passed, forward_until
 from editors.weights.model import EditableModel
 from editors.weights.request import EditRequest
 from editors.weights.texts import asked, batch
@@ -55,10 +55,12 @@ def look_inside(
     count = len(spec.layers)
     prompt = asked(editable, request)
     rows = batch([prompt], editable.device)
+    norms = [norm for norm in map(spec.attention_out_norm, range(count)) if norm is not None]
     modules: list[nn.Module] = [
         *spec.layers,
         *(spec.output(layer) for layer in range(count)),
-        *(spec.mlp_down(layer) for layer in range(count)),
+        *(spec.mlp_out_norm(layer) or spec.mlp_down(layer) for layer in range(count)),
+        *norms,
         spec.final_norm,
     ]
     with view():
@@ -73,7 +75,6 @@ def look_inside(
     logits = cap * (logits / cap).tanh() if cap else logits
     ranks = (logits > logits[..., new : new + 1]).sum(-1) + 1
     said = logits.softmax(-1)[..., new]
-    scale = _scale(spec.final_norm, passed[-1].read[0, -1].float(), passed[-1].wrote[0, -1].float())
     direction = unembedding[new] - unembedding[other]
     parts = torch.stack(
         [
@@ -81,14 +82,17 @@ def look_inside(
             for at in range(count)
         ]
     )
-    centred = _centred(spec.final_norm, parts) * scale
+    if norms:
+        behind = zip(norms, passed[3 * count : -1], parts, strict=True)
+        parts = torch.stack([_through(norm, each, part) for norm, each, part in behind])
     mlps = torch.stack([each.wrote[0, -1].float() for each in passed[2 * count : 3 * count]])
+    heads, mlps = (_through(spec.final_norm, passed[-1], written) for written in (parts, mlps))
     return Inside(
         ranks=ranks,
         probabilities=said,
-        heads=centred @ direction,
-        mlps=(_centred(spec.final_norm, mlps) * scale) @ direction,
-        parts=centred,
+        heads=heads @ direction,
+        mlps=mlps @ direction,
+        parts=heads,
     )
 
 
@@ -102,9 +106,14 @@ def _first_token(editable: EditableModel, prompt: str, text: str) -> int:
 
 
 def _by_head(projection: Tensor, read: Tensor, heads: int) -> Tensor:
-    """[heads, hidden]: what each head adds to the residual stream."""
+    """[heads, hidden]: what each head writes."""
     split = read.float().view(heads, -1)
     return torch.einsum("hd,ohd->ho", split, projection.float().view(len(projection), heads, -1))
+
+
+def _through(norm: nn.Module, passed: Passed, parts: Tensor) -> Tensor:
+    """What parts [..., hidden] of that which the norm read at the last token become, its scale as it was."""
+    return _centred(norm, parts) * _scale(norm, passed.read[0, -1].float(), passed.wrote[0, -1].float())
 
 
 def _centred(norm: nn.Module, states: Tensor) -> Tensor:

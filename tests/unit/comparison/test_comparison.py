@@ -55,17 +55,18 @@ def test_what_is_read_inside_is_what_the_model_says(kind: str) -> None:
     assert seen.mlps.abs().sum() > 0
 
 
-def test_the_parts_add_up_to_the_difference_of_the_logits() -> None:
-    """Without biases the embedding, the heads and the MLPs make the whole of it."""
-    editable = editable_of("qwen3")
+@pytest.mark.parametrize("kind", ["qwen3", "gemma2", "gemma3_text"])
+def test_the_parts_add_up_to_the_difference_of_the_logits(kind: str) -> None:
+    """Without biases the embedding, the heads and the MLPs make the whole of it, through norms behind them too."""
+    editable = editable_of(kind)
     request, spec = CASE.request, editable.spec
     seen = look_inside(editable, request, CASE.true, lambda: plainly([]))
     ids = torch.tensor([editable.prompts.encode(request.prompt)])
     new, old = (editable.prompts.encode_pair(request.prompt, f" {text}")[1][0] for text in ("Oslo", "Rome"))
     with torch.no_grad():
-        (passed,) = forward_until(editable.model, [spec.final_norm], input_ids=ids)
-        logits = editable.model(input_ids=ids).logits[0, -1]
-        embedded = spec.embedding_weight()[ids[0, -1]]
+        first, passed = forward_until(editable.model, [spec.layers[0], spec.final_norm], input_ids=ids)
+        logits = spec.lm_head(passed.wrote[0, -1])  # before they are capped
+        embedded = first.read[0, -1]
         scale = passed.wrote[0, -1] / passed.read[0, -1]
         direction = spec.weight_of(spec.lm_head)[new] - spec.weight_of(spec.lm_head)[old]
     parts = float(seen.heads.sum() + seen.mlps.sum() + (embedded * scale) @ direction)
