@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from editors.weights.hooks import Passed, forward_until
 from editors.weights.model import EditableModel
+from editors.weights.norms import through
 from editors.weights.request import EditRequest
 from editors.weights.texts import asked, batch
 
@@ -112,18 +113,5 @@ def _by_head(projection: Tensor, read: Tensor, heads: int) -> Tensor:
 
 
 def _through(norm: nn.Module, passed: Passed, parts: Tensor) -> Tensor:
-    """What parts [..., hidden] of that which the norm read at the last token become, its scale as it was."""
-    return _centred(norm, parts) * _scale(norm, passed.read[0, -1].float(), passed.wrote[0, -1].float())
-
-
-def _centred(norm: nn.Module, states: Tensor) -> Tensor:
-    return states - states.mean(-1, keepdim=True) if isinstance(norm, nn.LayerNorm) else states
-
-
-def _scale(norm: nn.Module, read: Tensor, wrote: Tensor) -> Tensor:
-    """What the norm multiplied each coordinate of its centred input with."""
-    bias = getattr(norm, "bias", None)
-    if isinstance(bias, Tensor):
-        wrote = wrote - bias.float()
-    centred = _centred(norm, read)
-    return torch.where(centred.abs() > 1e-6, wrote / centred, torch.zeros_like(centred))
+    """Parts of what the norm read at the last token."""
+    return through(norm, passed.read[0, -1], passed.wrote[0, -1], parts)

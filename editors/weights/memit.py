@@ -14,12 +14,14 @@ from editors.weights.delta import Delta, LowRank
 from editors.weights.errors import InvalidEdit
 from editors.weights.hooks import Passed, forward_until, reweighted
 from editors.weights.model import EditableModel
+from editors.weights.norms import scale
 from editors.weights.optimise import Search, Shifts, ValueSettings
 from editors.weights.prefixes import DEFAULT_PREFIXES, own_prefixes
 from editors.weights.request import EditRequest
 from editors.weights.texts import Located, asked, batch
 
 _TEXTS_AT_ONCE = 64
+_WORTH = 1e-3  # of the mean squared gain: coordinates of a norm with less are hardly moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,15 @@ class Memit:
         changes: dict[nn.Module, LowRank] = {}
         for at, layer in enumerate(config.layers):
             means.progress("spreading the change", at / len(config.layers))
-            module = spec.mlp_down(layer)
+            module, norm = spec.mlp_down(layer), spec.mlp_out_norm(layer)
             with torch.no_grad(), reweighted(weights):
                 keys = _at_subjects(editable, module, behind, "read")
                 now = _at_subjects(editable, last, plain, "wrote")
+                writes = None if norm is None else _at_subjects(editable, module, plain, "wrote")
             keys = keys.view(len(requests), len(prefixes), -1).mean(1)
             missing = (wanted - now) / (len(config.layers) - at)
+            if norm is not None and writes is not None:
+                missing = _before(norm, writes, missing)
             system = config.covariance * moments[layer].to(keys) + keys.T @ keys
             adjusted = torch.linalg.solve(system, keys.T).T  # [requests, in]
             changes[module] = LowRank(missing.T, adjusted)
@@ -96,6 +101,17 @@ def _at_subjects(editable: EditableModel, module: nn.Module, texts: Sequence[Loc
         (passed,) = forward_until(editable.model, [module], **rows.inputs)
         parts.append(_side(passed, side)[rows.rows, rows.columns].double())
     return torch.cat(parts)
+
+
+def _before(norm: nn.Module, writes: Tensor, missing: Tensor) -> Tensor:
+    """What to add to what a map writes, [texts, hidden], that the norm behind it adds the missing to the stream.
+
+    As if its scale stayed as it is. So what it adds gets the wanted direction; its size is the norm's own.
+    """
+    with torch.no_grad():
+        gain = scale(norm, writes, norm(writes.float()).double())
+    # What it hardly lets through would have to be so large that it sees nothing else.
+    return missing * gain / (gain.square() + _WORTH * gain.square().mean(-1, keepdim=True))
 
 
 def _side(passed: Passed, side: str) -> Tensor:

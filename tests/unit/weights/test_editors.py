@@ -176,6 +176,23 @@ def test_memits_values_can_be_found_in_parts(
     assert delta.digest == memit.compute(editable, requests, means).digest
 
 
+@pytest.mark.parametrize(
+    ("kind", "short"), [("llama", 1e-3), ("gpt2", 1e-3), ("gemma2", 0.25), ("gemma3_text", 0.25)]
+)
+def test_memit_brings_about_what_it_looked_for(tiny: Make, means: Means, kind: str, short: float) -> None:
+    """Where a norm stands behind the MLP, all but what its size does not allow."""
+    editable = tiny(kind)
+    settings = {**TINY["memit"], "clamp": 0.75, "covariance": 1e-6, "prefixes": ()}
+    memit = make_editor("memit", settings)
+    assert isinstance(memit, Memit)
+    found = memit.values(editable, [LAST], means)
+    rows = batch([asked(editable, LAST)], editable.device)
+    with editable.applied(memit.spread(editable, [LAST], found, means)):
+        (passed,) = forward_until(editable.model, [editable.spec.layers[2]], **rows.inputs)
+    missing = found.initial + found.shift - passed.wrote[rows.rows, rows.columns]
+    assert missing.norm() < short * found.shift.norm()
+
+
 class Stopped(Exception):
     pass
 
