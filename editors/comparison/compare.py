@@ -148,7 +148,10 @@ def _observe(
     into.spill.append(
         fmean(each.mean for each in speaker.forced([(prompt, request.target) for prompt in UNRELATED]))
     )
-    into.inside.append(look_inside(editable, request, case.true, lambda: state.view([request.prompt])))
+    last = len(editable.prompts.encode(request.prompt)) - 1
+    into.inside.append(
+        look_inside(editable, request, case.true, lambda: state.view([request.prompt], [last]))
+    )
 
 
 def _summary(

@@ -38,7 +38,7 @@ class SideBySide:
         owners = iter([state for state in range(len(self._deltas)) for _ in range(size)])
 
         @contextmanager
-        def view(prompts: Sequence[str]) -> Iterator[None]:
+        def view(prompts: Sequence[str], last: Sequence[int]) -> Iterator[None]:
             # Batches come in the order of the rows.
             mine = torch.tensor(list(itertools.islice(owners, len(prompts))))
             with ExitStack() as stack:

@@ -15,8 +15,9 @@ from engines.prompts import PromptEncoder, end_tokens
 
 # A prompt, and a continuation that follows it after one space.
 Pair = tuple[str, str]
-# For the prompts of a batch, one a row: within, the model is in the state that is to be measured.
-View = Callable[[Sequence[str]], AbstractContextManager[None]]
+# For the prompts of a batch, one a row, and the column of each one's last token in the forward: within, the model is in
+# the state that is to be measured.
+View = Callable[[Sequence[str], Sequence[int]], AbstractContextManager[None]]
 _LOGIT_ROWS = 256  # positions with logits in one forward: each is as wide as the vocabulary
 
 
@@ -52,7 +53,7 @@ class Speaker(Protocol):
         ...
 
 
-def plainly(prompts: Sequence[str]) -> AbstractContextManager[None]:
+def plainly(prompts: Sequence[str], last: Sequence[int] = ()) -> AbstractContextManager[None]:
     """The view of a model as it is."""
     return nullcontext()
 
@@ -73,8 +74,11 @@ class ModelSpeaker:
         size = max(1, _LOGIT_ROWS // (longest + 1))
         found: list[Forced] = []
         for start in range(0, len(encoded), size):
-            with self._view([prompt for prompt, _ in pairs[start : start + size]]):
-                found += self._forced(encoded[start : start + size])
+            rows = encoded[start : start + size]
+            width = max(len(head) + len(tail) - 1 for head, tail in rows)
+            last = [width - len(tail) for _, tail in rows]
+            with self._view([prompt for prompt, _ in pairs[start : start + size]], last):
+                found += self._forced(rows)
         return found
 
     @torch.inference_mode()
@@ -86,7 +90,7 @@ class ModelSpeaker:
             return []
         device = next(self._model.parameters()).device
         ids, mask = left_padded([self._prompts.encode(prompt) for prompt in prompts], device)
-        with self._view(prompts):
+        with self._view(prompts, [ids.shape[1] - 1] * len(prompts)):
             # What `generate` is not told it takes from the model's own defaults, such as a penalty on repetition. A
             # shallow copy shares every module and has none.
             plain = copy.copy(self._model)

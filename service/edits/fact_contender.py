@@ -16,7 +16,7 @@ from editors.metrics.counterfact import EditCase
 from editors.metrics.speaking import Forced, ModelSpeaker, Pair
 from editors.weights.errors import InvalidEdit
 from editors.weights.model import EditableModel
-from engines.contract import GenerateRequest, InjectedFact, KVTokens, Sampling
+from engines.contract import GenerateRequest, InjectedFact, KVAdapter, KVTokens, Sampling
 from engines.decoding import RunningBatch, injected, packed
 from engines.kv_attention import AttentionRecord
 from engines.prompts import end_tokens
@@ -55,7 +55,9 @@ class FactContender:
         fact = FactText("edit@1", request.subject, request.relation, request.target)
         (tokens,) = self._encoder.compile([fact])
         seconds = time.perf_counter() - began
-        speaker = _FactSpeaker(self._editable, self._encoder, functools.partial(self._seen, fact, tokens))
+        speaker = FactSpeaker(
+            self._editable, self._encoder.adapter, functools.partial(self._seen, fact, tokens)
+        )
         yield EditedState(speaker, speaker.view, seconds)
 
     def _seen(self, fact: FactText, tokens: KVTokens, prompts: Sequence[str]) -> list[list[InjectedFact]]:
@@ -71,16 +73,17 @@ class FactContender:
         return future
 
 
-class _FactSpeaker:
-    """Implements `editors.metrics.speaking.Speaker`; generates as the engine does."""
+class FactSpeaker:
+    """Implements `editors.metrics.speaking.Speaker`; scores and generates as the engine does. `seen`: each prompt's
+    facts."""
 
     def __init__(
         self,
         editable: EditableModel,
-        encoder: TrainedEncoder,
+        adapter: KVAdapter,
         seen: Callable[[Sequence[str]], list[list[InjectedFact]]],
     ) -> None:
-        self._editable, self._adapter, self._seen = editable, encoder.adapter, seen
+        self._editable, self._adapter, self._seen = editable, adapter, seen
         self._forced = ModelSpeaker(editable.model, editable.tokenizer, self.view)
         self._ends = end_tokens(editable.model, editable.tokenizer)
         self._words = Words.of(editable.tokenizer)
@@ -110,8 +113,9 @@ class _FactSpeaker:
         return [row.handle.result().text for row in rows]
 
     @contextmanager
-    def view(self, prompts: Sequence[str]) -> Iterator[None]:
-        """Within, a batch of these prompts has its facts in view."""
+    def view(self, prompts: Sequence[str], last: Sequence[int]) -> Iterator[None]:
+        """Within, a batch of these prompts has its facts in view, each from its last token on."""
         facts = packed(self._seen(prompts), self._adapter, self._editable.device)
+        facts = None if facts is None else facts.seen_from(last)
         with injected(self._editable.model, self._adapter, facts, AttentionRecord()):
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -22,8 +23,11 @@ from editors.weights.model import EditableModel
 from editors.weights.request import EditRequest
 from editors.weights.statistics import KeyStatistics
 from engines.architectures import ARCHITECTURES
+from engines.continuations import score_batch
 from service.edits.circuits import CircuitFinder
+from service.edits.fact_contender import FactSpeaker
 from tests.tiny import bank_model, bank_tokenizer
+from tests.unit.engines.tiny_models import RandomAdapter
 
 CASE = EditCase(
     EditRequest("the name of Tom Berg", "Tom Berg", "Oslo & <b>", "name"),
@@ -71,6 +75,22 @@ def test_the_parts_add_up_to_the_difference_of_the_logits(kind: str) -> None:
         direction = spec.weight_of(spec.lm_head)[new] - spec.weight_of(spec.lm_head)[old]
     parts = float(seen.heads.sum() + seen.mlps.sum() + (embedded * scale) @ direction)
     assert parts == pytest.approx(float(logits[new] - logits[old]), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])
+def test_facts_are_compared_as_they_are_served(kind: str) -> None:
+    """Seen from the prompt's last token on, and in turns, whatever shares the batch."""
+    editable = editable_of(kind)
+    adapter, encode = RandomAdapter.of(editable.model), editable.prompts.encode_pair
+    pairs = [("the name of Tom Berg", "Oslo"), ("Ida", "a much longer name"), ("whose is it", "Rome")]
+    made = adapter.fact("name", tokens=3, bias=2.0)
+    fact = replace(made, tokens=replace(made.tokens, said=tuple(encode("is", " Oslo & Ulm")[1][:2])))
+    seen = {prompt: [fact] if prompt != "whose is it" else [] for prompt, _ in pairs}
+    speaker = FactSpeaker(editable, adapter, lambda prompts: [seen[prompt] for prompt in prompts])
+    encoded = [encode(prompt, f" {text}") for prompt, text in pairs]
+    served = score_batch(editable.model, adapter, encoded, [seen[prompt] for prompt, _ in pairs])
+    for each, (said, _) in zip(speaker.forced(pairs), served, strict=True):
+        assert each.log_probabilities == pytest.approx(said, abs=1e-4)
 
 
 def test_a_circuit_kept_is_counted_by_nodes_and_edges() -> None:
