@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from circuits.errors import InvalidProbe
 from circuits.lab import Lab
 from engines.contract import Message
+from engines.whole_words import mentions, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,12 @@ class Placed:
 
 
 def place(lab: Lab, prompt: str | Sequence[Message], subject: str, relation: str = "") -> Placed:
-    """Finds the spans: the last mention of the subject (case does not matter), and the relation's words.
+    """Finds the spans: the last mention of the subject, and of the relation's words.
 
-    Without words for the relation it is everything but the subject, the last position, and the first, which takes
-    attention that goes nowhere. InvalidProbe when a span is not there.
+    Words of their own come before those inside of others. Case matters only where what is wanted has capitals and
+    stands so: "US" is not "us". Of a chat only what its messages say is looked at. Without words for the relation it is
+    everything but the subject, the last position, and the first, which takes attention that goes nowhere. InvalidProbe
+    when a span is not there.
     """
     ids, places, text = lab.prompts.located(prompt)
     found = _tokens(text, places, "subject", subject)
@@ -64,10 +67,10 @@ def answer_tokens(lab: Lab, prompt: str | Sequence[Message], answer: str, field:
 def _tokens(text: str, places: Sequence[tuple[int, int]], field: str, wanted: str) -> tuple[int, ...]:
     if not wanted.strip():
         raise InvalidProbe(field, "must not be empty")
-    start = text.casefold().rfind(wanted.strip().casefold())
-    if start < 0 or len(text.casefold()) != len(text):
-        start = text.rfind(wanted.strip())
-    if start < 0:
+    words = wanted.strip()
+    found = standing(words, text) if words != words.lower() else []
+    found = found or mentions(words, text, any_case=True)
+    if not found:
         raise InvalidProbe(field, "does not stand in the prompt")
-    end = start + len(wanted.strip())
+    start, end = found[-1]
     return tuple(at for at, (first, past) in enumerate(places) if first < end and past > start)

@@ -22,6 +22,7 @@ _END_MARKERS = (
     "</s>",
     "<eos>",
 )
+_CONTENT = "\ue000"  # stands for what a message says, where only the template is of interest
 
 
 class PromptEncoder:
@@ -46,14 +47,18 @@ class PromptEncoder:
         return ids
 
     def located(self, prompt: str | Sequence[Message]) -> tuple[list[int], list[tuple[int, int]], str]:
-        """Token ids, where each token's characters begin and end, and the text that they are of."""
+        """Token ids, where each token's characters begin and end, and the text that they are of.
+
+        What the template of a chat adds is blank there: "Ant" is said in no "assistant".
+        """
         ids = self.encode(prompt)
         text, is_chat = self._render(prompt)
         with self._lock:
             places: list[tuple[int, int]] = self._tokenizer(
                 text, add_special_tokens=not is_chat, return_offsets_mapping=True
             ).offset_mapping
-        return ids, [(start, end) for start, end in places], text
+        said = text if isinstance(prompt, str) else self._only_contents(prompt, text)
+        return ids, [(start, end) for start, end in places], said
 
     def encode_pair(self, prompt: str | Sequence[Message], continuation: str) -> tuple[list[int], list[int]]:
         """Prompt and continuation, tokenised as one text where its tokens allow a cut between them."""
@@ -84,6 +89,21 @@ class PromptEncoder:
         except TemplateError as error:
             raise InvalidRequest("prompt", f"the model's chat template refuses it: {error}") from error
         return rendered, True
+
+    def _only_contents(self, prompt: Sequence[Message], text: str) -> str:
+        """A rendered chat with its template's own text blanked; as it is where the template alters contents."""
+        frame, _ = self._render([Message(message.role, _CONTENT) for message in prompt])
+        head, *behind = frame.split(_CONTENT)
+        if len(behind) != len(prompt) or not text.startswith(head):
+            return text
+        said = " " * len(head)
+        for message, rest in zip(prompt, behind, strict=True):
+            ways = (message.content, message.content.strip())
+            written = next((way for way in ways if text.startswith(way + rest, len(said))), None)
+            if written is None:
+                return text
+            said += written + " " * len(rest)
+        return said if len(said) == len(text) else text
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

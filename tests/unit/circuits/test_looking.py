@@ -51,6 +51,41 @@ def test_spans_are_the_last_mention_and_the_relation_is_the_rest() -> None:
         lab.run([[1] * 1000])
 
 
+@pytest.mark.parametrize(
+    ("prompt", "subject", "start"),
+    [
+        ("The US has the status of", "US", 4),
+        ("Ed was employed by", "Ed", 0),
+        ("Iran, as every Iranian knows, is", "Iran", 0),
+        ("The us of the US, says us", "US", 14),
+        ("Apollo 1 came before Apollo 11 and", "apollo 1", 0),
+        ("Romania is", "Roman", 0),  # as a word of its own it stands nowhere
+    ],
+)
+def test_a_subject_is_not_looked_for_inside_of_other_words(prompt: str, subject: str, start: int) -> None:
+    placed = place(tiny_lab(), prompt, subject)
+    assert placed.subject == tuple(range(start, start + len(subject)))
+
+
+@pytest.mark.parametrize(("before", "behind"), [("", ""), (" ", ""), ("\n", " \n")])
+def test_a_subject_is_not_looked_for_in_the_template_of_a_chat(before: str, behind: str) -> None:
+    lab = tiny_lab()
+    said = f"{before}Who pays Ant?{behind}"
+    turns = [Message("user", "Ant is antsy."), Message("assistant", "I see"), Message("user", said)]
+    encoder = lab.prompts
+    for content in ("m['content']", "m['content'] | trim"):
+        encoder._tokenizer.chat_template = lab.tokenizer.chat_template.replace("m['content']", content)
+        placed = place(lab, turns, "Ant")
+        assert "".join(placed.pieces[placed.subject[0] :]).startswith("Ant?")
+        with pytest.raises(InvalidProbe):
+            place(lab, turns, "assistant")
+    encoder._tokenizer.chat_template = lab.tokenizer.chat_template.replace(
+        "m['content']", "m['content'][:-1]"
+    )
+    # What is said cannot be told from the template: all of it is looked at.
+    assert place(lab, turns, "assistant")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("told", [False, True])
 def test_the_parts_of_a_look_add_up_to_the_logits(kind: str, told: bool) -> None:
