@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from circuits.errors import InvalidProbe
 from circuits.lab import Lab, Passes
 from circuits.probe import Placed, Probe, place
+from engines.whole_words import standing
 
 _TOKENS = 6  # that are said, and of them those before the clause ends are the answer
 _ENDS = frozenset("\n.,;:?!()")
@@ -64,8 +65,7 @@ def first_clause(lab: Lab, tokens: Sequence[int]) -> list[int]:
 def is_right(answer: str, wanted: str) -> bool:
     """Whether an answer begins with what is wanted as whole words; case, articles and quotation marks do not matter."""
     said, value = _folded(answer), _folded(wanted)
-    rest = said[len(value) :]
-    return bool(value) and said.startswith(value) and not rest[:1].isalnum()
+    return standing(value, said)[:1] == [(0, len(value))]
 
 
 def _folded(text: str) -> str:

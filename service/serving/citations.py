@@ -8,16 +8,14 @@ the object happens to stand in the text: then the model said it by itself, or an
 from __future__ import annotations
 
 import enum
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engines.whole_words import standing
 from kb_store.model import Fact
 from service.serving.compiled import version_key
 from service.serving.knowledge import Known
-
-_LAST_ALPHABETIC = 0x2E7F  # scripts from here on do not put spaces between words
 
 
 class ValueCheck(enum.Enum):
@@ -83,18 +81,9 @@ def grounding(citations: Sequence[Citation]) -> Grounding:
 
 
 def stands_in(value: str, text: str) -> bool:
-    """Whether a value stands in a text as whole words, letter by letter; only white space may differ."""
-    wanted, said = _folded(value), _folded(text)
-    if not wanted:
-        return False
-    before = r"(?<!\w)" if _has_word_edge(wanted[0]) else ""
-    after = r"(?!\w)" if _has_word_edge(wanted[-1]) else ""
-    return re.search(before + re.escape(wanted) + after, said) is not None
+    """Whether a value stands in a text as whole words and numbers, letter by letter; only white space may differ."""
+    return bool(standing(_folded(value), _folded(text)))
 
 
 def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def _has_word_edge(character: str) -> bool:
-    return (character.isalnum() or character == "_") and ord(character) <= _LAST_ALPHABETIC

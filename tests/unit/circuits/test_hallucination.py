@@ -193,6 +193,10 @@ def test_a_fitted_calibration_tells_and_is_kept(tmp_path: Path) -> None:
         ("Parisian", "Paris", False),
         ("in Paris", "Paris", False),
         ("Paris", "", False),
+        ("5.", "5", True),
+        ("5.7 metres", "5", False),
+        ("1,200", "1", False),
+        ("東京です", "東京", True),
     ],
 )
 def test_answers_are_judged_by_how_they_begin(answer: str, wanted: str, right: bool) -> None:
