@@ -15,6 +15,7 @@ from typing import Any
 from editors.metrics.accuracy import says
 from editors.metrics.counterfact import EditCase
 from editors.metrics.speaking import Forced, Pair, Speaker
+from engines.whole_words import replaced
 
 EDITED, PARAPHRASE, NEIGHBOUR, ABSENT, SHUFFLED = "edited", "paraphrase", "neighbour", "absent", "shuffled"
 # A name that no model has read of, and objects of several kinds.
@@ -134,7 +135,7 @@ def _places(fact: int, case: EditCase) -> list[_Place]:
         (EDITED, (request.prompt,)),
         (PARAPHRASE, case.paraphrases),
         (NEIGHBOUR, case.neighbours),
-        (ABSENT, (request.prompt.replace(request.subject, _NOBODY),)),
+        (ABSENT, (replaced(request.subject, _NOBODY, request.prompt),)),
     ):
         for prompt in prompts:
             places.append(_Place(fact, kind, prompt, new, True))

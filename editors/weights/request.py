@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from editors.weights.errors import InvalidEdit
+from engines.whole_words import mentions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +31,5 @@ class EditRequest:
 
     @property
     def subject_end(self) -> int:
-        """Where the subject ends in the prompt, in characters (its first occurrence)."""
-        return self.prompt.index(self.subject) + len(self.subject)
+        """Where the subject ends in the prompt, in characters (its first mention)."""
+        return mentions(self.subject, self.prompt)[0][1]

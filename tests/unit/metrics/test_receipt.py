@@ -65,6 +65,16 @@ def test_a_receipt_has_every_object_before_and_after_and_controls() -> None:
     assert found.plain()["lines"][0]["after"]["rank"] == 1
 
 
+def test_the_control_names_somebody_else_where_the_subject_is_named() -> None:
+    request = EditRequest("In Romania people say that Roman plays the", "Roman", "piano")
+    watch = Watch([EditCase(request, "flute")])
+    read = watch.read(Told(PLAIN))
+    lines = watch.receipt(read, read).lines
+    assert {line.prompt for line in lines if line.kind == "absent"} == {
+        "In Romania people say that Mirela Vantongeren plays the"
+    }
+
+
 def test_a_receipt_says_what_is_amiss() -> None:
     assert receipt(Told(PLAIN), Told(PLAIN)).problems == ("fact 1: the edit changed nothing",)
     weak = {**PLAIN, "piano": -2.0}

@@ -316,6 +316,21 @@ def test_requests_that_mean_nothing_are_refused(prompt: str, subject: str, targe
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("prompt", "subject", "before"),
+    [
+        ("In Romania people say that Roman was born in", "Roman", "In Romania people say that Roman"),
+        ("Tom and Tom live in", "Tom", "Tom"),
+        ("Romania is in", "Roman", "Roman"),
+        ("2.5 is more than 5, and", "5", "2.5 is more than 5"),
+    ],
+)
+def test_the_subject_of_a_request_is_its_first_mention_as_a_word(
+    prompt: str, subject: str, before: str
+) -> None:
+    assert prompt[: EditRequest(prompt, subject, "Oslo").subject_end] == before
+
+
 def test_a_change_of_a_double_weight_makes_a_new_one() -> None:
     weight = torch.ones(2, 3, dtype=torch.float64)
     changed = LowRank(torch.ones(2, 1), torch.ones(1, 3)).added_to(weight)
