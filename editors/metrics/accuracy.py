@@ -13,6 +13,9 @@ from statistics import fmean
 
 from editors.metrics.counterfact import EditCase
 from editors.metrics.speaking import Forced, Pair, Speaker
+from engines.whole_words import parts
+
+_MARKS = re.compile(r"[+#]+")  # right behind a word they make it another one: C, C++, C#
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,18 @@ def unchanged(before: Forced, after: Forced) -> float:
 
 
 def says(text: str, wanted: str) -> bool:
-    """Whether a text begins with these words; case and what surrounds them do not matter."""
+    """Whether a text begins with these words and numbers; case and what surrounds them do not matter."""
     said, words = _words(text), _words(wanted)
     return bool(words) and said[: len(words)] == words
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
+    folded, found = text.casefold(), []
+    for start, end in parts(folded):
+        found.append(folded[start:end])
+        if marks := _MARKS.match(folded, end):
+            found.append(marks[0])
+    return found
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -134,6 +134,17 @@ def test_a_text_says_an_object_when_it_begins_with_its_words() -> None:
     assert not says(" anything", "...")
 
 
+def test_signs_tell_values_apart_and_marks_around_names_do_not() -> None:
+    assert says(" C++, of course", "C++")
+    assert not says(" C language", "C++")
+    assert not says(" C#", "C++")
+    assert says(" -5 degrees", "-5")
+    assert not says(" 5 degrees", "-5")
+    assert not says(" 5.7 metres", "5")
+    assert says("東京です", "東京")
+    assert says('"St Louis"-based', "St. Louis")
+
+
 def test_unchanged_counts_predictions_not_hits() -> None:
     old = Forced((1, 2, 3, 4), (9, 2, 9, 4), (0.0,) * 4)
     new = Forced((1, 2, 3, 4), (9, 2, 3, 5), (0.0,) * 4)
