@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 
@@ -48,7 +49,7 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What a right answer would have needed, where the two answers part.
+    """What a right answer would have needed, where the two answers part: where they differ, or one of them ends.
 
     gap: logits that the right one lacked. nodes: the fewest parts whose direct say makes it up. after: the gap when
     they are ablated (zero), measured: other parts make up for some of it.
@@ -63,7 +64,8 @@ class Needed:
 class Repair:
     """What injecting facts does. Log-probabilities of the whole answers.
 
-    repaired: the truth is then more probable than the answer; says_truth: and each of its tokens is the first choice.
+    repaired: the truth is then more probable than the answer (one that begins with the other: it is said);
+    says_truth: each of its tokens is the first choice.
     """
 
     answer_before: float
@@ -128,9 +130,14 @@ def check(
     seen_right = look_at_answer(lab, placed, right)
     known = trajectory(seen_right, placed, truth, right)
     parting = _parting(said, right)
-    drivers = _drivers(lab, seen, placed, said, right, parting) if parting is not None else ()
+    drivers: tuple[Driver, ...] = ()
+    needed = None
+    if parting is not None:
+        there = seen if parting < len(said) else seen_right
+        pair = _rivals(there.logits[parting], said, right, parting)
+        drivers = _drivers(lab, there, placed, pair, parting)
+        needed = _needed(lab, there, [*placed.ids, *said[:parting]], pair, parting, drivers)
     overtaken = _overtaken(answered, known)
-    needed = None if parting is None else _needed(lab, seen, placed, said, right, parting, drivers)
     repair = _repair(lab, placed, said, right, facts, answered, known) if facts and lab.adapter else None
     verdict = (
         Verdict.OK
@@ -185,18 +192,25 @@ def _known(
 
 
 def _parting(said: Sequence[int], right: Sequence[int]) -> int | None:
-    """The first place where the two answers differ; None when one is the beginning of the other."""
-    for at, (one, other) in enumerate(zip(said, right, strict=False)):
-        if one != other:
-            return at
-    return None
+    """The first place where the two answers differ, or one of them ends; None when they are the same."""
+    return next((at for at, (one, other) in enumerate(zip_longest(said, right)) if one != other), None)
 
 
-def _drivers(
-    lab: Lab, seen: Look, placed: Placed, said: Sequence[int], right: Sequence[int], parting: int
-) -> tuple[Driver, ...]:
-    """Heads and MLPs by how much they favour the answer over the truth, the strongest first."""
-    pair = [said[parting], right[parting]]
+def _rivals(logits: torch.Tensor, said: Sequence[int], right: Sequence[int], parting: int) -> list[int]:
+    """The tokens that the answer and the truth have there. For one that has ended: what would come likeliest in place
+    of the other's token."""
+
+    def token(mine: Sequence[int], other: Sequence[int]) -> int:
+        if parting < len(mine):
+            return mine[parting]
+        first, second = logits.topk(2).indices.tolist()
+        return int(second if first == other[parting] else first)
+
+    return [token(said, right), token(right, said)]
+
+
+def _drivers(lab: Lab, seen: Look, placed: Placed, pair: Sequence[int], parting: int) -> tuple[Driver, ...]:
+    """Heads and MLPs by how much they favour the first of the pair, the strongest first."""
 
     def favours(written: torch.Tensor) -> torch.Tensor:
         both = seen.direct(written, parting, pair)
@@ -217,14 +231,15 @@ def _drivers(
 def _needed(
     lab: Lab,
     seen: Look,
-    placed: Placed,
-    said: Sequence[int],
-    right: Sequence[int],
+    before: Sequence[int],
+    pair: Sequence[int],
     parting: int,
     drivers: Sequence[Driver],
 ) -> Needed:
+    """`before`: the text up to where they part."""
+    one, other = pair
     logits = seen.logits[parting]
-    gap = float(logits[said[parting]] - logits[right[parting]])
+    gap = float(logits[one] - logits[other])
     chosen: list[Node] = []
     left = gap
     for driver in drivers[:_DRIVERS]:
@@ -235,8 +250,8 @@ def _needed(
     if not chosen:
         return Needed(gap, (), gap)
     with ablated(lab.spec, chosen):
-        changed = lab.run([[*placed.ids, *said[:parting]]])[0, -1].float()
-    return Needed(gap, tuple(chosen), float(changed[said[parting]] - changed[right[parting]]))
+        changed = lab.run([before])[0, -1].float()
+    return Needed(gap, tuple(chosen), float(changed[one] - changed[other]))
 
 
 def _repair(
@@ -254,8 +269,10 @@ def _repair(
     with lab.injected(1, facts, since=placed.last):
         answer = float(scored(lab.run([row])[0], row, len(placed.ids)).sum())
     says = [int(logits.argmax()) for logits in seen.logits] == list(right)
+    one_begins = all(one == other for one, other in zip(said, right, strict=False))
+    repaired = says if one_begins else truth > answer
     readers_of_truth = tuple(readers(seen, right[0], _DRIVERS))
-    return Repair(answered.final, answer, known.final, truth, truth > answer, says, readers_of_truth)
+    return Repair(answered.final, answer, known.final, truth, repaired, says, readers_of_truth)
 
 
 def _overtaken(answered: Trajectory, known: Trajectory) -> int | None:

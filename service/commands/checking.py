@@ -13,6 +13,7 @@ from circuits.lab import Lab, Passes
 from circuits.lens import LensResult, lens, lens_cost
 from circuits.probe import Placed, answer_tokens, place
 from engines.contract import Message, Sampling
+from engines.whole_words import mentions, standing
 from kb_store.errors import InvalidInput
 from service.commands.answering import Answering, Ask, queries_of
 from service.errors import EngineNotStudied
@@ -21,7 +22,8 @@ from service.serving.knowledge import Knowledge, KnowledgeSource, Known, Retriev
 from service.studies.study import Study
 
 _ANSWER_TOKENS = 24
-_CLAUSE = re.compile(r"[\n.;!?]")
+# Where a clause ends: not in "17.2.20", nor behind "St." or "J.".
+_CLAUSE_END = re.compile(r"\n|[.;!?]\Z|[;!?](?=\s)|(?<!\b[A-Z])(?<!\b[A-Z][a-z])\.(?=\s)")
 _NAME = re.compile(r"(?:[A-Z\d][\w'’.-]*)(?:\s+(?:of|the|de|la|von|van|[A-Z\d][\w'’.-]*))*")
 
 
@@ -83,9 +85,10 @@ class Checking:
         if not truth and fact is not None:
             truth, source = fact.fact.content.object, "store"
         said = ask.answer or await self._answer(ask)
-        answer = _first_clause(said) or said
+        clause = clause_of(said)
+        answer = said.strip() if ask.answer else clause
         holds = fact if fact is not None and truth and is_right(fact.fact.content.object, truth) else None
-        same = bool(truth) and (is_right(answer, truth) or stands_in(truth, answer))
+        same = bool(truth) and (is_right(said, truth) or stands_in(truth, clause))
         injected = (holds.injected,) if holds is not None else ()
         calibration = self._calibration
 
@@ -160,9 +163,11 @@ def subject_in(prompt: str | Sequence[Message], known: Known) -> str:
 
 
 def _spoken(known: Known, text: str) -> str:
-    content, folded = known.fact.content, text.casefold()
+    """The longest of the fact's names that stands there as a word of its own, or else inside of others."""
+    content = known.fact.content
     names = sorted((content.subject, *content.aliases), key=len, reverse=True)
-    return next((name for name in names if name.casefold() in folded), "")
+    found = [name for name in names if mentions(name, text, any_case=True)]
+    return next((name for name in found if standing(name, text, any_case=True)), (found or [""])[0])
 
 
 def _last_name(prompt: str | Sequence[Message]) -> str:
@@ -175,5 +180,6 @@ def _last_name(prompt: str | Sequence[Message]) -> str:
     return (inner or names)[-1][0].rstrip(".'’-")
 
 
-def _first_clause(text: str) -> str:
-    return next((part.strip() for part in _CLAUSE.split(text) if part.strip()), "")
+def clause_of(text: str) -> str:
+    """The first clause of what was said; all of it where nothing but ends of clauses was."""
+    return next((part.strip() for part in _CLAUSE_END.split(text) if part.strip()), text.strip())

@@ -104,6 +104,12 @@ def test_the_truth_may_come_from_the_caller_or_from_nobody(server: Running, pare
     assert report.passes.forward == (3 if report.needed.nodes else 2)
     right = check(server, parent, truth="rhein")
     assert (right.verdict, right.passes.forward) == (pb.VERDICT_OK, 1)
+    for answer, truth in (("17.2.20", "17.2.21"), ("St. Louis", "St. Paul"), ("Rhein", "Rhein Reederei")):
+        wrong = check(server, parent, answer=answer, truth=truth)
+        assert (wrong.answer, wrong.verdict == pb.VERDICT_OK) == (answer, False)
+        assert wrong.drivers
+    initials = check(server, parent, answer=" J. K. Rowling. ", truth="J. K. Rowling")
+    assert (initials.answer, initials.verdict) == ("J. K. Rowling.", pb.VERDICT_OK)
     unknown = check(server, parent, answer="")
     assert (unknown.truth_source, unknown.verdict) == (pb.TRUTH_SOURCE_NONE, pb.VERDICT_OK)
     assert unknown.subject == "Anna Keller"  # the last name in the prompt

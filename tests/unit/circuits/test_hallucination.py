@@ -109,8 +109,34 @@ def test_an_answer_that_is_the_truth_is_fine_and_costs_one_pass() -> None:
     lab = tiny_lab()
     found = check(lab, PROMPT, SUBJECT, "Ulm", truth="the town of Ulm", same=True)
     assert (found.verdict, found.truth, found.passes) == (Verdict.OK, None, Passes(1))
-    longer = check(lab, PROMPT, SUBJECT, "Ulm", truth="Ulm on Danube")
-    assert (longer.verdict, longer.needed, longer.drivers) == (Verdict.OK, None, ())
+    again = check(lab, PROMPT, SUBJECT, "Ulm", truth="Ulm")
+    assert (again.verdict, again.needed, again.drivers) == (Verdict.OK, None, ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"), [("Ulm", "Ulm on Danube"), ("Ulm on Danube", "Ulm"), ("19", "1984")]
+)
+def test_an_answer_that_begins_the_truth_is_taken_apart_where_one_of_them_ends(
+    answer: str, truth: str
+) -> None:
+    lab = tiny_lab()
+    adapter: Any = lab.adapter
+    with lab.metered(Meter()) as meter:
+        found = check(lab, PROMPT, SUBJECT, answer, truth=truth, facts=[adapter.fact("one", 3)])
+    assert meter.done.forward <= check_cost(truth=True, facts=True).forward
+    said, right = (answer_tokens(lab, PROMPT, text) for text in (answer, truth))
+    at = min(len(said), len(right))
+    with torch.no_grad():
+        logits = reference_logits(lab.model, [*placed_in(lab).ids, *(said[:at])])[-1]
+    goes_on = (said if len(said) > at else right)[at]
+    instead = max(float(value) for token, value in enumerate(logits) if token != goes_on)
+    gap = float(logits[goes_on]) - instead
+    assert found.needed is not None
+    assert found.needed.gap == pytest.approx(gap if len(said) > at else -gap, abs=2e-3)
+    assert found.drivers
+    assert found.verdict is not Verdict.OK
+    assert found.repair is not None
+    assert found.repair.repaired == found.repair.says_truth  # the shorter of them is always the more probable
 
 
 def test_where_nobody_knows_the_truth_the_calibration_judges() -> None:
