@@ -14,7 +14,7 @@ from editors.weights.errors import DeltaDamaged
 from editors.weights.methods import make_editor, named_method
 from editors.weights.session import measured_settings
 from kb_store.contract import Store
-from kb_store.errors import AlreadyExists
+from kb_store.errors import AlreadyExists, NotFound
 from kb_store.model import OperationRecord
 from service.commands.encoding import Asked
 from service.config import EditSettings
