@@ -24,7 +24,7 @@ from interleaf import (
     Weighing,
     Weight,
 )
-from interleaf.cli._text import block, cell, when
+from interleaf.cli._text import block, cell, visible, when
 
 _VERDICTS = {
     Grounding.GROUNDED: ("grounded in the cited facts", "green"),
@@ -188,7 +188,7 @@ def relations(described: Mapping[str, Sequence[str]]) -> RenderableType:
         return nothing("examples")
     table = _table("relation", "asked for, by example")
     for relation, examples in described.items():
-        table.add_row(cell(relation, "cyan"), cell("\n".join(examples)))
+        table.add_row(cell(relation, "cyan"), block("\n".join(map(visible, examples))))
     return table
 
 

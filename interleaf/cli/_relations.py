@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from interleaf import Namespace
 from interleaf.cli import _pictures
@@ -16,6 +19,7 @@ app = typer.Typer(
     help="How people ask for relations: with a few examples other words for the same are recognised better.",
 )
 
+_Examples = dict[str, tuple[str, ...]]
 RelationArgument = Annotated[str, typer.Argument(metavar="RELATION", help="As facts name it.")]
 
 
@@ -47,10 +51,13 @@ def describe(
 ) -> None:
     """Say how a relation is asked for. Counts from the next question on."""
     space = shell.client.get_namespace()
-    before = space.relation_examples.get(relation, ()) if add else ()
+    there, others = _sorted_out(space, relation)
+    before = itertools.chain.from_iterable(there.values()) if add else ()
     said = tuple(dict.fromkeys([*before, *examples]))
-    _save(shell, space, {**space.relation_examples, relation: said})
+    _save(shell, space, {**others, relation: said})
     shell.show({"relation": relation, "examples": said}, lambda: _pictures.relations({relation: said}))
+    if any("{s}" not in example for example in examples):
+        shell.say(Text("An example without {s} does not say where the subject stands.", style="yellow"))
 
 
 @app.command()
@@ -58,14 +65,29 @@ def describe(
 def forget(shell: Shell, relation: RelationArgument) -> None:
     """Take a relation's examples away."""
     space = shell.client.get_namespace()
-    if relation not in space.relation_examples:
+    there, others = _sorted_out(space, relation)
+    if not there:
         raise typer.BadParameter(
             f"no examples of {relation!r}: `interleaf relations list` shows what there is"
         )
-    _save(shell, space, {name: said for name, said in space.relation_examples.items() if name != relation})
+    _save(shell, space, others)
     shell.show({"forgotten": relation}, lambda: cell(f"The examples of {relation} are gone.", "green"))
 
 
-def _save(shell: Shell, space: Namespace, examples: dict[str, tuple[str, ...]]) -> None:
+def _sorted_out(space: Namespace, relation: str) -> tuple[_Examples, _Examples]:
+    """The examples of this relation, in whichever spelling, and those of the others."""
+    there: _Examples = {}
+    others: _Examples = {}
+    for name, said in space.relation_examples.items():
+        (there if _key(name) == _key(relation) else others)[name] = said
+    return there, others
+
+
+def _key(relation: str) -> str:
+    """To the server too `worksFor`, `works_for` and "Works for" are one relation."""
+    return " ".join(re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", relation).casefold()))
+
+
+def _save(shell: Shell, space: Namespace, examples: _Examples) -> None:
     """Refused when somebody else has changed the namespace since it was read."""
     shell.client.update_namespace(relation_examples=examples, etag=space.etag)

@@ -13,6 +13,7 @@ from service.convert import facts as convert
 from service.limits import LimitSettings
 from service.page_tokens import PageTokens
 from service.servicers.contexts import context_of
+from service.serving.examples import told_apart
 from service.validation import mask, namespace_of, page_size, request_id
 
 _FIELDS = ("display_name", "multi_valued_relations", "relation_examples")
@@ -86,9 +87,9 @@ class NamespacesServicer(namespaces_pb2_grpc.NamespacesServicer):  # type: ignor
 
     def _content(self, message: Any) -> tuple[str, frozenset[str], tuple[RelationExamples, ...]]:
         limits = self._limits.for_store()
-        relations = "namespace.multi_valued_relations"
+        relations, asked = "namespace.multi_valued_relations", "namespace.relation_examples"
         return (
             check_display_name("namespace.display_name", message.display_name, limits),
             check_relations(relations, list(message.multi_valued_relations), limits),
-            check_examples("namespace.relation_examples", convert.examples_of(message), limits),
+            told_apart(asked, check_examples(asked, convert.examples_of(message), limits)),
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from editors.kv.contract import spoken
+from kb_store.errors import InvalidInput
 from kb_store.model import RelationExamples
 from kb_store.scoring import Question
 from kb_store.text import fold_name
@@ -26,6 +27,16 @@ NOTHING_SAID: Asking = {}
 def key_of(relation: str) -> str:
     """Relations that are written alike but for case and joints are described together."""
     return fold_name(spoken(relation))
+
+
+def told_apart(field: str, examples: tuple[RelationExamples, ...]) -> tuple[RelationExamples, ...]:
+    """The examples, if no relation is there twice in two spellings: only one of them would count."""
+    spellings: dict[str, str] = {}
+    for item in examples:
+        other = spellings.setdefault(key_of(item.relation), item.relation)
+        if other != item.relation:
+            raise InvalidInput(field, f"relation {item.relation!r} is described twice, also as {other!r}")
+    return examples
 
 
 @lru_cache(maxsize=256)

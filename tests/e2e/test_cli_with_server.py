@@ -232,8 +232,12 @@ def test_namespaces(interleaf: Command) -> None:
         said = interleaf.json("relations", "describe", "language spoken", example, "--add", "-n", "polyglots")
     assert said["examples"] == ["{s} grew up with", "What does {s} speak at home?"]
     interleaf("relations", "describe", "town", "{s} lives in", "-n", "polyglots")
-    assert "What does {s} speak at home?" in interleaf("relations", "list", "-n", "polyglots")
-    interleaf("relations", "forget", "language spoken", "-n", "polyglots")
+    listed = interleaf("relations", "list", "-n", "polyglots")
+    assert "What does {s} speak at home?\n" in re.sub(" +\n", "\n", listed)  # each on a line of its own
+    other = interleaf.json("relations", "describe", "languageSpoken", "{s} dreams in", "--add", "-n", "polyglots")
+    assert len(other["examples"]) == 3
+    assert "language spoken" not in interleaf("relations", "list", "-n", "polyglots")
+    interleaf("relations", "forget", "Language_Spoken", "-n", "polyglots")
     interleaf("relations", "forget", "language spoken", "-n", "polyglots", code=2)
     assert interleaf.json("relations", "list", "-n", "polyglots") == {
         "relation": "town",
