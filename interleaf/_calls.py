@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -70,6 +70,13 @@ class Upload:
     start: ImportReport
     fold: Callable[[ImportReport, Any], ImportReport]
     progress: Callable[[ImportReport], None] | None
+
+
+def several(what: str, given: Iterable[T]) -> tuple[T, ...]:
+    """What stands in a list. A text alone is refused: it would be taken apart into its letters."""
+    if isinstance(given, str):
+        raise ValueError(f"{what}: give a list, such as [{given!r}]")
+    return tuple(given)
 
 
 def new_request_id(given: str | None) -> str:

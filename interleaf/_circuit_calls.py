@@ -8,7 +8,7 @@ from typing import Any
 from google.longrunning import operations_pb2
 
 from interleaf import _decode_circuits as decode
-from interleaf._calls import Call, Started, new_request_id
+from interleaf._calls import Call, Started, new_request_id, several
 from interleaf._circuit_types import AnswerTrace, HallucinationReport, Probe, Study
 from interleaf._inference_calls import Prompt, input_of, retrieval_of
 from interleaf._session import FactRef, Session
@@ -159,7 +159,7 @@ def study_recall(
     """
     request = circuits_pb2.StudyRecallRequest(
         probe=probe_message(probe),
-        attributes=attributes,
+        attributes=several("attributes", attributes),
         heads=[circuits_pb2.HeadName(layer=layer, head=head) for layer, head in heads],
         request_id=new_request_id(request_id),
         validate_only=validate_only,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
-from interleaf._calls import Started, new_request_id
+from interleaf._calls import Started, new_request_id, several
 from interleaf._circuit_calls import probe_message, study_call
 from interleaf._circuit_types import Probe, Study
 from interleaf._session import Session
@@ -45,7 +45,7 @@ def discover_circuit(
         edges=edges,
         ablation=f"ABLATION_{_one_of(ablation, Ablation).upper()}",
         score=None if score is None else f"EDGE_SCORE_{_one_of(score, EdgeScore).upper()}",
-        others=others,
+        others=several("others", others),
         randoms=randoms,
         request_id=new_request_id(request_id),
         validate_only=validate_only,
@@ -98,7 +98,7 @@ def study_grafting(
     request = circuits_pb2.StudyGraftingRequest(
         parent=session.parent,
         facts=facts,
-        templates=templates,
+        templates=several("templates", templates),
         epochs=epochs,
         learning_rate=learning_rate,
         components=components,

@@ -10,7 +10,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
 from interleaf import _decode_edits as decode
-from interleaf._calls import Call, Paged, Started, new_request_id
+from interleaf._calls import Call, Paged, Started, new_request_id, several
 from interleaf._edit_types import Edit, EditComparison, EditFact, EditReceipt
 from interleaf._session import Session
 from interleaf._work import unpacked
@@ -37,8 +37,8 @@ def _facts(facts: EditFact | Iterable[EditFact]) -> list[Any]:
             target=fact.target,
             old=fact.old,
             relation=fact.relation,
-            paraphrases=fact.paraphrases,
-            neighbours=fact.neighbours,
+            paraphrases=several("paraphrases", fact.paraphrases),
+            neighbours=several("neighbours", fact.neighbours),
         )
         for fact in ([facts] if isinstance(facts, EditFact) else facts)
     ]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from google.protobuf import field_mask_pb2
 
 from interleaf import _decode
-from interleaf._calls import Call, Paged, new_request_id
+from interleaf._calls import Call, Paged, new_request_id, several
 from interleaf._session import FactRef, Session
 from interleaf._types import Fact, NewFact, OnConflict, Revision, SearchBy, SearchHit
 from interleaf.v1 import facts_pb2
@@ -62,7 +62,7 @@ def _create_request(fact: NewFact, on_conflict: OnConflict) -> Any:
         subject=fact.subject,
         relation=fact.relation,
         object=fact.object,
-        aliases=fact.aliases,
+        aliases=several("aliases", fact.aliases),
         source=fact.source,
     )
     _set_time(message, "valid_from", fact.valid_from)
@@ -105,7 +105,9 @@ def add(
     one already, `on_conflict` decides: "fail" raises ConflictingFact, "replace" gives the existing fact a new
     revision, "add" keeps both.
     """
-    new = NewFact(subject, relation, object, tuple(aliases), source, valid_from, valid_to, fact_id)
+    new = NewFact(
+        subject, relation, object, several("aliases", aliases), source, valid_from, valid_to, fact_id
+    )
     request = _create_request(new, on_conflict)
     request.parent = session.parent
     request.request_id = new_request_id(request_id)
@@ -150,7 +152,7 @@ def get(session: Session, fact: FactRef) -> Call[Fact]:
 def get_many(session: Session, facts: Iterable[FactRef]) -> Call[tuple[Fact, ...]]:
     """Returns several facts in the order asked. Raises NotFound when one is missing."""
     request = facts_pb2.BatchGetFactsRequest(
-        parent=session.parent, names=[session.fact_name(fact) for fact in facts]
+        parent=session.parent, names=map(session.fact_name, several("facts", facts))
     )
 
     def decode(message: Any) -> tuple[Fact, ...]:
@@ -215,7 +217,7 @@ def update(
     for field in mask:
         setattr(message, field, changes[field])
     if aliases is not None:
-        message.aliases.extend(aliases)
+        message.aliases.extend(several("aliases", aliases))
         mask.append("aliases")
     for field, when in (("valid_from", valid_from), ("valid_to", valid_to)):
         if not isinstance(when, Keep):
@@ -286,7 +288,7 @@ def delete_many(
     """Deletes several facts in one transaction: all or none."""
     request = facts_pb2.BatchDeleteFactsRequest(
         parent=session.parent,
-        names=[session.fact_name(fact) for fact in facts],
+        names=map(session.fact_name, several("facts", facts)),
         request_id=new_request_id(request_id),
         validate_only=validate_only,
     )

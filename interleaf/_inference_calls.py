@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from interleaf import _decode
-from interleaf._calls import Call, Streamed
+from interleaf._calls import Call, Streamed, several
 from interleaf._session import FactRef, Session
 from interleaf._types import Answer, ChatMessage, Comparison, Scores, Weighing
 from interleaf.v1 import inference_pb2
@@ -19,7 +19,12 @@ Prompt = str | Sequence[ChatMessage | Mapping[str, str]]
 def _message(message: ChatMessage | Mapping[str, str]) -> Any:
     if isinstance(message, ChatMessage):
         return inference_pb2.ChatMessage(role=message.role, content=message.content)
-    return inference_pb2.ChatMessage(role=message["role"], content=message["content"])
+    fields = message if isinstance(message, Mapping) else {}
+    if not all(isinstance(fields.get(name), str) for name in ("role", "content")):
+        raise ValueError(
+            f'a chat is a list of ChatMessage, or of {{"role": ..., "content": ...}}; got {message!r}'
+        )
+    return inference_pb2.ChatMessage(role=fields["role"], content=fields["content"])
 
 
 def input_of(prompt: Prompt, complete: bool) -> dict[str, Any]:
@@ -30,6 +35,8 @@ def input_of(prompt: Prompt, complete: bool) -> dict[str, Any]:
         prompt = [ChatMessage("user", prompt)]
     elif complete:
         raise ValueError("complete=True continues a text: give a string, not messages")
+    elif not isinstance(prompt, Iterable):
+        raise ValueError(f"prompt: give a string, or a list of messages; got {prompt!r}")
     return {"chat": inference_pb2.Chat(messages=map(_message, prompt))}
 
 
@@ -38,7 +45,7 @@ def retrieval_of(session: Session, top_k: int, use_facts: bool, facts: Iterable[
     return inference_pb2.Retrieval(
         top_k=top_k,
         disabled=not use_facts,
-        facts=[session.fact_name(fact) for fact in facts],
+        facts=map(session.fact_name, several("facts", facts)),
         min_revision=session.min_revision() if use_facts else 0,
     )
 

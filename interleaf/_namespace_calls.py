@@ -10,7 +10,7 @@ from google.protobuf import empty_pb2, field_mask_pb2
 from google.rpc import code_pb2
 
 from interleaf import _decode
-from interleaf._calls import Call, Paged, Polled, new_request_id
+from interleaf._calls import Call, Paged, Polled, new_request_id, several
 from interleaf._errors import from_status
 from interleaf._session import Session, namespace_name, namespace_of
 from interleaf._types import Namespace, Operation
@@ -36,7 +36,8 @@ def create_namespace(
     request = namespaces_pb2.CreateNamespaceRequest(
         namespace_id=namespace,
         namespace=namespaces_pb2.Namespace(
-            display_name=display_name, multi_valued_relations=multi_valued_relations
+            display_name=display_name,
+            multi_valued_relations=several("multi_valued_relations", multi_valued_relations),
         ),
         request_id=new_request_id(request_id),
         validate_only=validate_only,
@@ -85,11 +86,12 @@ def update_namespace(
         message.display_name = display_name
         mask.append("display_name")
     if multi_valued_relations is not None:
-        message.multi_valued_relations.extend(multi_valued_relations)
+        message.multi_valued_relations.extend(several("multi_valued_relations", multi_valued_relations))
         mask.append("multi_valued_relations")
     if relation_examples is not None:
         for relation, examples in relation_examples.items():
-            message.relation_examples.add(relation=relation, examples=examples)
+            said = several(f"the examples of {relation!r}", examples)
+            message.relation_examples.add(relation=relation, examples=said)
         mask.append("relation_examples")
     if not mask:
         raise ValueError("update_namespace: give display_name, multi_valued_relations or relation_examples")

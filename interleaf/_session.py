@@ -51,6 +51,8 @@ class Session:
         """The resource name of a fact."""
         if isinstance(fact, Fact):
             return fact.name
+        if not isinstance(fact, str):
+            raise ValueError(f"give a fact's id, its full name, or the Fact itself; got {fact!r}")
         return fact if "/" in fact else f"{self.parent}/facts/{fact}"
 
     def wrote(self, name: str, revision: int) -> None:

@@ -112,6 +112,8 @@ def import_data(
 
     It is called again when the connection broke, and must then give the same bytes.
     """
+    if not callable(open_data):
+        raise ValueError("import_data: give a function that opens the data, such as lambda: [data]")
     chosen_id = import_id or str(uuid.uuid4())
     header = facts_pb2.ImportHeader(
         parent=session.parent,

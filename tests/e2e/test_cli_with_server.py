@@ -234,7 +234,9 @@ def test_namespaces(interleaf: Command) -> None:
     interleaf("relations", "describe", "town", "{s} lives in", "-n", "polyglots")
     listed = interleaf("relations", "list", "-n", "polyglots")
     assert "What does {s} speak at home?\n" in re.sub(" +\n", "\n", listed)  # each on a line of its own
-    other = interleaf.json("relations", "describe", "languageSpoken", "{s} dreams in", "--add", "-n", "polyglots")
+    other = interleaf.json(
+        "relations", "describe", "languageSpoken", "{s} dreams in", "--add", "-n", "polyglots"
+    )
     assert len(other["examples"]) == 3
     assert "language spoken" not in interleaf("relations", "list", "-n", "polyglots")
     interleaf("relations", "forget", "Language_Spoken", "-n", "polyglots")

@@ -66,7 +66,9 @@ def test_create_update_delete(server: Running) -> None:
     assert list(update(["relation_examples"]).relation_examples) == []
     empty = pb.RelationExamples(relation="speaks")
     assert refusal(lambda: update([], relation_examples=[empty])).fields == ("namespace.relation_examples",)
-    twice = [pb.RelationExamples(relation=name, examples=["a {s}"]) for name in ("Screening Age", "screeningAge")]
+    twice = [
+        pb.RelationExamples(relation=name, examples=["a {s}"]) for name in ("Screening Age", "screeningAge")
+    ]
     refused = refusal(lambda: update([], relation_examples=twice))
     assert refused.fields == ("namespace.relation_examples",)
     assert "'screeningAge' is described twice, also as 'Screening Age'" in refused.message

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from interleaf import KEEP, ChatMessage, NewFact
+from interleaf import KEEP, ChatMessage, EditFact, NewFact, Probe
+from interleaf import _circuit_calls as circuits
+from interleaf import _edit_calls as edits
 from interleaf import _fact_calls as facts
 from interleaf import _inference_calls as model
 from interleaf import _namespace_calls as namespaces
@@ -72,6 +75,51 @@ def test_words_and_times_are_checked(session: Session) -> None:
         facts.add(session, "s", "r", "o", valid_from=datetime(2026, 1, 1))
     with pytest.raises(ValueError, match="at least one field"):
         facts.update(session, "f")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda session: facts.add(session, "s", "r", "o", aliases="ABC"),
+        lambda session: facts.add_many(session, [NewFact("s", "r", "o", aliases="ABC")]),  # type: ignore[arg-type]
+        lambda session: facts.update(session, "f", aliases="ABC"),
+        lambda session: facts.get_many(session, "ABC"),
+        lambda session: facts.delete_many(session, "ABC"),
+        lambda session: model.ask(session, "Who?", facts="ABC"),
+        lambda session: namespaces.create_namespace(session, "n", multi_valued_relations="ABC"),
+        lambda session: namespaces.update_namespace(session, "n", multi_valued_relations="ABC"),
+        lambda session: namespaces.update_namespace(session, "n", relation_examples={"r": "ABC"}),
+        lambda session: circuits.study_recall(session, Probe("p", "s", "o"), attributes="ABC"),
+        lambda session: edits.create(session, EditFact("p", "s", "t", paraphrases="ABC")),  # type: ignore[arg-type]
+    ],
+)
+def test_a_text_is_not_taken_apart_into_letters(session: Session, call: Callable[[Session], object]) -> None:
+    with pytest.raises(ValueError, match=r"give a list, such as \['ABC'\]"):
+        call(session)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda session: model.ask(session, ["hi"]), "a chat is a list of ChatMessage"),
+        (lambda session: model.ask(session, [{"role": "user"}]), "a chat is a list of ChatMessage"),
+        (
+            lambda session: model.ask(session, {"role": "user", "content": "x"}),
+            "a chat is a list of ChatMessage",
+        ),
+        (lambda session: model.ask(session, None), "prompt: give a string, or a list of messages; got None"),
+        (
+            lambda session: facts.get(session, None),
+            "give a fact's id, its full name, or the Fact itself; got None",
+        ),
+        (lambda session: files.import_data(session, b"a,b", format="csv"), r"such as lambda: \[data\]"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_sentence(
+    session: Session, call: Callable[[Session], object], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        call(session)
 
 
 def test_update_names_what_it_changes(session: Session) -> None:
