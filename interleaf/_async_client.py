@@ -20,6 +20,7 @@ from interleaf import _transfer_calls as on_files
 from interleaf._async_binding import RETURNS, calling, paging, polling, streaming
 from interleaf._async_groups import AsyncCircuits, AsyncEdits, AsyncEncoders, AsyncMonitor, AsyncReviews
 from interleaf._calls import Call, Paged, Polled, Streamed, Upload
+from interleaf._channels import AsyncLine
 from interleaf._client import Client
 from interleaf._errors import (
     AlreadyExists,
@@ -30,7 +31,7 @@ from interleaf._errors import (
 from interleaf._options import DEFAULT_NAMESPACE, DEFAULT_TARGET, TLS, Retry, Timeout
 from interleaf._retry import Attempts
 from interleaf._session import Session
-from interleaf._settings import CHANNEL_OPTIONS, Settings, poll_delays, present, serialize
+from interleaf._settings import Settings, poll_delays, present, serialize
 from interleaf._streams import AsyncAnswerStream, whole_file
 from interleaf._types import Answer, FileFormat, ImportReport, Namespace
 
@@ -60,7 +61,7 @@ def _uploading(
 
 class AsyncClient:
     """Talks to an Interleaf server from asyncio. The methods are those of `Client`: await them, and go over
-    lists with `async for`. Make it inside the running event loop.
+    lists with `async for`. The first call binds it to the event loop that runs then.
 
         async with AsyncClient() as client:
             await client.add("Anna Keller", "employer", "Nordlicht Werft")
@@ -79,12 +80,8 @@ class AsyncClient:
         read_your_writes: bool = True,
     ) -> None:
         self._settings = Settings.make(target, namespace, api_key, tls, timeout, retry, read_your_writes)
-        if tls is None:
-            self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-        else:
-            credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
-            self._channel = grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
-        self._owns_channel = True
+        self._owns_line = True
+        self._line = AsyncLine(self._settings.connection)
 
     add = calling(on_facts.add)
     add_many = calling(on_facts.add_many)
@@ -181,23 +178,24 @@ class AsyncClient:
         """A client on the same connection with other options: `client.with_options(namespace="crew")`."""
         other = copy.copy(self)
         other._settings = self._settings.changed(namespace, timeout, retry)
-        other._owns_channel = False
+        other._owns_line = False
         return other
 
     async def wait_ready(self, timeout: float = 30.0) -> None:
         """Waits until the server takes connections; Unavailable when it does not in time."""
         try:
-            await asyncio.wait_for(self._channel.channel_ready(), timeout)
+            await asyncio.wait_for(self._line.open().channel_ready(), timeout)
         except TimeoutError:
             where = self._settings.connection.target
             raise Unavailable(f"no server at {where} within {timeout:g} s") from None
 
     async def close(self) -> None:
         """Closes the connection; a client made by `with_options` leaves that to the first one."""
-        if self._owns_channel:
-            await self._channel.close()
+        if self._owns_line:
+            await self._line.close()
 
     async def __aenter__(self) -> Self:
+        self._line.open()  # one that is closed does not open again
         return self
 
     async def __aexit__(
@@ -207,7 +205,7 @@ class AsyncClient:
 
     def _invoke(self, shape: str, rpc: str, request: Any, response: Any, attempts: Attempts) -> Any:
         """Sends one attempt. `shape` is the name of the channel's method, such as unary_unary."""
-        start = getattr(self._channel, shape)(
+        start = getattr(self._line.open(), shape)(
             rpc, request_serializer=serialize, response_deserializer=response.FromString
         )
         return start(request, timeout=attempts.remaining(), metadata=self._settings.connection.metadata)
@@ -275,6 +273,7 @@ class AsyncClient:
         When a server ends an import early, grpc.aio hides why whenever a write was under way ("Internal error
         from Core"): the caller would not learn what is wrong with the file.
         """
+        self._line.open()  # not when this client is closed
         loop = asyncio.get_running_loop()
         if (progress := upload.progress) is not None:
 

@@ -17,6 +17,7 @@ from interleaf import _namespace_calls as on_namespaces
 from interleaf import _transfer_calls as on_files
 from interleaf._binding import RETURNS, calling, paging, polling, streaming
 from interleaf._calls import Call, Paged, Polled, Streamed, Upload
+from interleaf._channels import Line
 from interleaf._errors import (
     AlreadyExists,
     DeadlineExceeded,
@@ -28,7 +29,7 @@ from interleaf._groups import Circuits, Edits, Encoders, Monitor, Reviews
 from interleaf._options import DEFAULT_NAMESPACE, DEFAULT_TARGET, TLS, Retry, Timeout
 from interleaf._retry import Attempts
 from interleaf._session import Session
-from interleaf._settings import CHANNEL_OPTIONS, Settings, WatchedRequests, poll_delays, present, serialize
+from interleaf._settings import Settings, WatchedRequests, poll_delays, present, serialize
 from interleaf._streams import AnswerStream, whole_file
 from interleaf._types import Answer, FileFormat, ImportReport, Namespace
 
@@ -82,13 +83,8 @@ class Client:
 
     def _open(self, settings: Settings) -> None:
         self._settings = settings
-        self._owns_channel = True
-        target, tls = settings.connection.target, settings.connection.tls
-        if tls is None:
-            self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
-        else:
-            credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
-            self._channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+        self._owns_line = True
+        self._line = Line(settings.connection)
 
     @classmethod
     def _of(cls, settings: Settings) -> Self:
@@ -187,23 +183,24 @@ class Client:
         """A client on the same connection with other options: `client.with_options(namespace="crew")`."""
         other = copy.copy(self)
         other._settings = self._settings.changed(namespace, timeout, retry)
-        other._owns_channel = False
+        other._owns_line = False
         return other
 
     def wait_ready(self, timeout: float = 30.0) -> None:
         """Waits until the server takes connections; Unavailable when it does not in time."""
         try:
-            grpc.channel_ready_future(self._channel).result(timeout=timeout)
+            grpc.channel_ready_future(self._line.open()).result(timeout=timeout)
         except grpc.FutureTimeoutError:
             where = self._settings.connection.target
             raise Unavailable(f"no server at {where} within {timeout:g} s") from None
 
     def close(self) -> None:
         """Closes the connection; a client made by `with_options` leaves that to the first one."""
-        if self._owns_channel:
-            self._channel.close()
+        if self._owns_line:
+            self._line.close()
 
     def __enter__(self) -> Self:
+        self._line.open()  # one that is closed does not open again
         return self
 
     def __exit__(
@@ -213,7 +210,7 @@ class Client:
 
     def _invoke(self, shape: str, rpc: str, request: Any, response: Any, attempts: Attempts) -> Any:
         """Sends one attempt. `shape` is the name of the channel's method, such as unary_unary."""
-        start = getattr(self._channel, shape)(
+        start = getattr(self._line.open(), shape)(
             rpc, request_serializer=serialize, response_deserializer=response.FromString
         )
         return start(request, timeout=attempts.remaining(), metadata=self._settings.connection.metadata)

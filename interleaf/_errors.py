@@ -10,6 +10,7 @@ InterleafError
 ├── Aborted                somebody else wrote in between
 │   └── EtagMismatch       the etag is not the current one: read again, then write
 ├── FailedPrecondition     not in this state (update of a deleted fact, namespace with facts, ...)
+│   └── ClientClosed       the client was closed before the call
 ├── OutOfRange             past the end
 ├── Unauthenticated        no API key, or one the server does not know
 ├── PermissionDenied       the key lacks the scope
@@ -119,6 +120,13 @@ class FailedPrecondition(InterleafError):
     """The resource is not in a state that allows this."""
 
     code = "FAILED_PRECONDITION"
+
+
+class ClientClosed(FailedPrecondition):
+    """The client was closed before the call."""
+
+    def __init__(self, message: str = "the client is closed: make another one", **details: Any) -> None:
+        super().__init__(message, **details)
 
 
 class OutOfRange(InterleafError):

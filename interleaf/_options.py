@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_TARGET = "127.0.0.1:7421"
 DEFAULT_NAMESPACE = "default"
+# Ways to name a server that gRPC knows beside host:port; without a port it is 443.
+_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:", "passthrough:")
+_HOST_PORT = re.compile(r"(\[[^\s\[\]/]+\]|[^\s\[\]/:]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,14 @@ def is_loopback(target: str) -> bool:
         return False
 
 
+def _plausible(target: str) -> bool:
+    """Whether this can be a server. gRPC takes anything: a port of 99999 it dials as 34463."""
+    if target.startswith(_SCHEMES):
+        return True
+    found = _HOST_PORT.fullmatch(target)
+    return found is not None and (found["port"] is None or 0 < int(found["port"]) < 65536)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """Where the server is and how to prove who asks. An API key never travels unencrypted over a network."""
@@ -103,11 +115,20 @@ class Connection:
     api_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.target:
-            raise ValueError('Connection: give the server as "host:port"')
+        if not _plausible(self.target):
+            raise ValueError(
+                f'Connection: give the server as "host:port", without http://, a port below 65536; got {self.target!r}'
+            )
+        if self.api_key:  # a key from a file ends with a line break
+            object.__setattr__(self, "api_key", self.api_key.strip())
+        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ValueError(
+                "Connection: an API key has printable ASCII characters only; this one has others"
+            )
         if self.api_key and self.tls is None and not is_loopback(self.target):
             raise ValueError(
-                f"{self.target} is not on this machine: an API key is sent there only over TLS; pass tls=TLS()"
+                f"{self.target} is not on this machine: an API key is sent there only over TLS "
+                "(tls=TLS(), on the command line --tls)"
             )
 
     @property

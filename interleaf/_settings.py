@@ -13,15 +13,6 @@ from interleaf._options import DEFAULT_NAMESPACE, DEFAULT_TARGET, TLS, Connectio
 from interleaf._retry import Attempts
 from interleaf._session import Revisions, Session
 
-CHANNEL_OPTIONS = (
-    # A page of a thousand long facts is larger than gRPC's default of 4 MiB.
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    # gRPC itself would wait a second and more before it tries a restarted server again.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 5000),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:

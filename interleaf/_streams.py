@@ -18,6 +18,10 @@ class _Pieces:
     """Sorts what arrives: text is handed on, the answer is kept."""
 
     _answer: Answer | None = None
+    _missing = "the server ended the answer without its last message"
+
+    def _leave(self) -> None:
+        self._missing = "the answer was left before its text had been read to the end: read it within `with`"
 
     @property
     def answer(self) -> Answer:
@@ -40,10 +44,11 @@ class AnswerStream(_Pieces):
             else:
                 yield event
         if self._answer is None:
-            raise InterruptedTransfer("the server ended the answer without its last message")
+            raise InterruptedTransfer(self._missing)
 
     def close(self) -> None:
         """Stops generation if it is still going on."""
+        self._leave()
         self._events.close()
 
     def __enter__(self) -> Self:
@@ -68,10 +73,11 @@ class AsyncAnswerStream(_Pieces):
             else:
                 yield event
         if self._answer is None:
-            raise InterruptedTransfer("the server ended the answer without its last message")
+            raise InterruptedTransfer(self._missing)
 
     async def aclose(self) -> None:
         """Stops generation if it is still going on."""
+        self._leave()
         await self._events.aclose()
 
     async def __aenter__(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interleaf import TLS, Client, Retry, Timeout
+from interleaf import TLS, AsyncClient, Client, Retry, Timeout
 from interleaf._options import Connection, is_loopback
 from interleaf._settings import as_timeout
 
@@ -34,6 +34,43 @@ def test_a_key_does_not_travel_unencrypted() -> None:
     assert Connection("example.org:443", TLS(), "secret").metadata == (("authorization", "Bearer secret"),)
     assert Connection("127.0.0.1:1", None, "secret").metadata
     assert Connection("127.0.0.1:1").metadata == ()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "http://127.0.0.1:7500",
+        "127.0.0.1:99999",
+        "127.0.0.1:0",
+        "127.0.0.1:abc",
+        ":7421",
+        "host:",
+        "::1",
+        "a b:1",
+    ],
+)
+def test_what_cannot_be_a_server_is_refused(target: str) -> None:
+    with pytest.raises(ValueError, match='give the server as "host:port"'):
+        Client(target)
+    with pytest.raises(ValueError, match='give the server as "host:port"'):
+        AsyncClient(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["example.org", "my_host:1", "[::1]:7421", "unix:/run/x", "unix-abstract:x", "dns:///example.org:443"],
+)
+def test_other_ways_to_name_a_server_stay(target: str) -> None:
+    assert Connection(target).target == target
+
+
+def test_a_key_from_a_file_loses_its_line_break() -> None:
+    assert Connection(api_key="secret\r\n").metadata == (("authorization", "Bearer secret"),)
+    for key in ("schlüssel", "two\nlines"):
+        with pytest.raises(ValueError, match="printable ASCII") as refused:
+            Connection(api_key=key)
+        assert key not in str(refused.value)
 
 
 def test_secrets_are_not_printed() -> None:
