@@ -39,8 +39,8 @@ An unknown key, or a value out of its range, stops the server with a sentence th
 `interleaf config show` prints the values in force; `--json` prints them for programs. Secrets are not shown.
 
 Some variables stand outside of this tree: `INTERLEAF_CONFIG` names the TOML file where `--config` is not given,
-`INTERLEAF_CACHE` says where prepared models live (default `~/.cache/interleaf`), and where the command line finds a server
-is told in [client.md](client.md#command-line).
+`INTERLEAF_CACHE` says where prepared models live (default `~/.cache/interleaf`), and where the command line finds
+a server is told in [client.md](client.md#command-line).
 """
 
 

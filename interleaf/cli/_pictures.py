@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -34,10 +34,16 @@ _VERDICTS = {
 }
 
 
-def _table(*columns: str) -> Table:
+_WHOLE = ("id", "review", "namespace", "rev", "score")
+_ID_WIDTH = 24
+
+
+def _table(*columns: str, ids: Iterable[str] = ()) -> Table:
+    """`ids` are told whole, to be copied, where they leave room for the rest; what is longer folds."""
+    whole = _WHOLE if all(len(each) <= _ID_WIDTH for each in ids) else ()
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in whole)
     return table
 
 
@@ -50,7 +56,7 @@ def facts(found: Sequence[Fact]) -> RenderableType:
     """A table of facts."""
     if not found:
         return nothing("facts")
-    table = _table("id", "subject", "relation", "object", "rev", "")
+    table = _table("id", "subject", "relation", "object", "rev", "", ids=(one.id for one in found))
     for fact in found:
         style = "dim strike" if fact.deleted else ""
         table.add_row(
@@ -99,7 +105,7 @@ def hits(found: Sequence[SearchHit]) -> RenderableType:
     """A table of search hits."""
     if not found:
         return nothing("facts found")
-    table = _table("score", "subject", "relation", "object", "id", "why")
+    table = _table("score", "subject", "relation", "object", "id", "why", ids=(hit.fact.id for hit in found))
     for hit in found:
         why = (
             f"subject {hit.subject_cover:.2f}, relation {hit.relation_score:.2f}, dense {hit.dense_score:.2f}"
@@ -168,7 +174,15 @@ def namespaces(found: Sequence[Namespace]) -> RenderableType:
     """A table of namespaces."""
     if not found:
         return nothing("namespaces")
-    table = _table("namespace", "facts", "revision", "searchable", "name", "several objects for")
+    table = _table(
+        "namespace",
+        "facts",
+        "revision",
+        "searchable",
+        "name",
+        "several objects for",
+        ids=(each.id for each in found),
+    )
     for entry in found:
         behind = entry.revision - entry.searchable_revision
         table.add_row(
@@ -245,7 +259,16 @@ def reviews(found: Sequence[Review]) -> RenderableType:
     """A table of rows of imports."""
     if not found:
         return nothing("rows")
-    table = _table("review", "line", "flags", "subject", "relation", "object", "contradicts")
+    table = _table(
+        "review",
+        "line",
+        "flags",
+        "subject",
+        "relation",
+        "object",
+        "contradicts",
+        ids=(each.id for each in found),
+    )
     for review in found:
         fact = review.fact
         flags = ", ".join(flag.value.replace("_", " ") for flag in review.flags)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from interleaf.cli._connection import console
 from kb_store.audit import AuditEntry, AuditHead
 from kb_store.contract import AuditLog
 from kb_store.errors import StoreError
@@ -73,7 +73,7 @@ def show(
     for entry in found:
         shown = (entry.principal, entry.action, entry.namespace, entry.target, str(entry.namespace_revision))
         table.add_row(*map(Text, (str(entry.entry_id), _when(entry)[:19], *shown)))
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 @audit_app.command()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from interleaf.cli._connection import console
 from kb_store.errors import StoreError
 from kb_store.sql.snapshot import sqlite_file
 from service.backup.creating import create as make
@@ -84,7 +84,7 @@ def list_(
         else:
             shown = (path.name, item.created[:19], str(item.facts), f"{item.size / MIB:.1f}", item.schema)
             table.add_row(*map(Text, shown))
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 @backup_app.command()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from interleaf.cli._connection import console
 from interleaf.cli._text import cell
 
 enhance_app = typer.Typer()
@@ -73,7 +73,7 @@ def enhance(
     if as_json:
         typer.echo(json.dumps({**notes, "folder": str(out)}))
         return
-    Console().print(
+    console().print(
         cell(
             f"Right answers on {notes['held_out']} items that were held out: {notes['accuracy_frozen']:.0%} before, "
             f"{notes['accuracy_enhanced']:.0%} with {notes['parameters']:,} parameters. Serve them with "

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from interleaf.cli._connection import console
 from interleaf.cli._text import cell
 from interleaf.v1 import edits_pb2 as pb
 
@@ -111,4 +112,4 @@ def sweep(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> None:
     for row in rows:
         values = [f"{row[name]:.2f}" if name in row else "" for name in ("es", "ps", "ns", "s", "seconds")]
         found.add_row(str(row["layer"]), *values, style="bold green" if row == best else "")
-    Console().print(found)
+    console().print(found)

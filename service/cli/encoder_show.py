@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from interleaf.cli._connection import console
 from service.encoders.jobs import Cancelled, Note
 from service.encoders.jobs import Progress as Stage
 from service.encoders.shelf import Shelved
@@ -60,7 +61,7 @@ def figures(values: Mapping[str, float], questions: int = 0) -> None:
     for name, value in values.items():
         interval = [_interval(value, questions)] if questions and 0 <= value <= 1 else [""][: bool(questions)]
         table.add_row(name, f"{value:.3f}", *interval)
-    Console().print(table)
+    console().print(table)
 
 
 def _interval(rate: float, count: int) -> str:
@@ -85,7 +86,7 @@ def calibration(values: Mapping[str, Any], path: Path) -> None:
         table.add_row(name, f"{values[name]:.4g}")
     for name, value in values["figures"].items():
         table.add_row(Text(name, style="dim"), f"{value:.3f}")
-    Console().print(table)
+    console().print(table)
     typer.echo(f"Kept in {path}; a server takes it up when it starts.")
 
 
@@ -101,7 +102,7 @@ def layers(result: Mapping[str, Any], paths: Sequence[Path]) -> None:
         rates = [f"{score[name]:.2f}" for name in ("same_relation", "same_subject", "fitted", "correlation")]
         bar = "█" * round(_BAR * min(score["same_relation"], score["same_subject"]))
         table.add_row(str(score["layer"]), *rates, bar, style="bold green" if chosen else "")
-    Console().print(table)
+    console().print(table)
     typer.echo(f"suggested: {', '.join(map(str, result['suggested']))}")
     for path in paths:
         typer.echo(str(path))
@@ -148,7 +149,7 @@ def encoders(found: Sequence[Shelved]) -> None:
             digest,
             "yes" if item.calibration is not None else "no",
         )
-    Console().print(table)
+    console().print(table)
 
 
 def one(found: Shelved) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from interleaf.cli._connection import console
 from service.config import ConfigError, Settings, effective, load
 
 serve_app = typer.Typer(no_args_is_help=True)
@@ -163,7 +164,7 @@ def doctor(
             if finding.hint:
                 found.append(f"\n→ {finding.hint}", style="yellow")
             table.add_row(mark, Text(finding.name), found)
-        Console(highlight=False).print(table)
+        console().print(table)
     if not healthy:
         raise typer.Exit(1)
 

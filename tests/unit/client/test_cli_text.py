@@ -41,9 +41,9 @@ HOSTILE = [
 ]
 
 
-def shown(picture: object) -> str:
+def shown(picture: object, width: int = 400) -> str:
     file = io.StringIO()
-    Console(file=file, width=400, force_terminal=True, color_system=None).print(picture)
+    Console(file=file, width=width, force_terminal=True, color_system=None).print(picture)
     return file.getvalue()
 
 
@@ -122,6 +122,19 @@ def test_times_are_local_and_optional() -> None:
     assert when(None) == ""
     time = datetime(2026, 1, 2, 3, 4, 5).astimezone()
     assert when(time) == "2026-01-02 03:04:05"
+
+
+def test_an_id_is_whole_in_a_narrow_terminal() -> None:
+    words = "The Halvorsen Observatory of the North"
+    for fact_id in ("01m84m3g894we2v7qh59", "a" * 63):
+        name = f"namespaces/n/facts/{fact_id}"
+        fact = decode_fact(facts_pb2.Fact(name=name, subject=words, relation=words, object=words, revision=1))
+        output = shown(_pictures.facts([fact]), width=80)
+        assert max(map(len, output.splitlines())) <= 80
+        assert "".join(line.split()[0] for line in output.splitlines()[2:] if line[0] != " ").startswith(
+            fact_id
+        )
+        assert (fact_id in output) is (len(fact_id) == 20)
 
 
 def test_empty_lists_say_so() -> None:

@@ -106,6 +106,14 @@ def test_it_is_shown_newest_first_without_texts_of_facts(data: Path) -> None:
     assert "no database" in audit(data / "nowhere", "show", code=1)
 
 
+def test_what_goes_into_a_pipe_is_not_cut_to_the_width_of_a_terminal(data: Path) -> None:
+    caller = "p" * 70
+    store = open_store(data / "facts.db")
+    store.write([CreateFact("people", Content("T", "r", "o"))], Context(caller))
+    store.close()
+    assert caller in audit(data, "show")
+
+
 @pytest.mark.parametrize("text", ["", "5", "5:", "x:" + "0" * 64, "5:" + "g" * 64])
 def test_heads_that_are_none(text: str) -> None:
     with pytest.raises(InvalidInput):
