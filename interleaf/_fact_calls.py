@@ -224,7 +224,7 @@ def update(
             _set_time(message, field, when)
             mask.append(field)
     if not mask:
-        raise ValueError("update: give at least one field to change, such as object=...")
+        raise ValueError("update: give at least one field to change, such as the object")
     request = facts_pb2.UpdateFactRequest(
         fact=message,
         update_mask=field_mask_pb2.FieldMask(paths=mask),

@@ -93,7 +93,10 @@ class AsyncAnswerStream(_Pieces):
 def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write: it appears under its name when the block ends well, and not at all otherwise."""
     target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:  # of a file that the caller knows nothing of
+        raise OSError(error.errno, error.strerror, str(target)) from None
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -43,7 +43,7 @@ def format_of(path: str | Path, given: FileFormat | None = None) -> FileFormat:
     if suffix not in SUFFIXES:
         raise ValueError(
             f"{Path(path).name}: the suffix does not say the format; "
-            f"use one of {', '.join(SUFFIXES)}, or give format= one of {', '.join(FORMATS)}"
+            f"use one of {', '.join(SUFFIXES)}, or say it (format=, --format): {', '.join(FORMATS)}"
         )
     return SUFFIXES[suffix]
 

@@ -16,7 +16,7 @@ from interleaf.cli._text import visible
 
 app = typer.Typer()
 
-QuestionArgument = Annotated[str, typer.Argument(metavar="TEXT", help="A question.")]
+QuestionArgument = Annotated[str, typer.Argument(metavar="TEXT", help="A question; - is stdin.")]
 CompleteOption = Annotated[
     bool, typer.Option("--complete", "-c", help="Continue the text as it stands, rather than answer it.")
 ]
@@ -51,8 +51,12 @@ def ask(
     fact: FactsOption = None,
 ) -> None:
     """Ask the model, with the relevant facts in its attention; the facts it used stand under the answer."""
+    if plain and strict:
+        raise ValueError(
+            "--strict says what a stored fact says, and --plain asks without facts: give one of them"
+        )
     pieces = shell.client.stream(
-        text,
+        _given(text),
         complete=complete,
         max_tokens=max_tokens,
         temperature=temperature,
@@ -75,7 +79,7 @@ def why(
     top_k: TopKOption = 0,
 ) -> None:
     """Show which facts a question is answered with, which of those that were found it is not, and why."""
-    weighing = shell.client.weigh(text, complete=complete, top_k=top_k)
+    weighing = shell.client.weigh(_given(text), complete=complete, top_k=top_k)
     shell.show(weighing, lambda: _pictures.weighing(weighing))
 
 
@@ -94,7 +98,7 @@ def compare(
 ) -> None:
     """Show the plain model's answer and the answer with facts, side by side."""
     both = shell.client.compare(
-        text,
+        _given(text),
         complete=complete,
         max_tokens=max_tokens,
         temperature=temperature,
@@ -136,6 +140,10 @@ def chat(
         )
         answer = _show_stream(shell, pieces)
         turns.append(ChatMessage("assistant", answer.text))
+
+
+def _given(text: str) -> str:
+    return sys.stdin.read().removesuffix("\n") if text == "-" else text
 
 
 def _next_line(console: Console) -> str | None:

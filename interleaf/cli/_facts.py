@@ -51,10 +51,11 @@ def _aware(time: datetime | None) -> datetime | None:
     return None if time is None else time.astimezone()
 
 
-def _done(shell: Shell, verb: str, fact: Fact) -> None:
+def _done(shell: Shell, verb: str, fact: Fact, dry_run: bool = False) -> None:
     if not shell.as_json:
         shell.say(Text(verb, style="green"))
-    shell.show(fact, lambda: _pictures.facts([fact]))
+    # What is not written has no state, and a new fact no id, before it is.
+    shell.show(fact, lambda: _pictures.triple(fact) if dry_run else _pictures.facts([fact]))
 
 
 @app.command()
@@ -87,7 +88,7 @@ def add(
         on_conflict=on_conflict.value,
         validate_only=dry_run,
     )
-    _done(shell, "Would be added." if dry_run else "Stored.", fact)
+    _done(shell, "Would be added." if dry_run else "Stored.", fact, dry_run)
 
 
 @app.command()
@@ -149,7 +150,7 @@ def update(
         etag=etag,
         validate_only=dry_run,
     )
-    _done(shell, "Would be changed." if dry_run else "Changed.", changed)
+    _done(shell, "Would be changed." if dry_run else "Changed.", changed, dry_run)
 
 
 @app.command()
@@ -177,7 +178,7 @@ def delete(
 def undelete(shell: Shell, fact: FactArgument, etag: EtagOption = "", dry_run: DryRunOption = False) -> None:
     """Bring a deleted fact back."""
     back = shell.client.undelete(fact, etag=etag, validate_only=dry_run)
-    _done(shell, "Would be back." if dry_run else "Back.", back)
+    _done(shell, "Would be back." if dry_run else "Back.", back, dry_run)
 
 
 @app.command()
@@ -198,7 +199,7 @@ def rollback(
 ) -> None:
     """Make an earlier revision the current one, as a new revision."""
     back = shell.client.rollback(fact, revision, etag=etag, validate_only=dry_run)
-    _done(shell, "Would be rolled back." if dry_run else "Rolled back.", back)
+    _done(shell, "Would be rolled back." if dry_run else "Rolled back.", back, dry_run)
 
 
 @app.command()
@@ -206,7 +207,9 @@ def rollback(
 def search(
     shell: Shell,
     query: Annotated[str, typer.Argument(help="A question or any text.")],
-    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many facts at most.")] = 8,
+    top_k: Annotated[
+        int, typer.Option("--top-k", "-k", min=0, help="How many facts at most; 0: the default.")
+    ] = 0,
     mode: Annotated[Mode, typer.Option(help="Which half of the retrieval to use.")] = Mode.FUSED,
 ) -> None:
     """Find the facts that a question would be answered with."""

@@ -51,7 +51,10 @@ class Failure:
 def describe(error: Exception, server: str) -> Failure:
     """What to tell about an error of a command that talked to this server."""
     if not isinstance(error, e.InterleafError):
-        return Failure(str(error), "", USAGE if isinstance(error, ValueError) else REFUSED, "CLIENT")
+        message = str(error)
+        if isinstance(error, OSError) and error.filename:
+            message = f"{error.filename}: {error.strerror}"
+        return Failure(message, "", USAGE if isinstance(error, ValueError) else REFUSED, "CLIENT")
     exit_code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), REFUSED)
     if isinstance(error, e.ResourceExhausted) and error.retry_after is None:
         exit_code = REFUSED  # a quota or a full disk: waiting does not help

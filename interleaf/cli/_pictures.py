@@ -92,10 +92,11 @@ def fact(one: Fact) -> RenderableType:
     for label, value in rows:
         if value:
             grid.add_row(label, cell(value))
-    return Panel(grid, title=_triple(one), title_align="left", border_style="red" if one.deleted else "cyan")
+    return Panel(grid, title=triple(one), title_align="left", border_style="red" if one.deleted else "cyan")
 
 
-def _triple(of: Fact | Citation) -> Text:
+def triple(of: Fact | Citation) -> Text:
+    """What a fact says, on one line."""
     return Text(" · ", style="dim").join(
         (cell(of.subject), cell(of.relation, "italic"), cell(of.object, "bold"))
     )
@@ -214,7 +215,7 @@ def citations(given: Sequence[Citation]) -> RenderableType:
         where = f"{citation.fact.rpartition('/')[2]} rev {citation.revision}"
         table.add_row(
             mark,
-            _triple(citation),
+            triple(citation),
             cell(f"attention {citation.attention:.1%}", "magenta"),
             cell(where, "cyan"),
         )

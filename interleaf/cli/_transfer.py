@@ -83,7 +83,8 @@ def import_facts(
 ) -> None:
     """Import facts from a file of any size; rows that are refused do not hinder the others.
 
-    CSV has a header row: subject,relation,object[,aliases][,source][,fact_id], aliases separated by |.
+    CSV has a header row: subject,relation,object[,aliases][,source][,valid_from][,valid_to][,fact_id], aliases
+    separated by |, times such as 2026-11-21T00:00:00Z.
     """
     if builtin == (file is not None):
         raise ValueError("give a file, or --builtin")

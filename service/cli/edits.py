@@ -26,6 +26,7 @@ edits_app = typer.Typer(
 app.add_typer(edits_app, name="edits")
 edits_app.add_typer(enhance_app)
 
+_KEYS = tuple(pb.EditFact.DESCRIPTOR.fields_by_name)
 EditArgument = Annotated[str, typer.Argument(metavar="EDIT", help="A name that `list` prints.")]
 FactsOption = Annotated[
     Path | None,
@@ -227,6 +228,8 @@ def _facts(
 ) -> list[pb.EditFact]:
     """From a file, or the one of the options."""
     if file is None:
+        if not (prompt and subject and target):
+            raise ValueError("give --prompt, --subject and --target, or --facts FILE")
         return [pb.EditFact(prompt=prompt, subject=subject, target=target, old=old, relation=relation)]
     if prompt or subject or target:
         raise ValueError("give --facts, or a fact by --prompt, --subject and --target, not both")
@@ -234,7 +237,10 @@ def _facts(
     for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():
             try:
-                found.append(pb.EditFact(**json.loads(line)))
+                values = json.loads(line)
+                if not isinstance(values, dict) or not values.keys() <= set(_KEYS):
+                    raise ValueError(f"a line is an object with {', '.join(_KEYS)}, not a fact as exported")
+                found.append(pb.EditFact(**values))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{file.name}, line {number}: {error}") from None
     return found

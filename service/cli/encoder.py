@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from interleaf.cli._failure import NOT_FOUND
 from service.cli.serving import ConfigOption, settings_of
 from service.config import ConfigError, Settings
 
@@ -265,10 +266,10 @@ def _explained() -> Iterator[None]:
     """What can go wrong is said in one sentence."""
     from editors.kv.trained import EncoderMismatch
     from engines.errors import EngineError
-    from kb_store.errors import StoreError
+    from kb_store.errors import NotFound, StoreError
 
     try:
         yield
     except (ConfigError, EncoderMismatch, EngineError, StoreError) as error:
         typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(NOT_FOUND if isinstance(error, NotFound) else 1) from None

@@ -111,8 +111,26 @@ def test_a_limit_is_refused_by_name(interleaf: Command) -> None:
 
 
 def test_dry_runs_write_nothing(interleaf: Command) -> None:
-    interleaf("facts", "add", *ANNA, "--dry-run")
+    assert interleaf("facts", "add", *ANNA, "--dry-run") == "Anna Keller · employer · Nordlicht Werft\n"
     assert interleaf("facts", "list") == "No facts.\n"
+
+
+@pytest.mark.parametrize("options", [["--json"], []], ids=["json", "table"])
+def test_who_stops_reading_is_told_of_no_error(interleaf: Command, options: list[str]) -> None:
+    interleaf("facts", "add", *ANNA)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "interleaf.cli", "facts", "list", *options]
+    ended = subprocess.run(
+        command, env=os.environ | interleaf.env, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+def test_a_file_that_cannot_be_written_is_named(interleaf: Command) -> None:
+    said = interleaf("facts", "export", "/nonexistent/x.jsonl", code=1)
+    assert said == "Error: /nonexistent/x.jsonl: No such file or directory\n"
 
 
 def test_several_facts_are_deleted_together_or_not_at_all(interleaf: Command) -> None:

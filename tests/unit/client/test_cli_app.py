@@ -47,7 +47,9 @@ def test_no_server_for_programs() -> None:
     [
         (("facts", "import"), "give a file, or --builtin"),
         (("facts", "import", "facts.txt"), "the suffix does not say the format"),
-        (("facts", "update", "f"), "at least one field"),
+        (("facts", "update", "f"), "at least one field to change, such as the object"),
+        (("facts", "list", "--server", "http://127.0.0.1:7500"), "without http://"),
+        (("ask", "Who?", "--plain", "--strict"), "give one of them"),
         (("facts", "delete", "a", "b", "--etag", "x"), "give one FACT with it"),
         (("facts", "list", "--server", "example.org:1", "--api-key", "k"), "only over TLS"),
         (("facts", "rollback", "f", "0"), "greater than or equal to 1"),
@@ -62,7 +64,42 @@ def test_wrong_usage(words: tuple[str, ...], said: str) -> None:
 def test_a_missing_file() -> None:
     code, _, err = run("facts", "import", "nowhere.csv")
     assert code == 1
-    assert "nowhere.csv" in err
+    assert "Error: nowhere.csv: No such file or directory" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "sent"),
+    [
+        (["ask", "Who?"], "", "Who?"),
+        (["ask", "-"], "Who is it?\n", "Who is it?"),
+        (["why", "-"], "a\nb\n\n", "a\nb\n"),
+    ],
+)
+def test_a_question_may_come_from_stdin(
+    words: list[str], given: str, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def note(client: interleaf.Client, text: str, **options: object) -> None:
+        asked.append(text)
+        raise interleaf.Unavailable("noted")
+
+    monkeypatch.setattr(interleaf.Client, "stream", note)
+    monkeypatch.setattr(interleaf.Client, "weigh", note)
+    assert RUNNER.invoke(build(plugins=False), words, input=given, env=NOWHERE).exit_code == 5
+    assert asked == [sent]
+
+
+def test_a_search_asks_for_as_many_facts_as_the_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def note(client: interleaf.Client, text: str, top_k: int, mode: str) -> tuple[interleaf.SearchHit, ...]:
+        asked.append(top_k)
+        return ()
+
+    monkeypatch.setattr(interleaf.Client, "search", note)
+    assert run("facts", "search", "Who?")[:2] == (0, "No facts found.\n")
+    assert asked == [0]
 
 
 @pytest.mark.parametrize(

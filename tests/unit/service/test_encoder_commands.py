@@ -57,8 +57,9 @@ def test_refusals_are_sentences(tmp_path: Path) -> None:
     assert "is shipped" in run("train", "smollm2-135m-instruct", *data, code=1)
     assert "give NAME or --out" in run("train", "x", "--out", str(tmp_path / "y"), *data, code=2)
     assert "no model at" in run("train", "x", "--model", str(tmp_path / "none"), *data, code=1)
-    assert "'encoders/none' does not exist" in run("evaluate", "none", *data, code=1)
-    assert "does not exist" in run("calibrate", "--namespace", "nowhere", *data, code=1)
+    assert "'encoders/none' does not exist" in run("evaluate", "none", *data, code=3)
+    assert "'encoders/none' does not exist" in run("show", "none", *data, code=3)
+    assert "does not exist" in run("calibrate", "--namespace", "nowhere", *data, code=3)
     assert not (tmp_path / "encoders").exists() or not list((tmp_path / "encoders").glob("*/manifest.json"))
 
 
@@ -82,8 +83,8 @@ def test_the_data_folder_is_the_configured_one(tmp_path: Path, monkeypatch: pyte
     assert "unfinished" in run("show", "mine")
     for command in ("evaluate", "calibrate"):
         assert "train it to its end first" in run(command, "mine", code=1)
-        assert "does not exist" in run(command, "mine", "--config", str(own), code=1)
-    assert "namespace" in run("calibrate", "--namespace", "nowhere", code=1)
+        assert "does not exist" in run(command, "mine", "--config", str(own), code=3)
+    assert "namespace" in run("calibrate", "--namespace", "nowhere", code=3)
     assert (data / "facts.db").exists()
     for options in ((), ("--server-config", str(own)), ("--data-dir", str(tmp_path / "given"))):
         assert "enough" in run("train", "new", *options, code=1)
