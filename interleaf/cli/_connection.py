@@ -170,10 +170,8 @@ def connected(function: Callable[Concatenate[Shell, P], None]) -> Callable[..., 
                 client = stack.enter_context(common.connect())
                 shell = Shell(client, console(), console(stderr=True), common.as_json, common.server)
                 function(shell, **given)  # type: ignore[call-arg]
-            except (
-                BrokenPipeError
-            ):  # whoever read the results has had enough: typer ends the command in silence
-                raise
+            except BrokenPipeError:
+                raise  # whoever read the results has had enough: typer ends the command in silence
             except (InterleafError, OSError, ValueError) as error:
                 fail(describe(error, common.server), as_json=common.as_json)
             except KeyboardInterrupt:

@@ -249,6 +249,8 @@ def test_namespaces(interleaf: Command) -> None:
     for example in ("{s} grew up with", "What does {s} speak at home?"):
         said = interleaf.json("relations", "describe", "language spoken", example, "--add", "-n", "polyglots")
     assert said["examples"] == ["{s} grew up with", "What does {s} speak at home?"]
+    words = ["relations", "describe", "town", "lives in", "-n", "polyglots"]
+    assert "without {s}" in RUNNER.invoke(build(plugins=False), words, env=interleaf.env).stderr
     interleaf("relations", "describe", "town", "{s} lives in", "-n", "polyglots")
     listed = interleaf("relations", "list", "-n", "polyglots")
     assert "What does {s} speak at home?\n" in re.sub(" +\n", "\n", listed)  # each on a line of its own
