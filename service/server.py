@@ -55,6 +55,8 @@ from service.http.local_calls import Handlers, LocalCalls
 from service.interceptors import chain
 from service.interceptors.admission import Admission
 from service.interceptors.decode import Decode
+from service.interceptors.draining import Draining
+from service.interceptors.failures import Failures
 from service.observability import scrape
 from service.observability.standing import Standing, sources_of
 from service.rates import Rates
@@ -83,6 +85,8 @@ SERVICES = (
     "google.longrunning.Operations",
 )
 
+_CLEARING = 1.0  # seconds: the calls that were cut tell why, then their connections are closed
+
 _log = structlog.get_logger("interleaf.server")
 
 
@@ -93,6 +97,7 @@ class Server:
         self._settings = settings
         self._embedder = embedder
         self._health = HealthServicer()
+        self._draining = Draining()
         self._app: App | None = None
         self._servers: list[grpc.aio.Server] = []
         self.address = ""
@@ -129,7 +134,8 @@ class Server:
         """Takes no new calls, lets those in flight go on for the grace period, then closes everything."""
         await self._health.enter_graceful_shutdown()
         grace = self._settings.listen.grace_seconds
-        ending = [server.stop(grace) for server in self._servers]
+        self._draining.begin(grace)
+        ending = [server.stop(grace + _CLEARING) for server in self._servers]
         if self._http is not None:
             ending.append(self._http.stop())
         await asyncio.gather(*ending)
@@ -141,9 +147,13 @@ class Server:
             await self._app.stop()
             self._app = None
 
+    def hurry(self) -> None:
+        """What is in flight ends now, and so does `stop`."""
+        self._draining.begin(0.0)
+
     async def _listen(self, parts: Parts, access: Access) -> None:
         listen = self._settings.listen
-        interceptors = chain(self._settings, access.callers, parts.meters, parts.traces)
+        interceptors = chain(self._settings, access.callers, parts.meters, parts.traces, self._draining)
         server = grpc.aio.server(
             interceptors=interceptors,
             options=[
@@ -179,7 +189,7 @@ class Server:
     async def _listen_for_http(self, parts: Parts, calls: LocalCalls) -> None:
         listen = self._settings.listen
         app = application(self._settings, calls, parts.answering.model_name)
-        self._http = HttpListener(app, self._settings.security, listen.grace_seconds)
+        self._http = HttpListener(app, self._settings.security, listen.grace_seconds + _CLEARING)
         self.http_address = await self._http.start(listen.host, self._settings.http.port_beside(listen.port))
 
     async def _listen_for_scrapes(self, parts: Parts, admission: Admission, port: int) -> None:
@@ -190,7 +200,8 @@ class Server:
     async def _listen_for_health(
         self, host: str, port: int, credentials: grpc.ServerCredentials | None
     ) -> None:
-        server = grpc.aio.server(interceptors=[Decode()], options=[("grpc.so_reuseport", 0)])
+        interceptors = [Failures(), self._draining, Decode()]
+        server = grpc.aio.server(interceptors=interceptors, options=[("grpc.so_reuseport", 0)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self.health_address = _bind(server, host, port, credentials)
         self._servers.append(server)
@@ -290,12 +301,18 @@ def _add_services(server: Gate, parts: Parts, interceptors: Sequence[grpc.aio.Se
 
 
 async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
-    """Runs a server until SIGTERM or SIGINT, then drains it."""
+    """Runs a server until SIGTERM or SIGINT, then drains it; one more signal, and it waits for nobody."""
     ended = asyncio.Event()
+    server = Server(settings)
+
+    def end() -> None:
+        if ended.is_set():
+            server.hurry()
+        ended.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    server = Server(settings)
+        loop.add_signal_handler(number, end)
     on_ready(await server.start())
     await ended.wait()
     _log.info("draining", grace_seconds=settings.listen.grace_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class HttpListener:
             server_header=False,
             proxy_headers=False,
             backlog=_BACKLOG,
-            timeout_graceful_shutdown=max(1, round(grace_seconds)),
+            timeout_graceful_shutdown=max(1, math.ceil(grace_seconds)),
             ssl_certfile=security.tls_certificate if secured else None,
             ssl_keyfile=security.tls_key if secured else None,
             ssl_ca_certs=None if security.client_ca is None else str(security.client_ca),

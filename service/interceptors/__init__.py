@@ -10,6 +10,7 @@ from service.interceptors.admission import Admission
 from service.interceptors.auth import Authentication
 from service.interceptors.deadline import Deadlines
 from service.interceptors.decode import Decode
+from service.interceptors.draining import Draining
 from service.interceptors.failures import Failures
 from service.interceptors.log import CallLog
 from service.interceptors.measure import Measure
@@ -21,7 +22,7 @@ __all__ = ["chain"]
 
 
 def chain(
-    settings: Settings, callers: Callers | None, meters: Meters, traces: Traces | None
+    settings: Settings, callers: Callers | None, meters: Meters, traces: Traces | None, draining: Draining
 ) -> list[grpc.aio.ServerInterceptor]:
     """The interceptors of a server."""
     tracing = [] if traces is None else [Trace(traces)]
@@ -30,6 +31,7 @@ def chain(
         Measure(meters),
         *tracing,
         Failures(),
+        draining,
         Authentication(callers),
         Admission(settings.admission, settings.engine.max_batch),
         Deadlines(settings.deadlines),
