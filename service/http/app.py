@@ -17,7 +17,7 @@ from service.http.openai_api import OpenAI
 from service.http.openapi import description
 from service.http.page import page_routes
 
-_ANY = ["GET", "POST", "PATCH", "DELETE", "PUT"]
+_ANY = ["GET", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"]
 
 
 def application(settings: Settings, calls: LocalCalls, model: str) -> ASGIApp:

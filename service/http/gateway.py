@@ -41,7 +41,7 @@ class Gateway:
         path: str = request.path_params["path"]
         found = rules.find(request.method, path)
         if found is None or found[0].method not in self._calls.methods:
-            return self._nowhere(path)
+            return self._nowhere(request.method, path)
         rule, variables = found
         exchange = Exchange(request)
         try:
@@ -119,10 +119,12 @@ class Gateway:
             data(), media_type=_MEDIA[form], headers={"content-disposition": disposition}
         )
 
-    def _nowhere(self, path: str) -> Response:
+    def _nowhere(self, verb: str, path: str) -> Response:
         allowed = ", ".join(rules.verbs(path))
         if not allowed:
             return problems.response_of(problems.status_of(NotFound("path", f"/v1/{path}")))
+        if verb == "OPTIONS":
+            return Response(status_code=204, headers={"allow": allowed})
         told = {
             "code": 405,
             "status": "UNIMPLEMENTED",

@@ -55,6 +55,7 @@ class Rule:
 
 IMPORT, EXPORT = _FACTS + "ImportFacts", _FACTS + "ExportFacts"
 WATCH = _MONITOR + "WatchInjections"
+_STREAMED = (EXPORT, WATCH)  # would do all of their work for a HEAD
 
 RULES: tuple[Rule, ...] = (
     Rule("POST", f"{{parent={_SPACE}}}/facts", _FACTS + "CreateFact", "fact"),
@@ -122,9 +123,9 @@ RULES: tuple[Rule, ...] = (
 
 
 def find(verb: str, path: str) -> tuple[Rule, dict[str, str]] | None:
-    """The rule for a path behind `/v1/`, and its variables."""
+    """The rule for a path behind `/v1/`, and its variables. HEAD is GET whose answer is not sent."""
     for rule in RULES:
-        variables = rule.match(verb, path)
+        variables = rule.match("GET" if verb == "HEAD" and rule.method not in _STREAMED else verb, path)
         if variables is not None:
             return rule, variables
     return None
@@ -132,4 +133,9 @@ def find(verb: str, path: str) -> tuple[Rule, dict[str, str]] | None:
 
 def verbs(path: str) -> list[str]:
     """With which verbs a path is known."""
-    return sorted({rule.verb for rule in RULES if rule.pattern.fullmatch(path)})
+    known = {rule.verb for rule in RULES if rule.pattern.fullmatch(path)}
+    if known:
+        known.add("OPTIONS")
+    if find("HEAD", path) is not None:
+        known.add("HEAD")
+    return sorted(known)

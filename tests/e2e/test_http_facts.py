@@ -110,6 +110,18 @@ def test_errors_are_those_of_grpc(http: Http) -> None:
     assert (code, reason(error)) == (400, "NO_MODEL")
 
 
+def test_what_can_be_read_can_be_looked_at_and_asked_about(http: Http) -> None:
+    read, looked = http.send("GET", FACTS), http.send("HEAD", FACTS)
+    assert (looked.status_code, looked.content) == (200, b"")
+    assert looked.headers["content-length"] == str(len(read.content))
+    assert http.send("HEAD", f"{FACTS}/none").status_code == 404
+    asked = http.send("OPTIONS", FACTS)
+    assert (asked.status_code, asked.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    assert http.send("OPTIONS", "/v1/nowhere").status_code == 404
+    refused = http.send("HEAD", f"{FACTS}:export")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, OPTIONS")
+
+
 @pytest.mark.parametrize(
     ("verb", "path", "more", "code"),
     [

@@ -53,7 +53,11 @@ def test_names_in_paths_become_fields_and_have_the_last_word() -> None:
     assert (request.name, request.revision) == (FACT, 3)
     assert find("GET", "namespaces/a/b/facts/c") is None
     assert find("GET", "namespaces//facts/c") is None
-    assert verbs(FACT) == ["DELETE", "GET", "PATCH"]
+    assert verbs(FACT) == ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH"]
+    assert verbs("injections:watch") == ["GET", "OPTIONS"]
+    assert verbs("encoders:train") == ["OPTIONS", "POST"]
+    assert verbs("nowhere") == []
+    assert find("HEAD", FACT) == find("GET", FACT)
 
 
 def test_queries_take_both_spellings_lists_and_parts() -> None:
