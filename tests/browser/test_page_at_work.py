@@ -42,9 +42,10 @@ def test_a_fact_is_added_cited_corrected_and_rolled_back(page: Page) -> None:
 
     page.press("Correct")
     page.script("arguments[0].value = 'Hafenwerk'", page.one("form.correct input"))
-    page.press("Save and ask again")
+    page.one("form.correct input").send_keys(Keys.ENTER)
     page.until(lambda: citation(page) == "Anna Keller · employer · Hafenwerk")
     page.answered()
+    assert page.browser.switch_to.active_element == page.all(".answer")[1]
 
     page.one(".citations a").click()
     page.shows("h1", "A fact")
@@ -132,9 +133,9 @@ def test_facts_are_found_imported_deleted_and_brought_back(page: Page, http: Htt
     page.shows("main", "Read 61 rows: 60 written, 0 unchanged, 1 refused.")
     page.shows("main", "Line 62: subject: must not be empty")
     page.until(lambda: len(page.all("tbody tr")) == 50)
-    page.press("More")
-    page.until(lambda: len(page.all("tbody tr")) == 60)
     page.write("Or filter exactly", 'subject = "Person 7"')
+    page.press("More")  # of the list that is shown
+    page.until(lambda: len(page.all("tbody tr")) == 60)
     page.press("Find")
     page.until(lambda: len(page.all("tbody tr")) == 1)
     page.one("tbody a").click()
@@ -146,6 +147,22 @@ def test_facts_are_found_imported_deleted_and_brought_back(page: Page, http: Htt
     page.write("Search by meaning", "city of Person 7")
     page.press("Find")
     page.shows("tbody tr:first-child", "Person 7")
+    page.write("Or filter exactly", 'subject = "Person 8"')
+    page.press("Find")
+    page.shows("main", "A search is not filtered")
+    for name, said in (("more.ndjson", "Read 1 rows: 1 written"), ("more.txt", "")):
+        (tmp_path / name).write_text('{"subject": "Person 60", "relation": "city", "object": "Kiel"}')
+        page.field("CSV, JSONL or N-Triples").send_keys(str(tmp_path / name))
+        page.press("Import")
+        page.shows("main", said) if said else page.shows("#toasts", "its name must end in .csv")
+
+
+def test_addresses_that_lead_nowhere_say_so(page: Page) -> None:
+    page.open("nowhere")
+    assert page.text("h1") == "No such page"
+    page.open("facts/%E0%A4%A")
+    page.shows("main .notice", "")
+    assert [line for line in page.complaints() if "400" not in line and "404" not in line] == []
 
 
 def test_injections_appear_by_themselves(page: Page, http: Http) -> None:
@@ -160,6 +177,12 @@ def test_injections_appear_by_themselves(page: Page, http: Http) -> None:
     page.shows(".entry .prompt", "What is the city of Ida Stern?")
     page.until(lambda: [entry for entry in page.all(".entry") if "Ida Stern" in entry.text])[0].click()
     page.shows(".detail .triple-text", "Ida Stern · city · Lübeck")
+    chosen = page.browser.switch_to.active_element
+    assert "Ida Stern" in chosen.text
+    assert chosen.get_attribute("aria-pressed") == "true"
+    http.call("POST", "/v1/namespaces/default:generate", {**ask, "prompt": "Something else"})
+    page.shows(".entry .prompt", "Something else")
+    assert page.browser.switch_to.active_element == chosen
     assert [cell.text for cell in page.all(".heatmap thead th")] == ["Layer", "1", "3"]
     assert "%" in page.one(".heatmap td").get_attribute("title")
     assert page.all(".columns rect")
@@ -202,6 +225,9 @@ def test_a_key_is_asked_for_once(chromium: WebDriver, tmp_path: Path) -> None:
         page = Page(chromium, http.address)
         chromium.get(f"{http.address}/#/facts")
         page.until(lambda: page.one("#key-dialog").is_displayed())
+        assert not page.one("#key-problem").is_displayed()
+        page.one("#key-input").send_keys("wrong", Keys.ENTER)
+        page.shows("#key-problem", "That key is not known.")
         page.one("#key-input").send_keys(key, Keys.ENTER)
         page.shows("main", "There are no facts here yet")
         page.browser.refresh()

@@ -2,8 +2,9 @@
 
 let key = sessionStorage.getItem("interleaf-key") || "";
 let askForKey = async () => false;
+const GONE = "The server cannot be reached. Is it still running?";
 
-/** What to do when the server wants a key: resolves to true when there is a new one. */
+/** What to do when the server wants a key, or another one than it was sent: resolves to true when there is a new one. */
 export function onKeyWanted(ask) {
   askForKey = ask;
 }
@@ -31,6 +32,7 @@ async function send(verb, path, { query = {}, body, file, signal } = {}) {
     if (value !== "" && value !== undefined && value !== null && value !== false) url.searchParams.append(name, value);
   }
   const headers = {};
+  const sent = key;
   if (key) headers.authorization = `Bearer ${key}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   let response;
@@ -38,9 +40,9 @@ async function send(verb, path, { query = {}, body, file, signal } = {}) {
     response = await fetch(url, { method: verb, headers, signal, body: file ?? (body === undefined ? undefined : JSON.stringify(body)) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server cannot be reached. Is it still running?");
+    throw new Error(GONE);
   }
-  if (response.status === 401 && (await askForKey())) return send(verb, path, { query, body, file, signal });
+  if (response.status === 401 && (sent !== key || (await askForKey(Boolean(sent))))) return send(verb, path, { query, body, file, signal });
   if (!response.ok) {
     const told = await response.json().catch(() => ({}));
     throw new Refused(told.error || {}, response.status);
@@ -56,13 +58,16 @@ export const patch = (path, body, query) => json("PATCH", path, { body, query })
 export const remove = (path, query) => json("DELETE", path, { query });
 export const upload = (path, file, query) => json("POST", path, { file, query });
 
-/** The messages of a streamed call, as they come. */
-export async function* stream(verb, path, { body, query, signal } = {}) {
+/** The messages of a streamed call, as they come; `opened` is told when it is let in. */
+export async function* stream(verb, path, { body, query, signal, opened = () => {} } = {}) {
   const response = await send(verb, path, { body, query, signal });
+  opened();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch((error) => {
+      throw error.name === "AbortError" ? error : new Error(GONE);
+    });
     if (done) return;
     waiting += value;
     const events = waiting.split("\n\n");

@@ -29,10 +29,19 @@ let ready = false; // the namespaces are known
 /** The namespace that is looked at, as `namespaces/…`. */
 const parent = () => `namespaces/${chooser.value}`;
 
+/** A part of the address; as it stands where it is no encoded text. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function route() {
   if (!ready) return;
   const [, name = "", ...rest] = location.hash.split("/");
-  const page = PAGES.find(([id]) => id === name) || PAGES[0];
+  const page = name ? PAGES.find(([id]) => id === name) || [name, "No such page", nowhere] : PAGES[0];
   leave.abort();
   leave = new AbortController();
   for (const link of document.querySelectorAll("#nav a")) {
@@ -46,7 +55,11 @@ function route() {
     fill(place, h("h1", {}, page[1]), h("p", { class: "notice warn" }, "No namespace can be seen here. `interleaf namespaces create NAME` makes one; a key that may not list them needs its namespace named beside it."));
     return;
   }
-  page[2]({ place, parent: parent(), rest: rest.map(decodeURIComponent), signal: leave.signal, namespaces });
+  page[2]({ place, parent: parent(), rest: rest.map(decoded), signal: leave.signal, namespaces });
+}
+
+function nowhere({ place }) {
+  fill(place, h("h1", {}, "No such page"), h("p", {}, "This address leads nowhere. ", h("a", { href: "#/playground" }, "To the playground")));
 }
 
 async function namespaces(wanted = chooser.value || localStorage.getItem("interleaf-namespace")) {
@@ -80,11 +93,14 @@ function keys() {
   const dialog = document.getElementById("key-dialog");
   const input = document.getElementById("key-input");
   const own = document.getElementById("key-namespace");
+  const problem = document.getElementById("key-problem");
   let waiting = null;
-  const ask = () => {
+  const ask = (wrong = false) => {
     waiting ||= new Promise((resolve) => {
       input.value = "";
       dialog.showModal();
+      problem.hidden = !wrong;
+      fill(problem, wrong ? "That key is not known." : "");
       dialog.addEventListener("close", () => {
         waiting = null;
         useKey(input.value);

@@ -53,6 +53,7 @@ export function toast(text, kind = "good") {
 /** Runs the work of a button: once at a time, and with what went wrong said. */
 export async function busy(button, work) {
   if (button.disabled) return undefined;
+  const focused = document.activeElement === button;
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
   try {
@@ -63,6 +64,7 @@ export async function busy(button, work) {
   } finally {
     button.disabled = false;
     button.removeAttribute("aria-busy");
+    if (focused && document.activeElement === document.body) button.focus({ preventScroll: true }); // what is disabled has none
   }
 }
 

@@ -11,6 +11,7 @@ const STATES = {
   FACT_STATE_COMPILED: ["good", "compiled", "Its key/value tokens are at hand."],
 };
 const PAGE = 50;
+const FORMATS = { csv: "csv", jsonl: "jsonl", ndjson: "jsonl", nt: "nt" }; // by the end of a file's name
 
 export function facts(page) {
   if (page.rest.length) {
@@ -26,18 +27,20 @@ export function facts(page) {
   const told = h("p", { class: "soft", "aria-live": "polite" });
   const more = h("button", { type: "button", hidden: true }, "More");
   let token = "";
+  let asked = {}; // what the list is of, whatever stands in the fields by now
 
   async function show(next = "") {
     const text = search.value.trim();
-    if (text) {
+    if (text && !next) {
       const { hits } = await post(`/v1/${parent}/facts:search`, { query: text, topK: 20 });
       fill(rows, hits.map((hit) => row(hit.fact, percent(hit.score))));
       more.hidden = true;
-      fill(told, hits.length ? `${count(hits.length, "fact")}, the best first.` : "No fact fits.");
+      fill(told, hits.length ? `${count(hits.length, "fact")}, the best first.` : "No fact fits.", filter.value.trim() ? " A search is not filtered: to filter, leave the search empty." : "");
       return;
     }
-    const query = { pageSize: PAGE, pageToken: next, filter: filter.value.trim(), showDeleted: deleted.checked };
-    const list = await get(`/v1/${parent}/facts`, query);
+    const query = next ? asked : { pageSize: PAGE, filter: filter.value.trim(), showDeleted: deleted.checked };
+    const list = await get(`/v1/${parent}/facts`, { ...query, pageToken: next });
+    asked = query;
     if (!next) fill(rows);
     rows.append(...list.facts.map((fact) => row(fact)));
     token = list.nextPageToken;
@@ -94,7 +97,7 @@ function adding(parent, done) {
 }
 
 function files(parent, done) {
-  const file = h("input", { type: "file", accept: ".csv,.jsonl,.nt", required: true });
+  const file = h("input", { type: "file", accept: ".csv,.jsonl,.ndjson,.nt", required: true });
   const dry = h("input", { type: "checkbox" });
   const wait = h("input", { type: "checkbox" });
   const load = h("button", { type: "submit" }, "Import");
@@ -102,7 +105,8 @@ function files(parent, done) {
   const take = async () => {
     const chosen = file.files[0];
     if (!chosen) return;
-    const format = chosen.name.slice(chosen.name.lastIndexOf(".") + 1).toLowerCase();
+    const format = FORMATS[chosen.name.slice(chosen.name.lastIndexOf(".") + 1).toLowerCase()];
+    if (!format) throw new Error(`How ${chosen.name} is to be read is not known: its name must end in .csv, .jsonl, .ndjson or .nt.`);
     const told = await upload(`/v1/${parent}/facts:import`, chosen, { format, source: chosen.name, validateOnly: dry.checked, quarantine: wait.checked ? "QUARANTINE_ALL" : "" });
     fill(report,
       h("p", {}, `${dry.checked ? "Checked" : "Read"} ${told.rowsRead} rows: ${told.rowsWritten} written, ${told.rowsUnchanged} unchanged, ${told.rowsFailed} refused.`),

@@ -1,7 +1,7 @@
 // Is the service well: index lag, queue, caches, refusals.
 
 import { get } from "/static/api.js";
-import { fill, h, last, percent, toast, when } from "/static/dom.js";
+import { fill, h, last, percent, when } from "/static/dom.js";
 
 const EVERY = 2000;
 
@@ -30,15 +30,20 @@ export async function health({ place, signal, namespaces }) {
   }
 
   let failed = false;
+  let seen = "";
   while (!signal.aborted) {
     try {
-      if (!document.hidden) await show();
-      failed = false;
+      if (!document.hidden) {
+        await show();
+        seen = new Date().toLocaleTimeString();
+        failed = false;
+      }
     } catch (error) {
       if (signal.aborted) return;
-      if (!failed) toast(error.message, "bad");
+      if (!failed) fill(state, h("span", { class: "notice bad" }, error.message, seen && ` The figures below are those of ${seen}.`));
       failed = true;
     }
+    place.classList.toggle("stale", failed);
     await new Promise((resolve) => setTimeout(resolve, EVERY));
   }
 }

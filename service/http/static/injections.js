@@ -14,11 +14,12 @@ export async function injections({ place, parent, signal }) {
   const chart = h("div", { class: "card" });
   const state = h("p", { class: "soft", role: "status" }, "Waiting for answers…");
   const pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
-    const paused = pause.getAttribute("aria-pressed") !== "true";
-    pause.setAttribute("aria-pressed", String(paused));
-    fill(pause, paused ? "Go on" : "Pause");
-    if (!paused) draw();
+    pause.setAttribute("aria-pressed", String(!paused()));
+    fill(pause, paused() ? "Go on" : "Pause");
+    tell();
+    draw();
   } }, "Pause");
+  const paused = () => pause.getAttribute("aria-pressed") === "true";
   const entries = [];
   const names = new Map();
   let chosen = null;
@@ -27,47 +28,63 @@ export async function injections({ place, parent, signal }) {
     h("p", { class: "lead" }, "Every answer with the facts that were put into its attention, as they are given. Kept in memory only."),
     state, chart, h("div", { class: "sides wide" }, list, detail));
 
-  function draw() {
-    if (pause.getAttribute("aria-pressed") === "true") return;
-    fill(state, entries.length ? `${count(entries.length, "answer")}; new ones appear by themselves.` : "No answers yet. Ask something in the playground.");
-    fill(list, entries.map((entry) => item(entry, entry.sequence === chosen, () => choose(entry))));
-    fill(chart, h("h2", {}, "Where the time went"), columns([...entries].reverse().map(parts), Math.max(200, chart.clientWidth - 42)), legend());
+  function tell() {
+    if (!paused()) fill(state, entries.length ? `${count(entries.length, "answer")}; new ones appear by themselves.` : "No answers yet. Ask something in the playground.");
   }
 
-  async function choose(entry) {
-    chosen = entry.sequence;
-    draw();
+  function draw() {
+    if (paused()) return;
+    fill(list, entries.map(shown));
+    drawChart();
+  }
+
+  const shown = (entry) => item(entry, isSame(entry, chosen), (event) => choose(entry, event.currentTarget));
+  const drawChart = () => fill(chart, h("h2", {}, "Where the time went"), columns([...entries].reverse().map(parts), Math.max(200, chart.clientWidth - 42)), legend());
+
+  /** One more. The others stay where they are: the focus may be on one. */
+  function add(entry) {
+    entries.unshift(entry);
+    entries.length = Math.min(entries.length, KEPT);
+    if (chosen === null) choose(entry);
+    if (paused()) return;
+    tell();
+    list.prepend(shown(entry));
+    while (list.children.length > entries.length) list.lastChild.remove();
+    drawChart();
+  }
+
+  async function choose(entry, pressed = null) {
+    chosen = entry;
+    for (const button of list.querySelectorAll(".entry")) button.setAttribute("aria-pressed", String(button === pressed));
     fill(detail, ...about(entry));
     await Promise.all(entry.citations.map((citation) => named(citation, names, signal)));
-    if (chosen === entry.sequence && !signal.aborted) fill(detail, ...about(entry));
+    if (chosen === entry && !signal.aborted) fill(detail, ...about(entry));
   }
 
   while (!signal.aborted) {
     try {
-      if (!entries.length) {
-        entries.push(...(await get("/v1/injections", { pageSize: KEPT, parent: scope }, signal)).injections);
-        const first = entries.find((entry) => !entry.retrievalDisabled) || entries[0];
-        if (first) choose(first);
+      const { injections: known } = await get("/v1/injections", { pageSize: KEPT, parent: scope }, signal);
+      if (!isSame(known[0], entries[0])) { // a server that was started again counts from one
+        entries.splice(0, entries.length, ...known);
+        if (chosen === null && known.length) choose(known.find((entry) => !entry.retrievalDisabled) || known[0]);
         draw();
       }
       const query = { afterSequence: entries[0]?.sequence || "0", pageSize: KEPT, parent: scope };
-      for await (const entry of stream("GET", "/v1/injections:watch", { query, signal })) {
-        entries.unshift(entry);
-        entries.length = Math.min(entries.length, KEPT);
-        draw();
-        if (chosen === null) choose(entry);
-      }
+      for await (const entry of stream("GET", "/v1/injections:watch", { query, signal, opened: tell })) add(entry);
     } catch (error) {
       if (signal.aborted) return;
       if (error.status === "PERMISSION_DENIED" && !scope) {
         scope = parent;
         continue;
       }
-      fill(state, h("span", { class: "notice bad" }, `${error.message} Trying again…`));
+      fill(state, h("span", { class: "notice bad" }, `${error.message.replace(/[^.?!]$/, "$&.")} Trying again…`));
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY));
   }
 }
+
+/** Whether two are the same answer, or both none. */
+const isSame = (one, other) => one?.sequence === other?.sequence && one?.createTime === other?.createTime;
 
 function parts(entry) {
   const of = (name) => milliseconds(entry.timings[name]);

@@ -60,7 +60,10 @@ export function playground({ place, parent, signal }) {
     }
   }
 
-  const again = (fact) => answer(fact.namespaceRevision);
+  const again = (fact) => {
+    edited.card.focus({ preventScroll: true }); // the button that was pressed will be gone
+    return answer(fact.namespaceRevision);
+  };
   const form = h("form", { class: "card ask", onsubmit: (event) => { event.preventDefault(); busy(ask, () => answer()); } },
     field("Question or text", prompt),
     h("div", { class: "row" },
@@ -73,7 +76,7 @@ export function playground({ place, parent, signal }) {
   prompt.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
-  const adding = addFact(parent, async (fact) => { if (prompt.value.trim()) await again(fact); });
+  const adding = addFact(parent, async (fact) => { if (prompt.value.trim()) await answer(fact.namespaceRevision); });
   fill(place,
     h("h1", {}, "Playground"),
     h("p", { class: "lead" }, "One frozen model, asked twice: as it is, and with your facts in its attention. Add a fact and watch the answer change."),
@@ -91,7 +94,7 @@ function card(title, subtitle) {
   const badge = h("span", {});
   const body = h("div", { class: "answer-text", "aria-live": "polite" });
   const below = h("div", {});
-  return { badge, body, below, card: h("section", { class: "card answer" },
+  return { badge, body, below, card: h("section", { class: "card answer", tabindex: -1, "aria-label": title },
     h("header", {}, h("div", {}, h("h2", {}, title), h("p", { class: "soft" }, subtitle)), badge), body, below) };
 }
 
@@ -100,8 +103,8 @@ async function speak(side, request, parent, signal, again) {
   fill(side.below);
   fill(side.body, h("span", { class: "cursor", "aria-hidden": "true" }, "▍"));
   side.card.setAttribute("aria-busy", "true");
+  let text = "";
   try {
-    let text = "";
     for await (const message of stream("POST", `/v1/${parent}:streamGenerate`, { body: request, signal })) {
       if (message.response) {
         finish(side, message.response, again, again ? weighing(parent, request) : null);
@@ -111,7 +114,7 @@ async function speak(side, request, parent, signal, again) {
       fill(side.body, text.trimStart(), h("span", { class: "cursor", "aria-hidden": "true" }, "▍"));
     }
   } catch (error) {
-    if (error.name !== "AbortError") fill(side.body, h("p", { class: "notice bad" }, error.message));
+    if (error.name !== "AbortError") fill(side.body, text.trimStart(), h("p", { class: "notice bad" }, error.message));
   } finally {
     side.card.removeAttribute("aria-busy");
   }
