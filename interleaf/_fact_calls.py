@@ -102,8 +102,8 @@ def add(
         fact = client.add("Anna Keller", "employer", "Nordlicht Werft", aliases=["A. Keller"])
 
     A relation has one object per subject unless the namespace says otherwise. When the subject has another
-    one already, `on_conflict` decides: "fail" raises ConflictingFact, "replace" gives the existing fact a new
-    revision, "add" keeps both.
+    one already, or this one for another time, `on_conflict` decides: "fail" raises ConflictingFact, "replace"
+    gives the existing fact a new revision, "add" keeps both.
     """
     new = NewFact(
         subject, relation, object, several("aliases", aliases), source, valid_from, valid_to, fact_id

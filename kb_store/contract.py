@@ -93,7 +93,8 @@ class RowImporter(Protocol):
         after: int | None = None,
     ) -> Future[ImportResult]:
         """Must commit the rows and the import's progress in one transaction. A row that is refused must be
-        reported with its line and not hinder the others; a row that says what is stored counts as unchanged.
+        reported with its line and not hinder the others; a row that says what is stored, be it under
+        another id, counts as unchanged.
         With `quarantine`, rows that are flagged (or all) must become reviews in place of facts; a row that waits
         already, saying the same, must not wait twice, and counts as unchanged. With `after`, ImportRunning
         unless exactly so many rows of the import are committed: whoever else commits some, at this or another
@@ -115,10 +116,11 @@ class FactWriter(RowImporter, Protocol):
         The future must resolve only when the change is durable. Fact, revision, audit row, outbox row,
         full-text row and request_id must be written in the same transaction. Each mutation that changes
         something raises the namespace's revision by one; one that changes nothing (an update with the same
-        content, a create of a live identical triple without fact_id) must return the fact as it is and raise
-        nothing. With a request_id seen before, the future must resolve to the first result with `replayed`
-        set, or raise RequestIdReused when the digest differs. With validate_only every check must be made,
-        the result be what it would have been, and nothing be written.
+        content, a create without fact_id of what is live with the same object and times, unless REPLACE brings it
+        other aliases or another source) must return the fact as it is and raise nothing. With a request_id seen
+        before, the future must resolve to the first result with `replayed` set, or raise RequestIdReused when the
+        digest differs. With validate_only every check must be made, the result be what it would have been, and
+        nothing be written.
         A refused mutation must leave no trace and must not disturb others in the same commit group.
         """
         ...

@@ -85,15 +85,15 @@ class AlreadyExists(StoreError):
 
 
 class ConflictingFact(AlreadyExists):
-    """A single-valued relation of this subject already has another object."""
+    """A single-valued relation of this subject already has another object, or this one for another time."""
 
     reason = "CONFLICTING_FACT"
 
     def __init__(self, namespace: str, fact_id: str) -> None:
         StoreError.__init__(
             self,
-            "the relation is single-valued and this subject already has another object in fact "
-            f"{fact_id!r}; choose on_conflict REPLACE or ADD, or declare the relation multi-valued",
+            "the relation is single-valued and this subject already has another object, or this one for another "
+            f"time, in fact {fact_id!r}; choose on_conflict REPLACE or ADD, or declare the relation multi-valued",
             namespace=namespace,
             fact_id=fact_id,
         )

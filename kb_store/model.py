@@ -13,7 +13,9 @@ from datetime import datetime
 
 
 class ConflictPolicy(enum.Enum):
-    """What to do when a single-valued relation of a subject already has another object."""
+    """What to do when a single-valued relation of a subject has another object, or this one for another time.
+
+    REPLACE also gives a fact of the same object and time the aliases and source that are new."""
 
     FAIL = "fail"
     REPLACE = "replace"

@@ -30,7 +30,7 @@ from kb_store.model import (
 from kb_store.reviews import Quarantine
 from kb_store.sql.holding import split_off
 from kb_store.sql.lookups import many_by_id, many_live_of_relation
-from kb_store.sql.mutations import fact_name, place
+from kb_store.sql.mutations import fact_name, place, said_by
 from kb_store.sql.prepared import Prepared
 from kb_store.sql.requests import check_context
 from kb_store.sql.rows import Stored, to_micros
@@ -184,7 +184,9 @@ def _import_row(unit: Unit, known: _Known, row: ImportRow, policy: ConflictPolic
     group = known.group(row.content)
     same_id = known.by_id(row.fact_id)
     if same_id is None:
-        stored = place(unit, row.content, row.fact_id, group, policy)
+        # Said under another id already: the same again under this one would contradict every correction of either.
+        fact_id = "" if said_by(group, row.content) else row.fact_id
+        stored = place(unit, row.content, fact_id, group, policy)
         old = next((other for other in group if other.row == stored.row), None)
         if old is stored:
             return False, stored

@@ -3,7 +3,10 @@
 A relation is single-valued unless the namespace declares it otherwise. The rule guards the door of a
 (subject, relation) group: creating a fact in it, moving one into it by an update or rollback, and undeleting
 one. Facts that stand in it together (added with ADD, or while the relation was multi-valued) may each be
-corrected. REPLACE corrects the oldest live fact of the group.
+corrected. REPLACE corrects the fact of the same object or, without one, the oldest live fact of the group.
+
+A fact without an id that says the same object for the same time as a live one is that fact. For another time it is
+another fact, which needs ADD where the relation is single-valued.
 """
 
 from __future__ import annotations
@@ -131,13 +134,32 @@ class Mutator:
         return unit.change(current, action, content)
 
 
+def said_by(group: list[Stored], content: Content) -> Stored | None:
+    """The fact that says this object for this time, be it under other aliases or from another source."""
+    same = [stored for stored in group if _says(stored.fact.content, content)]
+    return next((stored for stored in same if stored.fact.content == content), same[0] if same else None)
+
+
+def _says(one: Content, other: Content) -> bool:
+    times = (one.valid_from, one.valid_to)
+    return one.object == other.object and times == (other.valid_from, other.valid_to)
+
+
+def corrected_by(group: list[Stored], content: Content) -> Stored | None:
+    """The fact of the same object that REPLACE gives this content: if none is of this time, the oldest."""
+    of_object = (stored for stored in group if stored.fact.content.object == content.object)
+    return said_by(group, content) or next(of_object, None)
+
+
 def place(unit: Unit, content: Content, fact_id: str, group: list[Stored], policy: ConflictPolicy) -> Stored:
-    """Creates a fact beside the live facts of its subject's relation, or in place of the oldest of them."""
+    """Creates a fact beside the live facts of its subject's relation, or in place of one of them."""
+    replacing = policy is ConflictPolicy.REPLACE
     if not fact_id:
-        for stored in group:
-            if stored.fact.content.object == content.object:
-                return stored
-    others = [stored for stored in group if stored.fact.content.object != content.object]
+        known = corrected_by(group, content) if replacing else said_by(group, content)
+        if known is not None:
+            unlike = replacing and known.fact.content != content
+            return unit.change(known, Action.REPLACE, content) if unlike else known
+    others = [stored for stored in group if not fact_id or stored.fact.content.object != content.object]
     if others and policy is not ConflictPolicy.ADD and content.relation not in unit.multi_valued:
         if policy is ConflictPolicy.FAIL:
             raise ConflictingFact(unit.namespace, others[0].fact.fact_id)

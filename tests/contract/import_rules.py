@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from kb_store.contract import RowImporter, Store
@@ -111,6 +113,27 @@ class ImportRules(Rules):
         result = bring(store, ImportRow(1, content("a", object_="Beta"), "bee"), policy=REPLACE)
         assert [failure.reason for failure in result.failures] == ["CONFLICTING_FACT"]
 
+    def test_what_is_stored_under_another_id_is_not_stored_twice(self, store: Store) -> None:
+        create(store, "a", fact_id="ant", source="register")
+        for policy in (FAIL, ADD, REPLACE):
+            result = bring(store, ImportRow(1, content("a", source="register"), "bee"), policy=policy)
+            assert result.failures == ()
+        assert counts(result.progress) == (3, 0, 3, 0)
+        for object_ in ("Beta", "Beta", "Gamma"):
+            result = bring(store, ImportRow(1, content("a", object_=object_), "bee"), policy=REPLACE)
+            assert result.failures == ()
+        assert counts(result.progress) == (6, 2, 4, 0)
+        (only,) = store.list_facts(NS, limit=9).facts
+        assert (only.fact_id, only.content) == ("ant", content("a", object_="Gamma"))
+
+    def test_two_times_of_one_file_are_two_facts(self, store: Store) -> None:
+        terms = [content("a", valid_from=datetime(year, 3, 4, tzinfo=UTC)) for year in (1885, 1893)]
+        assert [each.reason for each in bring(store, *terms).failures] == ["CONFLICTING_FACT"]
+        for _ in range(2):
+            result = bring(store, *terms, policy=ADD)
+        assert counts(result.progress) == (6, 2, 3, 1)
+        assert [fact.content for fact in store.list_facts(NS, limit=9).facts] == terms
+
     def test_facts_of_other_namespaces_are_nothing_to_an_import(self, store: Store) -> None:
         store.create_namespace("other", "", frozenset(), ANYONE)
         create(store, "a", object_="Beta", namespace="other", fact_id="one")
@@ -197,6 +220,8 @@ class ImportRules(Rules):
             (ImportRow(9, content("d", object_="Beta"), "dee"), ImportRow(10, content("d"), "other")),
             (content("w", object_="a\u200bb"), content("x", object_="c\u200bd")),
             (content("x", object_="c\u200bd"), ImportRow(14, content("\ud800"))),
+            (content("a", aliases=("A.",)), content("d", valid_to=datetime(2030, 1, 1, tzinfo=UTC))),
+            (ImportRow(17, content("b"), "bird"), ImportRow(18, content("a", source="x"), "bee")),
         ]
         chunks = [
             [

@@ -97,6 +97,51 @@ class WritingRules(Rules):
         (two,) = write(store, CreateFact(NS, content(object_="Beta"), on_conflict=ConflictPolicy.ADD)).facts
         assert store.list_facts(NS, limit=10).facts == (one, two)
 
+    def test_the_same_for_another_time_is_another_fact(self, store: Store) -> None:
+        terms = [
+            content(
+                valid_from=datetime(year, 3, 4, tzinfo=UTC), valid_to=datetime(year + 4, 3, 4, tzinfo=UTC)
+            )
+            for year in (1885, 1893)
+        ]
+        (one,) = write(store, CreateFact(NS, terms[0])).facts
+        with pytest.raises(ConflictingFact) as refusal:
+            write(store, CreateFact(NS, terms[1]))
+        assert refusal.value.details["fact_id"] == one.fact_id
+        (two,) = write(store, CreateFact(NS, terms[1], on_conflict=ConflictPolicy.ADD)).facts
+        assert store.list_facts(NS, limit=10).facts == (one, two)
+        for policy in ConflictPolicy:
+            assert write(store, CreateFact(NS, terms[1], on_conflict=policy)).facts == (two,)
+
+    def test_several_times_of_a_multi_valued_relation(self, store: Store) -> None:
+        create(store, relation="child", valid_to=datetime(2020, 1, 1, tzinfo=UTC))
+        create(store, relation="child", valid_from=datetime(2021, 1, 1, tzinfo=UTC))
+        assert store.get_namespace(NS).fact_count == 2
+
+    @pytest.mark.parametrize("relation", ["employer", "child"])
+    def test_replace_changes_all_that_the_same_fact_says(self, store: Store, relation: str) -> None:
+        early, late = datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
+        one = create(store, relation=relation, valid_to=early)
+        for said in (
+            content(relation=relation, valid_to=early, aliases=("A. K.",)),
+            content(relation=relation, valid_to=late, source="register"),
+        ):
+            replacing = CreateFact(NS, said, on_conflict=ConflictPolicy.REPLACE)
+            (new,) = write(store, replacing).facts
+            assert (new.fact_id, new.content) == (one.fact_id, said)
+            assert write(store, replacing).facts == (new,)
+        assert store.list_facts(NS, limit=10).facts == (new,)
+
+    def test_replace_corrects_the_fact_of_the_same_object_and_time(self, store: Store) -> None:
+        early, late = datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
+        others = [
+            write(store, CreateFact(NS, said, on_conflict=ConflictPolicy.ADD)).facts[0]
+            for said in (content(object_="Beta"), content(valid_to=early), content(valid_to=late))
+        ]
+        said = content(valid_to=late, aliases=("A. K.",))
+        (new,) = write(store, CreateFact(NS, said, on_conflict=ConflictPolicy.REPLACE)).facts
+        assert store.list_facts(NS, limit=10).facts == (*others[:2], new)
+
     def test_multi_valued_relation_never_conflicts(self, store: Store) -> None:
         one = create(store, relation="child", object_="Ben")
         two = create(store, relation="child", object_="Cleo")
