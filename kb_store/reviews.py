@@ -23,9 +23,10 @@ class Quarantine(enum.Enum):
 
 
 class Flag(enum.StrEnum):
-    """Why a row is held back. CONTRADICTS_STORED: a single-valued relation has another object already.
-    CONTRADICTS_FILE: rows that came together say different objects. INSTRUCTION_LIKE: a text that speaks to a model.
-    HIDDEN_TEXT: characters that nobody sees. NOT_FLAGGED: everything of that import is held."""
+    """Why a row is held back. CONTRADICTS_STORED: a single-valued relation has another object already, or the row
+    would be written over a fact that says something else. CONTRADICTS_FILE: rows that came together say different
+    objects. INSTRUCTION_LIKE: a text that speaks to a model. HIDDEN_TEXT: characters that nobody sees. NOT_FLAGGED:
+    everything of that import is held."""
 
     CONTRADICTS_STORED = "contradicts_stored"
     CONTRADICTS_FILE = "contradicts_file"

@@ -9,6 +9,7 @@ from typing import Protocol
 from kb_store.flags import text_flags
 from kb_store.model import ConflictPolicy, Content, ImportRow
 from kb_store.reviews import Flag, Quarantine
+from kb_store.sql.mutations import corrected_by
 from kb_store.sql.review_rows import held_digests, insert_rows, new_row
 from kb_store.sql.rows import Stored
 from kb_store.sql.unit import Unit
@@ -46,10 +47,10 @@ def split_off(
     made = []
     for row in rows:
         content = row.content
-        if any(stored.fact.content == content for stored in known.group(content)):
+        if _changes_nothing(row, known):
             free.append(row)
             continue
-        conflicts = _conflicts(unit, row, known)
+        conflicts = _conflicts(unit, row, known, policy)
         flags = [*text_flags(content)]
         if conflicts:
             flags.append(Flag.CONTRADICTS_STORED)
@@ -76,11 +77,21 @@ def split_off(
     return free, len(fresh)
 
 
-def _conflicts(unit: Unit, row: ImportRow, known: Neighbours) -> tuple[str, ...]:
-    """Ids of the live facts that say another object, where the relation has one."""
+def _changes_nothing(row: ImportRow, known: Neighbours) -> bool:
     same = known.by_id(row.fact_id)
+    if same is not None:
+        return not same.fact.deleted and same.fact.content == row.content
+    return any(stored.fact.content == row.content for stored in known.group(row.content))
+
+
+def _conflicts(unit: Unit, row: ImportRow, known: Neighbours, policy: ConflictPolicy) -> tuple[str, ...]:
+    """Ids of the live facts that the row would be written over, and of those that say another object where the
+    relation has one."""
+    content, group = row.content, known.group(row.content)
+    same = known.by_id(row.fact_id)
+    if same is None and policy is ConflictPolicy.REPLACE:
+        same = corrected_by(group, content)
     found = [same.fact] if same is not None and not same.fact.deleted else []
-    if row.content.relation not in unit.multi_valued:
-        found += [stored.fact for stored in known.group(row.content)]
-    said = row.content.object
-    return tuple(dict.fromkeys(fact.fact_id for fact in found if fact.content.object != said))
+    if content.relation not in unit.multi_valued:
+        found += [stored.fact for stored in group if stored.fact.content.object != content.object]
+    return tuple(dict.fromkeys(fact.fact_id for fact in found))

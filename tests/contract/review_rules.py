@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -86,6 +87,24 @@ class ReviewRules(Rules):
         create(store, "S", "child", "Ida", fact_id="mine")
         load(store, ImportRow(2, content("S", "child", "Ole"), "mine"))
         assert [review.conflicts for review in held(store)] == [("mine",)]
+
+    def test_an_id_that_speaks_of_somebody_else_is_a_contradiction(self, store: Store) -> None:
+        create(store, fact_id="mine")
+        create(store, "Ben Ito", fact_id="other")
+        load(store, ImportRow(2, content("Zoe"), "mine"), ImportRow(3, content("Ben Ito"), "mine"))
+        assert [(review.flags, review.conflicts) for review in held(store)] == [
+            ((Flag.CONTRADICTS_STORED,), ("mine",))
+        ] * 2
+        assert store.get_fact(NS, "mine").revision == 1
+
+    def test_what_would_be_written_over_a_fact_of_the_same_object_waits(self, store: Store) -> None:
+        create(store, fact_id="mine")
+        ended = content(valid_to=datetime(2000, 1, 1, tzinfo=UTC))
+        load(store, ended)
+        assert [review.conflicts for review in held(store)] == [("mine",)]
+        load(store, content(source="elsewhere"), policy=ConflictPolicy.FAIL, import_id="file-2")
+        assert held(store, import_id="file-2") == ()
+        assert store.get_fact(NS, "mine").revision == 1
 
     def test_everything_can_wait_and_nothing(self, store: Store) -> None:
         load(store, content("A"), how=Quarantine.ALL, import_id="all")

@@ -4,7 +4,7 @@ import { Refused, get, post } from "/static/api.js";
 import { busy, count, fill, h, last, toast, when } from "/static/dom.js";
 
 const FLAGS = {
-  REVIEW_FLAG_CONTRADICTS_STORED: ["bad", "contradicts a fact", "This relation of the subject has another object already."],
+  REVIEW_FLAG_CONTRADICTS_STORED: ["bad", "contradicts a fact", "A stored fact, of this relation of the subject or of this id, says something else."],
   REVIEW_FLAG_CONTRADICTS_FILE: ["bad", "contradicts its file", "Rows that came together say different objects."],
   REVIEW_FLAG_INSTRUCTION_LIKE: ["bad", "speaks to a model", "A text that looks like an instruction."],
   REVIEW_FLAG_HIDDEN_TEXT: ["bad", "hidden text", "Characters that nobody sees, or that change the order of reading."],
