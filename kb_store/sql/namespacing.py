@@ -40,6 +40,8 @@ from kb_store.validation import (
     is_id,
 )
 
+# Answers outlive their namespace: a deletion that is sent again must not delete the one that was made anew.
+_OF_NO_NAMESPACE = ""
 _DISPLAY_NAME, _RELATIONS, _EXAMPLES = "display_name", "multi_valued_relations", "relation_examples"
 
 
@@ -114,7 +116,7 @@ class NamespaceKeeping(Backend):
         row = _row(connection, namespace_id)
         now = self._clock()
         write_audit(connection, context, now, action, namespace_id, namespace_id, row.revision)
-        keep_answer(connection, context, digest, namespace_id, list(row), now)
+        keep_answer(connection, context, digest, _OF_NO_NAMESPACE, list(row), now)
         return namespace_from_row(row)
 
     def get_namespace(self, namespace_id: str) -> Namespace:
@@ -191,7 +193,7 @@ class NamespaceKeeping(Backend):
             write_audit(
                 connection, context, now, "namespace.delete", namespace_id, namespace_id, found.revision
             )
-            keep_answer(connection, context, digest, namespace_id, {"deleted": namespace_id}, now)
+            keep_answer(connection, context, digest, _OF_NO_NAMESPACE, {"deleted": namespace_id}, now)
 
         return self._writer.submit(work, keep=not context.validate_only, announces=True).result()
 

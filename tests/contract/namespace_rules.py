@@ -133,6 +133,19 @@ class NamespaceRules(Rules):
         for _ in range(2):
             store.delete_namespace("staff", force=True, etag="", context=gone)
 
+    def test_retries_after_the_deletion(self, store: Store) -> None:
+        made, gone = Context(request_id="one"), Context(request_id="two")
+        first = store.create_namespace("staff", "", frozenset(), made)
+        store.delete_namespace("staff", force=True, etag="", context=gone)
+        assert store.create_namespace("staff", "", frozenset(), made) == first
+        with pytest.raises(NotFound):
+            store.get_namespace("staff")
+        for _ in range(2):
+            anew = store.create_namespace("staff", "", frozenset(), ANYONE)
+            store.delete_namespace("staff", force=True, etag="", context=gone)
+            assert store.get_namespace("staff") == anew
+            store.delete_namespace("staff", force=True, etag="", context=ANYONE)
+
     def test_validate_only(self, store: Store) -> None:
         check = Context(validate_only=True)
         assert store.create_namespace("staff", "", frozenset(), check).namespace_id == "staff"
