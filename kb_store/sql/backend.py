@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
-from kb_store.errors import StoreClosed
+from kb_store.errors import StoreClosed, StoreUnavailable
 from kb_store.model import Limits
 from kb_store.quotas import UNLIMITED, FactQuotas
 from kb_store.sql.dialect import Dialect
@@ -64,6 +65,8 @@ class Backend:
         try:
             with self._read_engine.connect() as connection:
                 yield connection
+        except NoneFree as error:
+            raise StoreUnavailable("no connection for reading was free: try again") from error
         except DBAPIError as error:
             known = self._dialect.translate(error)
             if known is None:

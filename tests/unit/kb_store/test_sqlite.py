@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,19 @@ def test_a_lock_that_somebody_else_keeps_is_a_store_to_be_tried_again(
         assert store.list_facts(NS, limit=1).facts == (), "readers do not wait for writers"
     store.write([fact()], Context())
     store.close()
+
+
+def test_without_a_free_connection_reading_is_to_be_tried_again(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = sqlite._READER_CONNECTIONS + sqlite._READER_OVERFLOW
+    monkeypatch.setattr(store._read_engine.pool, "_timeout", 0.01)
+    with ExitStack() as taken:
+        for _ in range(most):
+            taken.enter_context(store._reading())
+        with pytest.raises(StoreUnavailable):
+            store.get_namespace(NS)
+    assert store.get_namespace(NS).namespace_id == NS
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_LOCKED_SHAREDCACHE])
