@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from kb_store.errors import InvalidInput, LimitExceeded
@@ -62,12 +62,15 @@ def check_text(field: str, value: object, limit: str, maximum: int, *, required:
 
 
 def check_time(field: str, value: object) -> datetime | None:
-    """A point in time with a zone, or None."""
+    """A point in time with a zone, in UTC, or None."""
     if value is None:
         return None
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise InvalidInput(field, "must be a time with a time zone")
-    return value
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(field, "must be in the years 1 to 9999 of UTC") from None
 
 
 def check_aliases(field: str, value: object, limits: Limits) -> tuple[str, ...]:

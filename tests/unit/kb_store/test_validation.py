@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -108,6 +108,12 @@ def test_changes() -> None:
         with pytest.raises(InvalidInput) as refusal:
             check_changes(bad, LIMITS)
         assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(("time", "hours"), [(datetime.max, -5), (datetime.min, 5)])
+def test_times_that_utc_does_not_have_are_refused(time: datetime, hours: int) -> None:
+    with pytest.raises(InvalidInput, match="UTC"):
+        check_time("t", time.replace(tzinfo=timezone(timedelta(hours=hours))))
 
 
 def test_aliases_relations_times_and_integers() -> None:
