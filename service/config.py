@@ -123,7 +123,11 @@ class StoreSettings(Section):
         default="default", description="Namespace that is made at start unless it is there; empty: none."
     )
     retention_days: float = Field(
-        default=30.0, ge=0, le=36500, description="How long a deleted fact can be brought back."
+        default=30.0,
+        ge=0,
+        le=36500,
+        description="How long a deleted fact can be brought back. Below 1, a write that is sent again when its fact is "
+        "gone for good is NOT_FOUND.",
     )
     maintenance_seconds: float = Field(
         default=3600.0,
