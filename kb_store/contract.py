@@ -135,7 +135,8 @@ class FactWriter(RowImporter, Protocol):
         ...
 
     def purge(self, now: datetime) -> int:
-        """Must remove facts whose purge_time has passed, with revisions and index rows, and return how many."""
+        """Must remove facts whose purge_time has passed, with revisions and index rows, and return how many; and
+        reviews that were decided about as long ago as deleted facts are kept."""
         ...
 
 

@@ -126,8 +126,8 @@ class StoreSettings(Section):
         default=30.0,
         ge=0,
         le=36500,
-        description="How long a deleted fact can be brought back. Below 1, a write that is sent again when its fact is "
-        "gone for good is NOT_FOUND.",
+        description="How long a deleted fact can be brought back, and a decision about a held row be looked up. Below "
+        "1, a write that is sent again when what it wrote is gone for good is NOT_FOUND.",
     )
     maintenance_seconds: float = Field(
         default=3600.0,

@@ -45,6 +45,7 @@ class Backend:
         self._quotas = quotas
         self._dialect = dialect
         self._clock = clock
+        self._retention = retention
         self._mutator = Mutator(self.limits, retention)
         self._closed = False
         self._write_engine = dialect.open_writer()

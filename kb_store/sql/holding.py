@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from kb_store.errors import QuotaExceeded
 from kb_store.flags import text_flags
-from kb_store.model import ConflictPolicy, Content, ImportRow
+from kb_store.model import ConflictPolicy, Content, ImportRow, RowFailure
 from kb_store.reviews import Flag, Quarantine
 from kb_store.sql.mutations import corrected_by
-from kb_store.sql.review_rows import held_digests, insert_rows, new_row
+from kb_store.sql.review_rows import count_waiting, held_digests, insert_rows, new_row
 from kb_store.sql.rows import Stored
 from kb_store.sql.unit import Unit
 
@@ -35,10 +37,12 @@ def split_off(
     *,
     import_id: str,
     policy: ConflictPolicy,
-) -> tuple[list[ImportRow], int]:
-    """The rows that may be written, and how many were put aside.
+    waiting: int | None,
+) -> tuple[list[ImportRow], int, list[RowFailure]]:
+    """The rows that may be written, how many were put aside, and refusals of those for which there was no room.
 
-    A row that says what is stored is written (it changes nothing); one that waits already waits once.
+    A row that says what is stored is written (it changes nothing); one that waits already waits once. Of a namespace
+    as many rows may wait as it may have facts. `waiting`: how many do; None: those that this database holds.
     """
     objects: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
@@ -71,10 +75,33 @@ def split_off(
                 now=unit.now,
             )
         )
-    waiting = held_digests(unit.connection, unit.namespace, [row["content_digest"] for row in made])
-    fresh = {row["content_digest"]: row for row in made if row["content_digest"] not in waiting}
-    insert_rows(unit.connection, list(fresh.values()))
-    return free, len(fresh)
+    held_already = held_digests(unit.connection, unit.namespace, [row["content_digest"] for row in made])
+    room = _room(unit, waiting)
+    fresh: dict[str, dict[str, Any]] = {}
+    failures = []
+    for each in made:
+        digest = each["content_digest"]
+        if digest in held_already or digest in fresh:
+            continue
+        if len(fresh) < room:
+            fresh[digest] = each
+        else:
+            failures.append(RowFailure(each["line"], QuotaExceeded.reason, _no_room(unit)))
+    insert_rows(unit.connection, unit.namespace, list(fresh.values()))
+    return free, len(fresh), failures
+
+
+def _room(unit: Unit, waiting: int | None) -> float:
+    if unit.most_facts is None:
+        return math.inf
+    return unit.most_facts - (count_waiting(unit.connection, unit.namespace) if waiting is None else waiting)
+
+
+def _no_room(unit: Unit) -> str:
+    return (
+        f"as many rows of namespace {unit.namespace!r} wait for approval as may (quotas.max_facts = "
+        f"{unit.most_facts}): decide about some, or have the quota raised"
+    )
 
 
 def _changes_nothing(row: ImportRow, known: Neighbours) -> bool:

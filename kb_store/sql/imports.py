@@ -139,9 +139,14 @@ def _failure(row: ImportRow, error: StoreError) -> RowFailure:
 
 
 def import_chunk(
-    unit: Unit, chunk: ImportChunk, good: Sequence[ImportRow], refused: Sequence[RowFailure]
+    unit: Unit,
+    chunk: ImportChunk,
+    good: Sequence[ImportRow],
+    refused: Sequence[RowFailure],
+    waiting: int | None = None,
 ) -> ImportResult:
-    """Writes the good rows and the progress; `good` and `refused` come from `check_rows`."""
+    """Writes the good rows and the progress; `good` and `refused` come from `check_rows`. `waiting`: how many rows of
+    the namespace wait for approval, where this database does not hold all of them."""
     before = find_progress(unit.connection, chunk.namespace, chunk.import_id)
     # Rows that are counted twice are rows that a resumed import passes over unsent.
     if chunk.after is not None and chunk.after != before.rows:
@@ -150,9 +155,16 @@ def import_chunk(
     known = _Known(unit, good)
     held, written = 0, 0
     if chunk.quarantine is not Quarantine.OFF:
-        good, held = split_off(
-            unit, good, known, chunk.quarantine, import_id=chunk.import_id, policy=chunk.policy
+        good, held, without_room = split_off(
+            unit,
+            good,
+            known,
+            chunk.quarantine,
+            import_id=chunk.import_id,
+            policy=chunk.policy,
+            waiting=waiting,
         )
+        failures += without_room
     for row in good:
         try:
             written += _import_row(unit, known, row, chunk.policy)[0]

@@ -35,7 +35,7 @@ from kb_store.sql.imports import (
 )
 from kb_store.sql.lookups import rows_by_id, rows_of_relations
 from kb_store.sql.prepared import Prepared
-from kb_store.sql.review_rows import content_digest, held_rows
+from kb_store.sql.review_rows import content_digest, count_waiting, held_rows
 from kb_store.sql.sqlite import SqliteDialect
 from kb_store.sql.tables import (
     audit,
@@ -91,6 +91,7 @@ class Rehearsal:
         self._source, self._reading = source, reading
         self._limits, self._quotas, self._clock = limits, quotas, clock
         self._dialect = _Untold()
+        self._held = 0
         self._engine = create_engine(
             "sqlite+pysqlite://",
             creator=lambda: sqlite3.connect("", check_same_thread=False),
@@ -137,7 +138,7 @@ class Rehearsal:
     def _take(self, chunk: ImportChunk, context: Context) -> ImportResult:
         check_chunk(chunk, context)
         good, failures = check_rows(chunk.rows, self._limits)
-        met = self._met_by(chunk, good)
+        met, waiting = self._met_by(chunk, good)
         with self._writing() as connection:
             for table, found in met.items():
                 names = [column.name for column in table.c]
@@ -151,17 +152,18 @@ class Rehearsal:
                 audit_each=False,
                 quotas=self._quotas,
             )
-            result = import_chunk(unit, chunk, good, failures)
+            result = import_chunk(unit, chunk, good, failures, waiting + self._held)
+            self._held += result.held
             for unread in _NOT_LOOKED_AT:
                 connection.execute(delete(unread))
         return result
 
-    def _met_by(self, chunk: ImportChunk, rows: Sequence[ImportRow]) -> dict[Table, list[Any]]:
-        """What these rows of the chunk may meet in the store, with all columns."""
+    def _met_by(self, chunk: ImportChunk, rows: Sequence[ImportRow]) -> tuple[dict[Table, list[Any]], int]:
+        """What these rows of the chunk may meet in the store, with all columns; and how many rows wait there."""
         namespace = chunk.namespace
         contents = [row.content for row in rows]
         with self._reading() as connection:
-            return {
+            met = {
                 namespaces: list(connection.execute(select(namespaces).where(namespaces.c.id == namespace))),
                 facts: [
                     *rows_by_id(connection, namespace, (row.fact_id for row in rows if row.fact_id)),
@@ -169,6 +171,8 @@ class Rehearsal:
                 ],
                 reviews: list(held_rows(connection, namespace, _digests(chunk, rows), *reviews.c)),
             }
+            limited = self._quotas.of(namespace) is not None
+            return met, count_waiting(connection, namespace) if limited else 0
 
     def import_progress(self, namespace: str, import_id: str) -> ImportProgress:
         """Of the rehearsal: that of the store does not count."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, bindparam, insert, select
+from sqlalchemy import Column, Connection, bindparam, func, insert, select
 
 from kb_store.model import ConflictPolicy, Content, Context, ImportRow
 from kb_store.reviews import Flag, Review, ReviewState
 from kb_store.sql.lookups import chunks
 from kb_store.sql.prepared import Prepared
-from kb_store.sql.rows import content_values, dump_list, load_list, new_uid, to_micros, to_time
+from kb_store.sql.rows import content_values, dump_list, load_list, to_micros, to_time, uid_after
 from kb_store.sql.tables import reviews
 
 _INSERT = Prepared(insert(reviews), [column.name for column in reviews.c])
@@ -61,10 +61,9 @@ def new_row(
     context: Context,
     now: datetime,
 ) -> dict[str, Any]:
-    """The columns of a row that is held from now on."""
+    """The columns of a row that is held from now on, but for its id."""
     return {
         "namespace": namespace,
-        "review_id": new_uid().lower(),
         **content_values(row.content),
         "fact_id": row.fact_id,
         "policy": policy.value,
@@ -82,9 +81,25 @@ def new_row(
     }
 
 
-def insert_rows(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Holds them."""
+def insert_rows(connection: Connection, namespace: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Holds them, under ids that follow all others of the namespace: pages of reviews are in the order of their ids."""
+    last: str | None = connection.execute(
+        select(func.max(reviews.c.review_id)).where(reviews.c.namespace == namespace)
+    ).scalar_one()
+    uid = (last or "").upper()
+    for row in rows:
+        uid = uid_after(uid)
+        row["review_id"] = uid.lower()
     _INSERT.run_many(connection, rows)
+
+
+def count_waiting(connection: Connection, namespace: str) -> int:
+    """How many rows are held."""
+    statement = select(func.count()).where(
+        reviews.c.namespace == namespace, reviews.c.state == ReviewState.HELD.value
+    )
+    waiting: int = connection.execute(statement).scalar_one()
+    return waiting
 
 
 def review_from_row(row: Any) -> Review:

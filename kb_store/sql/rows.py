@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -127,6 +128,15 @@ def load_examples(text: str) -> tuple[RelationExamples, ...]:
 def new_uid() -> str:
     """Sortable by time, never given twice."""
     return str(ULID())
+
+
+def uid_after(last: str) -> str:
+    """A new one that sorts behind this one, also after the clock was set back. Empty: behind nothing."""
+    uid = new_uid()
+    if uid > last:
+        return uid
+    later = ULID.from_str(last).milliseconds + 1
+    return str(ULID.from_bytes(later.to_bytes(6, "big") + os.urandom(10)))
 
 
 def new_fact_id(uid: str) -> str:

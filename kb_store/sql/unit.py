@@ -131,7 +131,7 @@ class Unit:
         self._audit_each = audit_each
         self._first_revision = self.revision
         self._live_count: int = found[1]
-        self._most = quotas.of(namespace)
+        self.most_facts = quotas.of(namespace)
         self._last_row: int = found[3]
         self._last_sequence: int = found[4]
         self._audit: list[dict[str, Any]] = []
@@ -219,8 +219,8 @@ class Unit:
         return stored
 
     def _require_room(self) -> None:
-        if self._most is not None and self._live_count >= self._most:
-            raise QuotaExceeded(self.namespace, self._most, self._live_count)
+        if self.most_facts is not None and self._live_count >= self.most_facts:
+            raise QuotaExceeded(self.namespace, self.most_facts, self._live_count)
 
     def _values(self, fact: Fact) -> dict[str, Any]:
         """All columns but `row`, with the content alike for fact and revision."""

@@ -18,7 +18,7 @@ from kb_store.model import (
     ImportRow,
     WriteResult,
 )
-from kb_store.reviews import Quarantine
+from kb_store.reviews import Quarantine, ReviewState
 from kb_store.sql.backend import REQUESTS_KEPT, Backend
 from kb_store.sql.imports import (
     ImportChunk,
@@ -33,7 +33,7 @@ from kb_store.sql.mutations import check_mutation
 from kb_store.sql.rehearsal import Rehearsal
 from kb_store.sql.requests import check_context, digest_of, earlier_answer, keep_answer, refer, replay
 from kb_store.sql.rows import to_micros
-from kb_store.sql.tables import counters, fact_revisions, facts, outbox, requests
+from kb_store.sql.tables import counters, fact_revisions, facts, outbox, requests, reviews
 from kb_store.sql.unit import Unit, write_audit
 from kb_store.validation import is_id
 
@@ -132,7 +132,8 @@ class FactWriting(Backend):
         return Rehearsal(self._dialect, self._reading, self.limits, self._quotas, self._clock)
 
     def purge(self, now: datetime) -> int:
-        """Removes what is past its purge_time, and answers to requests that are too old to be repeated."""
+        """Removes what is past its purge_time, reviews that were decided about as long ago as deleted facts are kept,
+        and answers to requests that are too old to be repeated."""
 
         def work(connection: Connection) -> int:
             moment = to_micros(now)
@@ -146,6 +147,9 @@ class FactWriting(Backend):
             connection.execute(
                 delete(requests).where(requests.c.create_time < to_micros(now - REQUESTS_KEPT))
             )
+            decided = reviews.c.state != ReviewState.HELD.value
+            long_ago = reviews.c.decide_time <= to_micros(now - self._retention)
+            connection.execute(delete(reviews).where(decided, long_ago))
             for namespace in sorted({namespace for _, namespace, _ in expired}):
                 rows = sum(1 for _, other, _ in expired if other == namespace)
                 write_audit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -22,6 +23,7 @@ from kb_store.model import (
     ImportRow,
     UpdateFact,
 )
+from kb_store.reviews import Quarantine
 from kb_store.sql import SqlStore, open_store, sqlite
 from kb_store.sql.sqlite import SqliteDialect
 
@@ -141,6 +143,24 @@ def test_extended_codes_of_a_busy_database(tmp_path: Path, code: int) -> None:
     cause.sqlite_errorcode = code
     known = SqliteDialect(tmp_path / "facts.db").translate(OperationalError("BEGIN", None, cause))
     assert isinstance(known, StoreUnavailable)
+
+
+def test_later_reviews_stand_behind_earlier_ones_whatever_the_clock_says(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold(*subjects: str) -> None:
+        given = [ImportRow(line, Content(subject, "relation", "o")) for line, subject in enumerate(subjects)]
+        store.import_rows(
+            NS, "imp", given, ConflictPolicy.FAIL, Context(), quarantine=Quarantine.ALL
+        ).result()
+
+    hold("a", "b")
+    earlier = store.list_reviews(NS, limit=9)
+    for day in range(2):
+        monkeypatch.setattr(time, "time_ns", lambda day=day: 86_400 * 10**9 * day)
+        hold(f"c{day}", f"d{day}")
+    later = store.list_reviews(NS, limit=9, after=earlier[-1].review_id)
+    assert [review.content.subject for review in later] == ["c0", "d0", "c1", "d1"]
 
 
 def test_errors_hold_no_fact_texts(store: SqlStore, caplog: pytest.LogCaptureFixture) -> None:
