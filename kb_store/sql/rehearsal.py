@@ -36,7 +36,7 @@ from kb_store.sql.imports import (
 from kb_store.sql.lookups import rows_by_id, rows_of_relations
 from kb_store.sql.prepared import Prepared
 from kb_store.sql.review_rows import content_digest, count_waiting, held_rows
-from kb_store.sql.sqlite import SqliteDialect
+from kb_store.sql.sqlite import SqliteDialect, primary_code
 from kb_store.sql.tables import (
     audit,
     audit_head,
@@ -53,6 +53,7 @@ from kb_store.sql.unit import Unit
 
 # New rows are numbered from far above those of the store, which may grow meanwhile.
 _LAST_ROW = 1 << 40
+_WITHOUT_FILE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR})
 _NOT_LOOKED_AT = (fact_revisions, fact_names, outbox, audit)
 
 
@@ -111,9 +112,13 @@ class Rehearsal:
             with self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            if not isinstance(self._dialect.translate(error), StorageFull):
+            full = isinstance(self._dialect.translate(error), StorageFull)
+            if not full and primary_code(error) not in _WITHOUT_FILE:
                 raise
-            raise StorageFull("no space left for the temporary file of a dry run") from error
+            raise StorageFull(
+                "no room for the temporary file of a dry run: it needs space in a folder that the server may write to "
+                "(TMPDIR)"
+            ) from error
 
     def import_rows(
         self,

@@ -22,7 +22,6 @@ _READER_CONNECTIONS = 8
 _READER_OVERFLOW = 56
 _FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 _PASSING_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_PRIMARY = 0xFF  # the byte of an extended code (SQLITE_BUSY_SNAPSHOT) that holds the plain one
 _SYNCHRONOUS_FULL = 2
 
 # The index keeps no copy of the texts: to forget a row it must be told what the row said.
@@ -159,10 +158,9 @@ class SqliteDialect:
 
     def translate(self, error: DBAPIError) -> StoreError | None:
         """Full disks, also where SQLite meets them in the shared-memory file; and a lock that somebody else keeps."""
-        code: int | None = getattr(error.orig, "sqlite_errorcode", None)
-        if code in _FULL_CODES:
+        if _code(error) in _FULL_CODES:
             return StorageFull("no space left for the database; reading goes on, writing needs space")
-        if code is not None and code & _PRIMARY in _PASSING_CODES:
+        if primary_code(error) in _PASSING_CODES:
             return StoreUnavailable("the database is busy: try again, with the same request_id")
         return None
 
@@ -182,6 +180,16 @@ class SqliteDialect:
         except DBAPIError as error:
             wrong.append(f"the full-text index disagrees with the facts: {error.orig}")
         return wrong
+
+
+def primary_code(error: DBAPIError) -> int:
+    """What went wrong, in plain: the lowest byte of an extended code such as SQLITE_BUSY_SNAPSHOT. 0: not SQLite's."""
+    return _code(error) & 0xFF
+
+
+def _code(error: DBAPIError) -> int:
+    code: int = getattr(error.orig, "sqlite_errorcode", 0)
+    return code
 
 
 def _set(connection: sqlite3.Connection, pragma: str, value: str, expected: object) -> None:

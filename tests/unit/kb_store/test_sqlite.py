@@ -145,6 +145,16 @@ def test_extended_codes_of_a_busy_database(tmp_path: Path, code: int) -> None:
     assert isinstance(known, StoreUnavailable)
 
 
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_CANTOPEN_ISDIR, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_FULL]
+)
+def test_a_dry_run_without_room_for_its_file_says_so(store: SqlStore, code: int) -> None:
+    cause = sqlite3.OperationalError("unable to open database file")
+    cause.sqlite_errorcode = code
+    with pytest.raises(StorageFull, match="TMPDIR"), store.rehearsal()._writing():
+        raise OperationalError("INSERT", None, cause)
+
+
 def test_later_reviews_stand_behind_earlier_ones_whatever_the_clock_says(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
