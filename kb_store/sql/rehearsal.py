@@ -78,6 +78,13 @@ class _Untold(SqliteDialect):
         """None is needed."""
 
 
+class _Rehearsed(Unit):
+    """Facts that it makes have no ids that could be taken for ids of stored facts: refusals name them."""
+
+    def _made_id(self, uid: str) -> str:
+        return f"(new fact {self._last_row - _LAST_ROW} of this file)"
+
+
 class Rehearsal:
     """Implements `kb_store.contract.RowImporter` for the length of one import."""
 
@@ -148,7 +155,7 @@ class Rehearsal:
             for table, found in met.items():
                 names = [column.name for column in table.c]
                 _COPIED[table].run_many(connection, [dict(zip(names, row, strict=True)) for row in found])
-            unit = Unit(
+            unit = _Rehearsed(
                 connection,
                 self._dialect,
                 chunk.namespace,

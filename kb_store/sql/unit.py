@@ -157,7 +157,7 @@ class Unit:
         self._live_count += 1
         fact = Fact(
             namespace=self.namespace,
-            fact_id=fact_id or new_fact_id(uid),
+            fact_id=fact_id or self._made_id(uid),
             uid=uid,
             content=content,
             revision=1,
@@ -173,6 +173,9 @@ class Unit:
         self._record(stored, Action.CREATE, values)
         self._enter_text(stored)
         return stored
+
+    def _made_id(self, uid: str) -> str:
+        return new_fact_id(uid)
 
     def change(
         self,

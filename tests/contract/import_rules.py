@@ -265,6 +265,12 @@ class ImportRules(Rules):
         with pytest.raises(InvalidInput, match="import_id"):
             rehearsal.import_rows(NS, "", rows, FAIL, ANYONE).result()
 
+    def test_a_rehearsal_names_no_facts_that_nobody_will_find(self, store: Store) -> None:
+        rows = [content("a"), content("b"), content("b", object_="Beta")]
+        whole = [ImportRow(line, row) for line, row in enumerate(rows, start=1)]
+        (failure,) = store.rehearsal().import_rows(NS, "imp", whole, FAIL, ANYONE).result().failures
+        assert "(new fact 2 of this file)" in failure.message
+
     def test_unknown_namespace_and_bad_import_id(self, store: Store) -> None:
         with pytest.raises(NotFound):
             store.import_rows("nowhere", "imp", [ImportRow(1, content())], FAIL, ANYONE).result()
