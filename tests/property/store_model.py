@@ -91,6 +91,10 @@ class Model:
     def _group(self, said: Said) -> list[str]:
         return [name for name, entry in self.facts.items() if entry.live and entry.said[:2] == said[:2]]
 
+    def says(self, said: Said) -> bool:
+        """Whether a live fact does."""
+        return any(entry.live and entry.said == said for entry in self.facts.values())
+
     def _create(self, said: Said, fact_id: str, policy: ConflictPolicy) -> str:
         if fact_id in self.facts:
             raise Refused(AlreadyExists)

@@ -126,7 +126,8 @@ class StoreMachine(RuleBasedStateMachine):
                     self.model._guard(known, said)
                     self.model._add(known, said)
                 else:
-                    self.model.apply(CreateFact(NS, content, fact_id, policy))
+                    said_already = known is None and self.model.says(said)
+                    self.model.apply(CreateFact(NS, content, "" if said_already else fact_id, policy))
             except Refused:
                 failed += 1
             written += self.model.revision > before
