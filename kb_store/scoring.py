@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +36,11 @@ CONTAINED = 0.5
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|\n{2,}")
 
 _NEAR = 2  # words that may stand between those of a name
+# Places of names, and of words of those that do not stand in a text whole, that are looked at for one text: about a
+# second's work. A long text of little but words of names would keep a search for minutes; ordinary ones look at some
+# thousands.
+_MOST_PLACES = 500_000
+_ROUNDING = 1e-9  # sums of weights that differ by less are the same
 _COMPOUND = 0.8  # "birth" for "birthplace"
 _COMPOUND_LENGTH = 5
 
@@ -161,6 +167,7 @@ class Question:
             self._stems.setdefault(stem(word), []).append(index)
             self._starts[offset] = index
             offset += len(word) + 1
+        self._places_left = _MOST_PLACES
         self._matches: dict[str, _Match] = {}
         self._relations: dict[str, tuple[float, list[int]]] = {}
 
@@ -277,29 +284,51 @@ class Question:
         while at >= 0:
             start = self._starts[at]
             spans.append((start, start + length))
+            self._places_left -= 1
+            if self._places_left < 0:
+                break
             at = self._padded.find(form, at + 1)
-        return _Match(cover, tuple(spans), frozenset(i for span in spans for i in range(*span)))
+        places: set[int] = set()
+        reached = 0
+        for start, end in spans:  # they may overlap: each place once
+            places.update(range(max(start, reached), end))
+            reached = end
+        return _Match(cover, tuple(spans), frozenset(places))
 
     def _find_words(self, name: _Name) -> _Match:
         """The heaviest part of the name that stands within a few words."""
-        events = sorted(
-            (position, word)
+        found = [
+            (word, self._positions[form])
             for word in name.weights
             for form in (word, f"{word}s", f"{word}es")
-            for position in self._positions.get(form, ())
-        )
-        width = len(name.words) + _NEAR
-        best, best_words, first = 0.0, frozenset[int](), 0
-        for last, (position, _) in enumerate(events):
-            while position - events[first][0] >= width:
-                first += 1
-            window = events[first : last + 1]
-            weight = sum(name.weights[word] for word in {word for _, word in window})
-            if weight > best:
-                best, best_words = weight, frozenset(place for place, _ in window)
-        if not best_words:
+            if form in self._positions
+        ]
+        self._places_left -= sum(len(places) for _, places in found)
+        if self._places_left < 0:
             return _NOTHING
-        if best >= name.total - 1e-9 and len(name.weights) > 1:
+        events = sorted((position, word) for word, places in found for position in places)
+        width = len(name.words) + _NEAR
+        weight = heaviest = 0.0
+        window, first = range(0), 0
+        held: Counter[str] = Counter()  # words between `first` and `last`, and how often
+        for last, (position, word) in enumerate(events):
+            held[word] += 1
+            if held[word] == 1:
+                weight += name.weights[word]
+            while position - events[first][0] >= width:
+                gone = events[first][1]
+                first += 1
+                held[gone] -= 1
+                if not held[gone]:
+                    weight -= name.weights[gone]
+            if weight > heaviest + _ROUNDING:
+                heaviest, window = weight, range(first, last + 1)
+                if weight >= name.total - _ROUNDING:
+                    break
+        best_words = frozenset(events[at][0] for at in window)
+        there = {events[at][1] for at in window}
+        best = sum(weight for word, weight in name.weights.items() if word in there)
+        if best >= name.total - _ROUNDING and len(name.weights) > 1:
             return _Match(SCATTERED, words=best_words)
         return _Match(PARTIAL * best / name.total, words=best_words)
 

@@ -31,6 +31,9 @@ from kb_store.words import FUNCTION_WORDS, word_spans
 MAX_FREQUENCY = 512
 # Words asked of the full text, from the end of the text: there the question stands.
 MAX_WORDS = 24
+# What the walk for whole names costs at most: beginnings of names looked at in the text, a look-up for as many as it
+# takes the time of. Texts that are no repetition of themselves stay far below.
+_MOST_STARTS, _STARTS_PER_LOOKUP = 2_000_000, 20
 # Names of nothing but symbols, checked one by one.
 _MAX_SYMBOLS = 256
 
@@ -121,28 +124,44 @@ def search_lexical(here: _Names, text: str, *, limit: int) -> list[LexicalHit]:
 def _whole_names(here: _Names, folded: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """Names that stand in the text, longest first; of equal length the later first."""
     found: dict[str, int] = {}
-    starts: Iterable[int] = range(len(spans))
-    length = 0
-    while starts:
-        grams: defaultdict[str, list[int]] = defaultdict(list)
+    alive: list[list[int]] = [list(range(len(spans)))]  # beginnings of one text each, which begins some name
+    length = looked_at = 0
+    while alive and looked_at < _MOST_STARTS:
+        grams: dict[str, list[int]] = {}
         inflected: dict[str, int] = {}
-        for start in starts:
-            if start + length < len(spans):
-                gram = folded[spans[start][0] : spans[start + length][1]]
-                grams[gram].append(start)
-                inflected.update((form, start) for form in _without_ending(gram))
+        for starts in alive:
+            looked_at += len(starts)
+            for group in _by_next_word(folded, spans, starts, length):
+                last = group[-1]
+                gram = folded[spans[last][0] : spans[last + length][1]]
+                grams[gram] = group
+                for form in _without_ending(gram):
+                    inflected[form] = max(last, inflected.get(form, 0))
         asked = [*grams, *(form for form in inflected if form not in grams)]
-        alive: list[int] = []
+        looked_at += _STARTS_PER_LOOKUP * len(asked)
+        alive = []
         for gram, smallest in here.smallest_from(asked):
             if smallest is None:
                 continue
             if smallest == gram:
-                found[gram] = max(grams[gram]) if gram in grams else inflected[gram]
+                found[gram] = grams[gram][-1] if gram in grams else inflected[gram]
             if gram in grams and smallest.startswith(gram):
-                alive += grams[gram]
-        starts = sorted(alive)
+                alive.append(grams[gram])
         length += 1
     return sorted(found, key=lambda name: (name in FUNCTION_WORDS, -len(name), -found[name]))
+
+
+def _by_next_word(
+    folded: str, spans: Sequence[tuple[int, int]], starts: Iterable[int], length: int
+) -> Iterable[list[int]]:
+    """Starts of one text of `length` words, by the word that follows it."""
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for start in starts:
+        end = start + length
+        if end < len(spans):
+            before = spans[end - 1][1] if length else spans[end][0]
+            groups[folded[before : spans[end][1]]].append(start)
+    return groups.values()
 
 
 def _holding(now: datetime | None) -> ColumnElement[bool]:

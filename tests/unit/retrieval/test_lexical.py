@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -107,3 +108,11 @@ def test_no_text_is_refused(keeper: Any, text: str) -> None:
     keeper.add("a", ("Anna Keller", "r", "o"))
     keeper.store.search_lexical("a", text, limit=8)
     assert subjects(keeper, text + " Anna Keller")[:1] == ["Anna Keller"]
+
+
+@pytest.mark.parametrize("unit", ["東", "a "])
+def test_a_text_that_repeats_a_long_name_is_walked_in_bounded_time(keeper: Any, unit: str) -> None:
+    keeper.add("a", (unit * (254 // len(unit)) + "b", "r", "o"), ("Anna Keller", "r", "o"))
+    began = process_time()
+    assert subjects(keeper, unit * (32_000 // len(unit)) + " Anna Keller") == ["Anna Keller"]
+    assert process_time() - began < 1.5

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from random import Random
+from time import process_time
+
 import pytest
 
 from kb_store.scoring import CONTAINED, Candidate, Question, relation_cover, subject_cover
@@ -161,3 +164,42 @@ def test_sentences_before_the_last_mention_can_be_left_out() -> None:
         'The rain stopped. it smiled. "Later" it, who works for Norwind. Question: why?',
         'Later" it, who works for Norwind. Question: why?',
     )
+
+
+def test_a_text_of_little_but_words_of_names_is_scored_in_bounded_time() -> None:
+    """Each of these names took a tenth of a second: the window was gone through anew for each of its words."""
+    random = Random(0)
+    vocabulary = [f"{one}{other}" for one in "cdefghijkl" for other in "mnopqr"]
+    text = " ".join(random.choices(vocabulary, k=10_900))
+    names = [f"zz{number} " + " ".join(random.sample(vocabulary, 60)) for number in range(200)]
+    question = Question(text)
+    began = process_time()
+    covers = question.score([Candidate(name, "x") for name in names])
+    assert process_time() - began < 6
+    assert 0.5 < covers[0].subject < NAMED
+    assert question.subject_cover(vocabulary[0]) == 1.0
+
+
+def test_a_name_repeated_through_a_text_is_scored_in_bounded_time() -> None:
+    question = Question("東" * 32_000)
+    began = process_time()
+    assert question.subject_cover("東" * 255, ["東" * length for length in range(100, 255)]) == 1.0
+    assert process_time() - began < 6
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_heaviest_part_of_a_name_is_found(seed: int) -> None:
+    """Against every window, one by one."""
+    random = Random(seed)
+    vocabulary = ["anna", "keller", "7", "norwind", "jo", "asia", "shipping", "of"]
+    for _ in range(200):
+        name = random.sample(vocabulary[:-1], k=random.randint(2, 5))
+        words = random.choices(vocabulary, k=random.randint(1, 30))
+        weight = {word: 1.25 if word == "7" else 0.5 + len(word) / 8 for word in name}
+        near = [set(words[at : at + len(name) + 2]) for at in range(len(words))]
+        best = max(sum(weight[word] for word in name if word in window) for window in near)
+        cover = subject_cover(" ".join(words), " ".join(name))
+        if best < sum(weight.values()):
+            assert cover == pytest.approx(0.9 * best / sum(weight.values()))
+        else:
+            assert cover >= NAMED
