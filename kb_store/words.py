@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from kb_store.text import fold_name
+from kb_store.text import fold_name, spread
 
 # Scripts written without spaces: every character is a word of its own.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
-_PIECE = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+|[^\\w{_UNSPACED}]+|.", re.DOTALL)
+# What stands for marks that fold to nothing, and for whatever else folds to part of the word beside it.
+_MARK, _LETTER = "\u0300", "x"
+_PIECE = re.compile(
+    f"[{_UNSPACED}]{_MARK}*|(?:[^\\W{_UNSPACED}]|{_MARK})+|[^\\w{_MARK}{_UNSPACED}]+|.", re.DOTALL
+)
+_JOINED = re.compile(f"[^\\s{_UNSPACED}]")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _ENGLISH = """
@@ -39,9 +44,32 @@ def cut(folded: str) -> list[str]:
     return _WORD.findall(folded)
 
 
+class _Shadow(dict[int, str]):
+    """Translation table, filled as characters are met: shows which of them belong to words, each as one character."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        folded = spread(character)
+        if not folded:
+            shown = _MARK
+        elif _PIECE.fullmatch(character + _LETTER) or not _JOINED.search(folded[0] + folded[-1]):
+            shown = character
+        else:
+            shown = _LETTER
+        self[code] = shown
+        return shown
+
+
+_SHADOW = _Shadow()
+
+
 def pieces(text: str) -> list[str]:
-    """A text as it is written, cut into words and what stands between them. Nothing is lost."""
-    return _PIECE.findall(text)
+    """A text as it is written, cut into words and what stands between them. Nothing is lost, and no word of the folded
+    text goes over from one to the next.
+    """
+    if text.isascii():
+        return _PIECE.findall(text)
+    return [text[slice(*match.span())] for match in _PIECE.finditer(text.translate(_SHADOW))]
 
 
 def word_spans(folded: str) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from kb_store.contract import Vectors
 from kb_store.index import FaissIndex, IndexSettings
 from kb_store.scoring import Candidate, Question
 from kb_store.text import fold_name
-from kb_store.words import cut, stem, word_spans
+from kb_store.words import cut, pieces, stem, word_spans
 
 DIMENSION = 8
 
@@ -52,6 +52,17 @@ def test_words_are_their_spans(text: str) -> None:
     folded = fold_name(text)
     assert cut(folded) == [folded[start:end] for start, end in word_spans(folded)]
     assert all(stem(word) for word in cut(folded))
+
+
+@settings(deadline=None)
+@given(
+    texts
+    | st.text(st.sampled_from("aB東京ガー म\u094dि\u0301\u0323\u200d\ufe0f\u0e48™℃½_' 9ﷺ㍿"), max_size=30)
+)
+def test_pieces_hold_the_words_of_the_whole(text: str) -> None:
+    cut_up = pieces(text)
+    assert "".join(cut_up) == text
+    assert [word for piece in cut_up for word in cut(fold_name(piece))] == cut(fold_name(text))
 
 
 class IndexMachine(RuleBasedStateMachine):
