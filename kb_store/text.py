@@ -36,7 +36,7 @@ def fold_name(text: str) -> str:
 
 
 def spread(text: str) -> str:
-    """`fold_name` with a space for each character that separates words: what it says of a character holds in any text."""
+    """`fold_name` before its spaces are put in order: each character folds to the same wherever it stands."""
     text = text.casefold()
     if not text.isascii():
         # Twice: decomposition brings out characters that have a case of their own, and the reverse.

@@ -74,6 +74,26 @@ def test_another_name_does_not_count_as_named(text: str, subject: str) -> None:
     assert subject_cover(text, subject) < NAMED
 
 
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("Where is Å in Norway?", "Å"),
+        ("How big is Ré?", "Ré"),
+        ("Who runs ÉS?", "ÉS"),
+        ("When did the Zoës play?", "Zoë"),
+        ("Who owns Été?", "The Été"),
+    ],
+)
+def test_composed_or_not_a_name_is_the_same(text: str, subject: str) -> None:
+    covers = {
+        subject_cover(normalize(form, text), normalize(other, subject))
+        for form in ("NFC", "NFD")
+        for other in ("NFC", "NFD")
+    }
+    assert len(covers) == 1
+    assert covers.pop() >= NAMED
+
+
 def test_the_share_of_a_name_grows_with_its_telling_words() -> None:
     name = "J. Bartholomew Keller Inc"
     assert subject_cover("Bartholomew Keller", name) > subject_cover("Bartholomew", name)
