@@ -8,12 +8,35 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 
 from kb_store.model import Content
 from kb_store.reviews import Flag
 
+# Characters that show nothing by themselves, besides those of category Cf (Unicode's Default_Ignorable_Code_Point).
+_UNSEEN = frozenset(
+    chr(code)
+    for first, last in (
+        *(
+            (0x034F, 0x034F),
+            (0x115F, 0x1160),
+            (0x17B4, 0x17B5),
+            (0x180B, 0x180F),
+            (0x2065, 0x2065),
+            (0x3164, 0x3164),
+        ),
+        *((0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF)),
+    )
+    for code in range(first, last + 1)
+)
 # Joins letters of some scripts, and emoji: part of ordinary text.
 _ORDINARY_FORMAT = frozenset("\u200c\u200d\u00ad")
+# So is one of these behind what it chooses a form of: symbols as text or emoji, ideographs, Mongolian letters. More of
+# them, or behind anything else, can spell a text that nobody sees.
+_HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_CHOSEN = re.compile(
+    f"[{_HAN}][\ufe00-\ufe02\U000e0100-\U000e011f]|[\u1820-\u18aa][\u180b-\u180d\u180f]|[#*0-9\u2139][\ufe0e\ufe0f]"
+)
 
 _VERBS = "ignore|disregard|forget|override|bypass|overlook|do not follow|don't follow|stop following"
 _WHAT = "instructions?|prompts?|rules|directions|guidelines|guardrails|commands?|polic(?:y|ies)"
@@ -112,11 +135,25 @@ def hides_text(text: str) -> bool:
     """Whether a text has characters that are not seen, or change the order in which it is read."""
     if text.isascii():
         return False
-    return any(unicodedata.category(c) == "Cf" and c not in _ORDINARY_FORMAT for c in text)
+    return any(
+        _unseen(character) and character not in _ORDINARY_FORMAT and not _chooses(before, character)
+        for before, character in pairwise(f" {text}")
+    )
+
+
+def _unseen(character: str) -> bool:
+    return unicodedata.category(character) == "Cf" or character in _UNSEEN
+
+
+def _chooses(before: str, selector: str) -> bool:
+    """Whether a variation selector says how the character before it looks."""
+    if selector in "\ufe0e\ufe0f" and unicodedata.category(before)[0] in "SP":
+        return True
+    return _CHOSEN.fullmatch(before + selector) is not None
 
 
 def _plain(text: str) -> str:
     if text.isascii():
         return text
-    seen = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    seen = "".join(character for character in text if not _unseen(character))
     return unicodedata.normalize("NFKC", seen).replace("\u2019", "'")
