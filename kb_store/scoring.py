@@ -13,7 +13,6 @@ what was found belongs to a candidate with a longer name ("Norwind Shipping" in 
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,7 +22,7 @@ from typing import NamedTuple, Protocol
 
 from kb_store.contained import Containing, Span
 from kb_store.mentions import without_name
-from kb_store.text import fold_name
+from kb_store.text import as_written, fold_name
 from kb_store.words import WEAK_NAME_WORDS, cut, relation_stems, stem
 
 WHOLE = 1.0
@@ -100,7 +99,7 @@ class _Name:
     def __init__(self, raw: str) -> None:
         words = cut(fold_name(raw))
         strong = [word for word in words if word not in WEAK_NAME_WORDS]
-        self.raw = unicodedata.normalize("NFC", raw.strip())
+        self.raw = as_written(raw.strip())
         self.words = words
         self.weights = {word: _weight(word) for word in strong or words}
         self.total = sum(self.weights.values())
@@ -157,7 +156,7 @@ class Question:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._composed = unicodedata.normalize("NFC", text)  # to compare with names as they are written
+        self._written = as_written(text)
         self.words: tuple[str, ...] = tuple(cut(fold_name(text)))
         self._padded = _pad(self.words)
         self._positions: dict[str, list[int]] = {}
@@ -258,7 +257,7 @@ class Question:
 
     def _find_as_written(self, name: _Name) -> _Match:
         pattern = rf"(?<![^\s\"'(\[«“‘]){re.escape(name.raw)}(?![^\s.,;:!?\"')\]»”’])"
-        written = bool(name.raw) and re.search(pattern, self._composed) is not None
+        written = bool(name.raw) and re.search(pattern, self._written) is not None
         inside = [self._whole(form, DOUBTFUL) for form in name.forms if form in self._padded]
         if written:
             return _Match(WHOLE, inside[0].spans, inside[0].words) if inside else _Match(WHOLE)
@@ -270,11 +269,11 @@ class Question:
         if len(words) > 1:
             return True
         raw = next((word for word in re.findall(r"\w+", name.raw) if fold_name(word) == words[0]), "")
-        return bool(raw) and re.search(rf"\b{re.escape(raw)}\b", self._composed) is not None
+        return bool(raw) and re.search(rf"\b{re.escape(raw)}\b", self._written) is not None
 
     def _inflects(self, name: _Name) -> bool:
         """A single word that goes on in small letters is another word: "splits" is no town called Split."""
-        raw, text = name.raw, self._composed
+        raw, text = name.raw, self._written
         if len(name.words) > 1 or not raw[:1].isupper() or text == text.lower():
             return True
         return re.search(rf"\b{re.escape(raw[0])}(?i:{re.escape(raw[1:])}e?s)\b", text) is not None

@@ -25,6 +25,8 @@ class _FoldTable(dict[int, str | None]):
 
 
 _TABLE = _FoldTable()
+# Choose among the looks of the character before them.
+_SELECTORS = dict.fromkeys((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 
 
 def fold_name(text: str) -> str:
@@ -33,6 +35,11 @@ def fold_name(text: str) -> str:
     Pure and idempotent. A text without a letter or digit folds to the empty string.
     """
     return " ".join(spread(text).split())
+
+
+def as_written(text: str) -> str:
+    """A text to compare with names letter by letter: accents composed, no matter how a symbol is to look."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_SELECTORS))
 
 
 def spread(text: str) -> str:

@@ -8,7 +8,6 @@ neighbour.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,20 +21,23 @@ from kb_store.model import LexicalHit
 from kb_store.sql.backend import Backend
 from kb_store.sql.dialect import Dialect
 from kb_store.sql.lookups import chunks
-from kb_store.sql.rows import to_micros
+from kb_store.sql.rows import load_list, to_micros
 from kb_store.sql.tables import fact_names, facts
-from kb_store.text import fold_name
+from kb_store.text import as_written, fold_name
 from kb_store.words import FUNCTION_WORDS, word_spans
 
 # A word of more names than this is too frequent to be asked alone.
 MAX_FREQUENCY = 512
 # Words asked of the full text, from the end of the text: there the question stands.
 MAX_WORDS = 24
+# Rows of a frequent word that are looked through where few of the first hold now: a history of old values makes no
+# word frequent.
+_MOST_HISTORY = 8192
 # What the walk for whole names costs at most: beginnings of names looked at in the text, a look-up for as many as it
 # takes the time of. Texts that are no repetition of themselves stay far below.
 _MOST_STARTS, _STARTS_PER_LOOKUP = 2_000_000, 20
-# Names of nothing but symbols, checked one by one.
-_MAX_SYMBOLS = 256
+# Names of nothing but symbols, checked one by one: all emoji there are, and some.
+_MAX_SYMBOLS = 4096
 
 _ROWS_NAMED = (
     select(fact_names.c.row)
@@ -88,7 +90,14 @@ class _Names:
 
     def with_words(self, *words: str) -> list[int]:
         """Rows that have all these words, perhaps some of other namespaces among them; one more than is useful."""
-        return self.dialect.rows_with_words(self.connection, self.namespace, words, MAX_FREQUENCY + 1)
+        rows = self.dialect.rows_with_words(self.connection, self.namespace, words, MAX_FREQUENCY + 1)
+        if len(rows) <= MAX_FREQUENCY or self._mostly_mine(rows[::8]):
+            return rows
+        more = self.dialect.rows_with_words(self.connection, self.namespace, words, _MOST_HISTORY + 1)
+        return rows if len(more) > _MOST_HISTORY else list(self.mine(more))
+
+    def _mostly_mine(self, rows: Sequence[int]) -> bool:
+        return 2 * len(list(self.mine(rows))) > len(rows)
 
     def mine(self, rows: Iterable[int]) -> Iterator[int]:
         """Those of the rows that are live facts here, and may be found."""
@@ -133,7 +142,7 @@ def _whole_names(here: _Names, folded: str, spans: Sequence[tuple[int, int]]) ->
             looked_at += len(starts)
             for group in _by_next_word(folded, spans, starts, length):
                 last = group[-1]
-                gram = folded[spans[last][0] : spans[last + length][1]]
+                gram = folded[spans[last][0] : spans[last + length][1]][: here.dialect.longest_name]
                 grams[gram] = group
                 for form in _without_ending(gram):
                     inflected[form] = max(last, inflected.get(form, 0))
@@ -145,7 +154,7 @@ def _whole_names(here: _Names, folded: str, spans: Sequence[tuple[int, int]]) ->
                 continue
             if smallest == gram:
                 found[gram] = grams[gram][-1] if gram in grams else inflected[gram]
-            if gram in grams and smallest.startswith(gram):
+            if gram in grams and smallest.startswith(gram) and len(gram) != here.dialect.longest_name:
                 alive.append(grams[gram])
         length += 1
     return sorted(found, key=lambda name: (name in FUNCTION_WORDS, -len(name), -found[name]))
@@ -192,10 +201,16 @@ def _rows_of_names(here: _Names, names: Sequence[str], limit: int) -> dict[str, 
 
 def _symbol_names(here: _Names, text: str) -> list[int]:
     """Facts with a name that folds to nothing, such as an emoji, where it stands in the text."""
+    text = as_written(text)
+
+    def stands(name: str) -> bool:
+        written = as_written(name)
+        return written != "" and written in text and not fold_name(name)
+
     return [
         row
         for row, subject, aliases in here.of_symbols()
-        if any(name and name in text for name in (subject, *json.loads(aliases)) if not fold_name(name))
+        if stands(subject) or any(map(stands, load_list(aliases)))
     ]
 
 

@@ -9,7 +9,16 @@ import pytest
 
 from kb_store.contract import Store
 from kb_store.errors import InvalidInput, NotFound
-from kb_store.model import Condition, CreateFact, DeleteFact, Fact, FilterOp, UndeleteFact, UpdateFact
+from kb_store.model import (
+    Condition,
+    Content,
+    CreateFact,
+    DeleteFact,
+    Fact,
+    FilterOp,
+    UndeleteFact,
+    UpdateFact,
+)
 from tests.contract.harness import ANYONE, NS, Rules, content, create
 
 
@@ -181,6 +190,25 @@ class ReadingRules(Rules):
         for text in ("the price of gold", "gold rush", "a rush for gold"):
             assert len(store.search_lexical(NS, text, limit=4, now=now)) == 2
         assert len(store.search_lexical(NS, "the price of gold", limit=20)) == 11
+
+    def test_a_history_makes_no_word_frequent(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("kb_store.sql.lexical.MAX_FREQUENCY", 10)
+        now = datetime.now(UTC)
+        for day in range(20):
+            create(store, "Mirela Vantongeren", f"work on day {day}", valid_to=now - timedelta(days=30 - day))
+        held = create(store, "Mirela Vantongeren", "work")
+        hits = store.search_lexical(NS, "What does Vantongeren, Mirela do?", limit=5, now=now)
+        assert [hit.row for hit in hits] == [row_of(store, held)]
+        for day in range(20):
+            create(store, "Mirela Vantongeren", f"wish of day {day}")
+        assert store.search_lexical(NS, "What does Vantongeren do?", limit=5, now=now) == []
+
+    def test_names_of_symbols_are_found_beside_many(self, store: Store) -> None:
+        symbols = [chr(code) for code in range(0x1F300, 0x1F500)]
+        store.write([CreateFact(NS, Content(symbol, "means", "o")) for symbol in symbols], ANYONE)
+        for symbol in (symbols[0], symbols[-1]):
+            (hit,) = store.search_lexical(NS, f"What does {symbol} mean?", limit=5)
+            assert store.facts_by_row(NS, [hit.row])[hit.row].content.subject == symbol
 
     @pytest.mark.parametrize(
         "text", ["", '"', "AND OR NOT", "a* NEAR(b, c)", "subject:x", "()", "\0", "\ud800 x", "😀" * 50]

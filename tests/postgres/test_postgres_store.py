@@ -126,6 +126,9 @@ def test_texts_longer_than_an_index_entry(url: str) -> None:
     again = store.write([fact(other, long)], Context())
     assert again.facts == listed
     assert store.search_lexical(NS, other, limit=5)
+    words = " ".join(f"word{number}" for number in range(200))
+    store.write([fact(words)], Context())
+    assert [hit.score > 2 for hit in store.search_lexical(NS, f"What is {words}?", limit=5)] == [True]
     assert store.check() == []
     store.close()
 
