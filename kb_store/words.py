@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from kb_store.text import fold_name, spread
+from kb_store.text import UNSPACED, fold_name, spread
 
-# Scripts written without spaces: every character is a word of its own.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
+_WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 # What stands for marks that fold to nothing, and for whatever else folds to part of the word beside it.
 _MARK, _LETTER = "\u0300", "x"
 _PIECE = re.compile(
-    f"[{_UNSPACED}]{_MARK}*|(?:[^\\W{_UNSPACED}]|{_MARK})+|[^\\w{_MARK}{_UNSPACED}]+|.", re.DOTALL
+    f"[{UNSPACED}]{_MARK}*|(?:[^\\W{UNSPACED}]|{_MARK})+|[^\\w{_MARK}{UNSPACED}]+|.", re.DOTALL
 )
-_JOINED = re.compile(f"[^\\s{_UNSPACED}]")
+_JOINED = re.compile(f"[^\\s{UNSPACED}]")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _ENGLISH = """

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from kb_store.errors import StoreError
 
 # The version this code works with; a test compares it with the newest file in migrations/versions.
-HEAD = "0005"
+HEAD = "0006"
 _VERSION_TABLE = "alembic_version"
 
 

@@ -54,6 +54,28 @@ def test_up_down_and_up_again(url: str) -> None:
     engine.dispose()
 
 
+def test_names_and_words_are_folded_anew(store: SqlStore, url: str) -> None:
+    said = ["パパ", "東京 大学", "\u2764\ufe0f", "Nord\u00adlicht", "Zoë Müller", "ﷺ\u200b" * 100]
+    store.write([fact(name) for name in said], Context())
+    engine = PostgresDialect(make_url(url)).open_writer()
+
+    def entries() -> list[set[object]]:
+        with engine.connect() as connection:
+            return [
+                set(connection.exec_driver_sql(f'SELECT {column}, "row" FROM {table}').all())
+                for table, column in (("fact_names", "folded_name"), ("fact_words", "word"))
+            ]
+
+    now = entries()
+    migrate(engine, "0005")
+    before = entries()
+    assert [len(old - new) for old, new in zip(before, now, strict=True)] == [5, 4]
+    migrate(engine)
+    assert entries() == now
+    assert store.check() == []
+    engine.dispose()
+
+
 def test_the_migrated_schema_is_the_one_in_the_code(url: str) -> None:
     engine = PostgresDialect(make_url(url)).open_writer()
     migrate(engine)

@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect
 
 from kb_store.errors import StoreError
+from kb_store.model import Content, Context, CreateFact, DeleteFact
 from kb_store.sql import open_store
 from kb_store.sql.migrate import HEAD, current_version, migrate, newest_version
 from kb_store.sql.sqlite import SqliteDialect
@@ -87,3 +88,36 @@ def test_a_newer_database_is_refused(engine: Engine, tmp_path: Path) -> None:
 def test_an_unknown_target_is_refused(engine: Engine) -> None:
     with pytest.raises(StoreError, match="0815"):
         migrate(engine, "0815")
+
+
+def test_names_are_folded_anew(engine: Engine, tmp_path: Path) -> None:
+    said = ["パパ", "東京 大学", "\u2764\ufe0f", "Nord\u00adlicht", "Coca-Cola™", "Zoë Müller", "Anna Keller"]
+    store = open_store(tmp_path / "facts.db")
+    store.create_namespace("a", "", frozenset(), Context())
+    written = store.write([CreateFact("a", Content(name, "r", "o", ("Ωmega",))) for name in said], Context())
+    store.close()
+    migrate(engine, "0005")
+    with engine.connect() as connection:
+        found = set(connection.exec_driver_sql("SELECT folded_name FROM fact_names").scalars())
+    assert found == {
+        "ハハ",
+        "東京 大学",
+        "\ufe0f",
+        "nord licht",
+        "coca colatm",
+        "zoe muller",
+        "anna keller",
+        "ωmega",
+    }
+    engine.dispose()
+    store = open_store(tmp_path / "facts.db")
+    for fact in written.facts:
+        hits = store.search_lexical("a", f"Where is {fact.content.subject}?", limit=9)
+        whole = store.facts_by_row("a", [hit.row for hit in hits if hit.score >= 2]).values()
+        assert [found.content.subject for found in whole] == [fact.content.subject]
+    assert store.check() == []
+    store.write([DeleteFact("a", fact.fact_id) for fact in written.facts], Context())
+    assert store.check() == []
+    store.close()
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM fact_names").scalar() == 0
