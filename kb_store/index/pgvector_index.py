@@ -21,6 +21,8 @@ from kb_store.index.contract import Filling
 from kb_store.index.pgvector_tables import VectorTables
 from kb_store.sql.postgres import PostgresDialect
 
+_MOST_CANDIDATES = 1000  # pgvector's own bound
+
 
 @dataclass(frozen=True, slots=True)
 class GraphSettings:
@@ -64,6 +66,10 @@ class PgVectorIndex:
             # The first statement loads the library, whose settings the second one sets.
             connection.execute("SELECT '[1]'::vector")
             connection.execute(f"SET hnsw.ef_search = {self.settings.search_candidates}")
+            # Whoever wants more rows than there are candidates gets them; pgvector before 0.8 has no such setting.
+            connection.execute(
+                "SELECT set_config(name, 'strict_order', false) FROM pg_settings WHERE name = 'hnsw.iterative_scan'"
+            )
             connection.commit()
 
         return engine
@@ -75,7 +81,9 @@ class PgVectorIndex:
 
     # --- looking --------------------------------------------------------------------------------------------
 
-    def _read(self, statement: str, values: dict[str, object], *, namespace: str) -> list[Any]:
+    def _read(
+        self, statement: str, values: dict[str, object], *, namespace: str, wanted: int = 0
+    ) -> list[Any]:
         """Runs a statement about the namespace's part, in one snapshot; nothing for an unknown namespace."""
         try:
             with self._readers.connect() as connection:
@@ -83,6 +91,10 @@ class PgVectorIndex:
                 part = connection.exec_driver_sql(which, {"namespace": namespace}).scalar()
                 if part is None:
                     return []
+                if wanted > self.settings.search_candidates:
+                    # Equal vectors, as those of a history, are near nobody else: fewer candidates end among them.
+                    most = min(wanted, _MOST_CANDIDATES)
+                    connection.exec_driver_sql(f"SET LOCAL hnsw.ef_search = {most}")
                 # The part stands in the statement as a number: an index of one part alone can only be chosen so.
                 made = statement.format(vectors=self._tables.vectors, part=int(part))
                 return list(connection.exec_driver_sql(made, values).all())
@@ -98,7 +110,9 @@ class PgVectorIndex:
             'SELECT "row", -(embedding <#> %(vector)s::vector) FROM {vectors} WHERE part = {part} '
             "ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s"
         )
-        found = self._read(statement, {"vector": _text(vector), "limit": limit}, namespace=namespace)
+        found = self._read(
+            statement, {"vector": _text(vector), "limit": limit}, namespace=namespace, wanted=limit
+        )
         return [(row, float(cosine)) for row, cosine in found]
 
     def similarities(self, namespace: str, vector: Vectors, rows: Sequence[int]) -> dict[int, float]:

@@ -66,6 +66,24 @@ def test_it_finds_the_nearest_of_its_namespace(index: PgVectorIndex) -> None:
     assert index.rows("others") == frozenset(range(100, 150))
 
 
+def test_a_graph_gives_as_many_as_are_wanted(open_index: Opener) -> None:
+    """Also behind a history, whose values have one vector."""
+    index = open_index(exact_limit=100, search_candidates=30)
+    index.lead()
+    vectors = some_vectors(3000)
+    vectors[:600] = vectors[0]
+    add(index, "ns", range(3000), vectors)
+    index.save()
+    with index._tables.asking() as connection:
+        connection.execute("ANALYZE")
+    assert index.describe("ns")["kind"] == "pgvector,HNSW"
+    for wanted in (20, 700):
+        found = index.search("ns", vectors[0], limit=wanted)
+        assert len(found) == wanted
+        assert [cosine for _, cosine in found] == sorted((cosine for _, cosine in found), reverse=True)
+    assert set(range(600)) <= {row for row, _ in found}
+
+
 def test_it_replaces_removes_and_forgets(index: PgVectorIndex) -> None:
     vectors = some_vectors(4)
     add(index, "ns", range(3), vectors[:3])
