@@ -203,6 +203,8 @@ class Indexer:
 
     def _recover(self) -> None:
         self._leading = self._unchecked = True
+        if self._rebuild is not None:
+            self._rebuild.begin_again()
         newest = self._store.last_sequence()
         applied = self._index.applied_sequence()
         following = self._store.read_outbox(after=applied, limit=1)
@@ -230,7 +232,11 @@ class Indexer:
         while not self._closing:
             try:
                 busy = self._step()
-                pause, self.last_error = 0.0, None
+                self.last_error = None
+                if (
+                    self._rebuild is None
+                ):  # one that has failed may do so again, each time behind many good batches
+                    pause = 0.0
             except StoreClosed:
                 break
             except Exception as error:  # whatever it was, facts must go on becoming searchable

@@ -57,6 +57,10 @@ class Rebuild:
         self.finish()
         return False
 
+    def begin_again(self) -> None:
+        """At the next step: others kept the index meanwhile, or part of what changed was not heard of."""
+        self._partition = None
+
     def _take(self, found: list[tuple[int, Fact]], partition: Filling, keys: KeyEmbedder) -> None:
         fresh = [(row, fact.content) for row, fact in found if row not in self._overtaken]
         vectors = keys.embed([content for _, content in fresh])

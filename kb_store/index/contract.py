@@ -70,7 +70,7 @@ class KeptIndex(VectorIndex, Protocol):
         ...
 
     def new_partition(self) -> Filling:
-        """An empty one, for `install`."""
+        """An empty one, for `install`. The one before, where it was not installed, is given up."""
         ...
 
     def install(self, namespace: str, partition: Filling) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kb_store.contract import Vectors
-from kb_store.errors import StoreError
+from kb_store.errors import StoreError, StoreUnavailable
 from kb_store.index.contract import Filling
 from kb_store.index.pgvector_tables import VectorTables
 from kb_store.sql.postgres import PostgresDialect
@@ -55,6 +56,7 @@ class PgVectorIndex:
         self._dialect = PostgresDialect(url)
         self.damaged: frozenset[str] = frozenset()
         self._sequence = 0
+        self._tidied = False
         self._refresh()
         self._readers = self._open_readers()
 
@@ -98,6 +100,10 @@ class PgVectorIndex:
                 # The part stands in the statement as a number: an index of one part alone can only be chosen so.
                 made = statement.format(vectors=self._tables.vectors, part=int(part))
                 return list(connection.exec_driver_sql(made, values).all())
+        except PoolTimeout as error:
+            raise StoreUnavailable(
+                "all connections to the index in the database are busy: try again"
+            ) from error
         except DBAPIError as error:
             known = self._dialect.translate(error)
             if known is None:
@@ -167,8 +173,23 @@ class PgVectorIndex:
     def lead(self) -> bool:
         """Whether this process changes the index; what others noted is known afterwards."""
         leading = self._tables.lead()
+        if leading and not self._tidied:
+            with self._tables.changing() as connection:
+                self._remove_unused(connection)
+            self._tidied = True
         self._refresh()
         return leading
+
+    def _remove_unused(self, connection: psycopg.Connection[Any]) -> None:
+        """Parts of no namespace: their filling was interrupted, or failed."""
+        tables = self._tables
+        unused = (
+            f"SELECT part FROM generate_series(1, (SELECT next_part FROM {tables.state})) AS made(part) "
+            f"WHERE part NOT IN (SELECT part FROM {tables.parts}) "
+            f"AND EXISTS (SELECT FROM {tables.vectors} AS vectors WHERE vectors.part = made.part)"
+        )
+        for (part,) in connection.execute(unused).fetchall():
+            _Part(tables, part).remove(connection)
 
     def _refresh(self) -> None:
         tables = self._tables
@@ -249,6 +270,7 @@ class PgVectorIndex:
     def new_partition(self) -> Filling:
         """A part that no namespace has yet."""
         with self._tables.changing() as connection:
+            self._remove_unused(connection)
             return _Part(self._tables, self._next_part(connection))
 
     def install(self, namespace: str, partition: Filling) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from sqlalchemy import make_url
+from sqlalchemy.pool import QueuePool
 
 from kb_store.contract import Vectors
 from kb_store.errors import StoreUnavailable
@@ -134,6 +136,41 @@ def test_a_part_is_put_in_place_whole(index: PgVectorIndex) -> None:
     assert not index.damaged
     index.install("ns", index.new_partition())
     assert index.rows("ns") == frozenset()
+
+
+def test_parts_that_were_given_up_leave_nothing(index: PgVectorIndex, open_index: Opener) -> None:
+    def stored(one: PgVectorIndex) -> int:
+        with one._tables.asking() as connection:
+            found = connection.execute(f"SELECT count(*) FROM {one._tables.vectors}").fetchone()
+        return 0 if found is None else found[0]
+
+    add(index, "ns", range(5), some_vectors(5))
+    for _ in range(2):
+        index.new_partition().apply([], [10, 11, 12], some_vectors(3))
+    assert stored(index) == 8
+    index.close()
+    other = open_index()
+    assert eventually(other.lead)
+    assert stored(other) == 5
+    filling = other.new_partition()
+    filling.apply([], [7], some_vectors(1))
+    assert other.lead()
+    assert (stored(other), len(filling)) == (6, 1)
+    other.install("ns", filling)
+    assert other.rows("ns") == {7}
+
+
+def test_no_free_connection_is_told_as_such(index: PgVectorIndex) -> None:
+    add(index, "ns", range(1), some_vectors(1))
+    pool = index._readers.pool
+    assert isinstance(pool, QueuePool)
+    pool._timeout = 0.1
+    with ExitStack() as held:
+        for _ in range(pool.size() + pool._max_overflow):
+            held.enter_context(index._readers.connect())
+        with pytest.raises(StoreUnavailable, match="busy"):
+            index.count("ns")
+    assert index.count("ns") == 1
 
 
 def test_one_leads_until_it_ends(index: PgVectorIndex, open_index: Opener) -> None:

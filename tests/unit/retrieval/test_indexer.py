@@ -302,6 +302,28 @@ def test_a_rebuild_that_fails_half_way_begins_again(keeper: Any, embedder: Any, 
     agree(keeper, "a")
 
 
+def test_a_rebuild_that_goes_on_failing_is_tried_less_and_less_often(
+    keeper: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good batches before the bad one are no reason to try again at once."""
+    monkeypatch.setattr("kb_store.indexer._LONGEST_PAUSE", 0.4)
+    keeper.settings = replace(keeper.settings, batch=16)
+    keeper.restart()
+    keeper.namespace("a")
+    keeper.add("a", *TRIPLES)
+    keeper.catch_up()
+    failed: list[float] = []
+
+    def progress(done: int, total: int) -> None:
+        if done > 100 and len(failed) < 4:
+            failed.append(time.monotonic())
+            raise RuntimeError("no memory")
+
+    assert keeper.indexer.rebuild("a", progress).result(60) == 150
+    assert failed[3] - failed[2] > 0.35
+    agree(keeper, "a")
+
+
 def test_saving_by_number_of_changes_trims_the_outbox(keeper: Any) -> None:
     keeper.settings = replace(keeper.settings, save_changes=50, save_share=0.0)
     keeper.restart()
