@@ -132,6 +132,7 @@ def search_lexical(here: _Names, text: str, *, limit: int) -> list[LexicalHit]:
 
 def _whole_names(here: _Names, folded: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """Names that stand in the text, longest first; of equal length the later first."""
+    words = [folded[start:end] for start, end in spans]  # a folded text is its words: spaces say nothing more
     found: dict[str, int] = {}
     alive: list[list[int]] = [list(range(len(spans)))]  # beginnings of one text each, which begins some name
     length = looked_at = 0
@@ -140,7 +141,7 @@ def _whole_names(here: _Names, folded: str, spans: Sequence[tuple[int, int]]) ->
         inflected: dict[str, int] = {}
         for starts in alive:
             looked_at += len(starts)
-            for group in _by_next_word(folded, spans, starts, length):
+            for group in _by_next_word(words, starts, length):
                 last = group[-1]
                 gram = folded[spans[last][0] : spans[last + length][1]][: here.dialect.longest_name]
                 grams[gram] = group
@@ -160,16 +161,12 @@ def _whole_names(here: _Names, folded: str, spans: Sequence[tuple[int, int]]) ->
     return sorted(found, key=lambda name: (name in FUNCTION_WORDS, -len(name), -found[name]))
 
 
-def _by_next_word(
-    folded: str, spans: Sequence[tuple[int, int]], starts: Iterable[int], length: int
-) -> Iterable[list[int]]:
+def _by_next_word(words: Sequence[str], starts: Iterable[int], length: int) -> Iterable[list[int]]:
     """Starts of one text of `length` words, by the word that follows it."""
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for start in starts:
-        end = start + length
-        if end < len(spans):
-            before = spans[end - 1][1] if length else spans[end][0]
-            groups[folded[before : spans[end][1]]].append(start)
+        if start + length < len(words):
+            groups[words[start + length]].append(start)
     return groups.values()
 
 
