@@ -14,20 +14,9 @@ from kb_store.model import Content
 from kb_store.reviews import Flag
 
 # Characters that show nothing by themselves, besides those of category Cf (Unicode's Default_Ignorable_Code_Point).
-_UNSEEN = frozenset(
-    chr(code)
-    for first, last in (
-        *(
-            (0x034F, 0x034F),
-            (0x115F, 0x1160),
-            (0x17B4, 0x17B5),
-            (0x180B, 0x180F),
-            (0x2065, 0x2065),
-            (0x3164, 0x3164),
-        ),
-        *((0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF)),
-    )
-    for code in range(first, last + 1)
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
 )
 # Joins letters of some scripts, and emoji: part of ordinary text.
 _ORDINARY_FORMAT = frozenset("\u200c\u200d\u00ad")
@@ -142,7 +131,7 @@ def hides_text(text: str) -> bool:
 
 
 def _unseen(character: str) -> bool:
-    return unicodedata.category(character) == "Cf" or character in _UNSEEN
+    return unicodedata.category(character) == "Cf" or _UNSEEN.match(character) is not None
 
 
 def _chooses(before: str, selector: str) -> bool:

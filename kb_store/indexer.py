@@ -233,9 +233,8 @@ class Indexer:
             try:
                 busy = self._step()
                 self.last_error = None
-                if (
-                    self._rebuild is None
-                ):  # one that has failed may do so again, each time behind many good batches
+                # A rebuild that has failed may do so again, each time behind many good batches.
+                if self._rebuild is None:
                     pause = 0.0
             except StoreClosed:
                 break

@@ -56,9 +56,8 @@ class CompileWorker:
         self._idle: Callable[[], bool] = lambda: True
         self._read_names: ReadNames = _no_names
         self._done: dict[_Identity, int] = {}
-        self._large: set[_Identity] = (
-            set()
-        )  # namespaces that are not compiled, whose first names have been read
+        # Namespaces that are not compiled, whose first names have been read.
+        self._large: set[_Identity] = set()
         self._work, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="interleaf-compile", daemon=True)
 
