@@ -1,20 +1,26 @@
 """Where words stand in a text as words of their own: "Ed" does not in "employed", nor "5" in "15", "2.5" or "-5".
 
 One rule for all who look for a name or a value. A text's parts are its words; a number is one part with its sign and
-with what holds its digits together. Scripts that write no spaces show no words: there every letter is a part.
+with what holds its digits together. Scripts that write no spaces show no words: there every letter is a part. Marks
+are of the letter before them, in every script: vowel signs, accents that stand alone.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 Span = tuple[int, int]  # where something begins and ends, in characters
 
 # Thai to Myanmar, Khmer, and Chinese with all that stands behind it.
 _UNSPACED = r"\u0e00-\u109f\u1780-\u17ff\u2e80-\U0010ffff"
-_CHARACTER = rf"(?:\d|[^\W\d{_UNSPACED}])"
-_SIGN = rf"(?<!{_CHARACTER})[-−](?=\d)"  # "2010-2015" and "Boeing-747" have none
-_PART = re.compile(rf"(?:{_SIGN})?{_CHARACTER}+(?:(?<=\d)[.,:](?=\d){_CHARACTER}+)*|\w")
+_LETTER = rf"(?:\d|[^\W\d{_UNSPACED}])"
+# No letters to `re`. What joins letters is one here; what only chooses a letter's look (fe00 to fe0f) is none.
+_BEHIND = (*range(0x300, 0xFE00), *range(0xFE10, 0x10000))
+_MARK = "[\u200d{}]".format("".join(c for c in map(chr, _BEHIND) if unicodedata.category(c)[0] == "M"))
+_WORD = rf"(?:{_LETTER}{_MARK}*)+"
+_SIGN = rf"(?<!{_LETTER})(?<!{_MARK})[-−](?=\d)"  # "2010-2015" and "Boeing-747" have none
+_PART = re.compile(rf"(?:{_SIGN})?{_WORD}(?:(?<=\d)[.,:](?=\d){_WORD})*|\w{_MARK}*")
 
 
 def parts(text: str) -> list[Span]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,10 @@ from engines.whole_words import mentions, parts, replaced, standing
 
 # What ordinary prose is made of: letters with and without accents, spaces, and marks between words.
 _PROSE = st.text("abAÉ ñ_.,:;'’\"-+()", max_size=30)
+
+
+def _syllables(most: int) -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(["र", "रा", "री", "म", "मा", " "]), max_size=most).map("".join)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,21 @@ _PROSE = st.text("abAÉ ñ_.,:;'’\"-+()", max_size=30)
         ("Toyota", "Toyotaは日本の会社です", True),
         ("2020", "2020年", True),
         ("５", "１５", False),
+        ("राम", "रामायण", False),
+        ("राम", "राम, सीता", True),
+        ("बेट", "बेटी", False),
+        ("बेटी", "मेरी बेटी है", True),
+        ("रामायण", "वाल्मीकि की रामायण", True),
+        ("රී", "ශ්\u200dරී ලංකා", False),
+        ("ශ්\u200dරී", "ශ්\u200dරී ලංකා", True),
+        ("Jose", "Jose\u0301 Marti", False),
+        ("Jose\u0301", "Jose\u0301 Marti", True),
+        ("5", "Jose\u0301-5", True),
+        ("แม", "แม่ของฉัน", False),
+        ("แม่", "บอกแม่ของฉัน", True),
+        ("ハ", "ハ\u309aハ\u309a", False),
+        ("葛", "葛\ufe00城", True),
+        ("کتاب", "کتاب\u200cها", True),
         ("C", "written in C++", True),
         ("C++", "written in C++.", True),
         ("...", "and so on...", True),
@@ -68,6 +88,20 @@ def test_words_without_figures_stand_between_word_boundaries(words: str, text: s
     assert [text[start:end] for start, end in parts(text)] == re.findall(r"\w+", text)
 
 
+@given(_syllables(2), _syllables(6))
+def test_words_with_vowel_signs_stand_where_words_of_letters_do(words: str, text: str) -> None:
+    latin = str.maketrans("रमाी", "rmai")
+    assert standing(words, text) == standing(words.translate(latin), text.translate(latin))
+
+
+def test_every_mark_is_of_the_letter_before_it() -> None:
+    marks = [chr(code) for code in range(0x10000) if unicodedata.category(chr(code))[0] == "M"]
+    selectors = [mark for mark in marks if unicodedata.name(mark).startswith("VARIATION SELECTOR-")]
+    assert len(selectors) == 16
+    for letter in "a東":
+        assert [mark for mark in marks if parts(f"{letter}{mark}") != [(0, 2)]] == selectors
+
+
 def test_inside_of_other_words_only_where_they_stand_nowhere_else() -> None:
     assert mentions("Roman", "In Romania a Roman") == [(13, 18)]
     assert mentions("Roman", "In Romania") == [(3, 8)]
@@ -81,3 +115,4 @@ def test_every_mention_is_replaced() -> None:
         replaced("Roman", "Greek", "In Romania the Roman met a Roman.") == "In Romania the Greek met a Greek."
     )
     assert replaced("a a", "b", "a a a") == "a b"
+    assert replaced("राम", "{s}", "रामायण और राम") == "रामायण और {s}"

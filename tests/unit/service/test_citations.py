@@ -34,6 +34,8 @@ def known(uid: str, value: str) -> Known:
         ("C", "written in C++.", True),
         ("(x)", "f(x)", True),
         ("北京", "他住在北京市。", True),
+        ("राम", "रामायण वाल्मीकि ने लिखी।", False),
+        ("रामायण", "उत्तर: रामायण।", True),
         ("5", "It is 2.5 metres.", False),
         ("5", "It is -5 degrees.", False),
         ("200", "It costs 1,200 euros.", False),
