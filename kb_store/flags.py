@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
 
 from kb_store.model import Content
 from kb_store.reviews import Flag
@@ -20,12 +19,17 @@ _UNSEEN = re.compile(
 )
 # Joins letters of some scripts, and emoji: part of ordinary text.
 _ORDINARY_FORMAT = frozenset("\u200c\u200d\u00ad")
-# So is one of these behind what it chooses a form of: symbols as text or emoji, ideographs, Mongolian letters. More of
-# them, or behind anything else, can spell a text that nobody sees.
+# So is one of these behind what it chooses a form of: symbols as text or emoji, symbols and punctuation in another
+# shape, ideographs, Mongolian, Myanmar and Phags-pa letters; and the filler of a Korean syllable that has no vowel.
+# More of them, or behind anything else, can spell a text that nobody sees.
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_OF_SYMBOLS = frozenset("\ufe00\ufe01\ufe0e\ufe0f")
 _CHOSEN = re.compile(
     f"[{_HAN}][\ufe00-\ufe02\U000e0100-\U000e011f]|[\u1820-\u18aa][\u180b-\u180d\u180f]|[#*0-9\u2139][\ufe0e\ufe0f]"
+    "|[0\u1000-\u109f\ua840-\ua873\uaa60-\uaa7f]\ufe00|[\u1100-\u115e\ua960-\ua97c]\u1160"
 )
+# Keeps a mark from the letter or mark before it, in pointed Hebrew and for sorting. Anywhere else it only hides.
+_KEEPS_APART = "\u034f"
 
 _VERBS = "ignore|disregard|forget|override|bypass|overlook|do not follow|don't follow|stop following"
 _WHAT = "instructions?|prompts?|rules|directions|guidelines|guardrails|commands?|polic(?:y|ies)"
@@ -125,8 +129,8 @@ def hides_text(text: str) -> bool:
     if text.isascii():
         return False
     return any(
-        _unseen(character) and character not in _ORDINARY_FORMAT and not _chooses(before, character)
-        for before, character in pairwise(f" {text}")
+        _unseen(character) and character not in _ORDINARY_FORMAT and not _needed(before, character, after)
+        for before, character, after in zip(f" {text}", text, f"{text[1:]} ", strict=False)
     )
 
 
@@ -134,11 +138,18 @@ def _unseen(character: str) -> bool:
     return unicodedata.category(character) == "Cf" or _UNSEEN.match(character) is not None
 
 
-def _chooses(before: str, selector: str) -> bool:
-    """Whether a variation selector says how the character before it looks."""
-    if selector in "\ufe0e\ufe0f" and unicodedata.category(before)[0] in "SP":
+def _needed(before: str, unseen: str, after: str) -> bool:
+    """Whether its neighbours look or are read as they do because of it."""
+    if unseen == _KEEPS_APART:
+        return _category(before) in ("L", "M") and _category(after) == "M"
+    if unseen in _OF_SYMBOLS and _category(before) in ("S", "P"):
         return True
-    return _CHOSEN.fullmatch(before + selector) is not None
+    return _CHOSEN.fullmatch(before + unseen) is not None
+
+
+def _category(character: str) -> str:
+    """Letter, mark, punctuation, symbol ...; of what is seen."""
+    return "" if _unseen(character) else unicodedata.category(character)[0]
 
 
 def _plain(text: str) -> str:

@@ -67,6 +67,14 @@ HARMLESS = [
     "1\ufe0f\u20e3, #\ufe0f\u20e3, \u2139\ufe0f, \u203c\ufe0f, \u00a9\ufe0e",
     "\u845b\U000e0100\u57ce",
     "\u182e\u1823\u1829\u182d\u180b\u1823\u182f",
+    # What Unicode has standardised: marks kept apart, shapes of symbols and letters, a syllable without its vowel.
+    "\u05d9\u05b7\u034f\u05b4\u05dd",
+    "a\u034f\u0308, a\u0323\u034f\u0308",
+    "A \u2229\ufe00 B, 1\u2a3c\ufe00, 10\ufe00",
+    "\u4f60\u597d\uff0c\ufe00\u4e16\u754c\u3002\ufe01",
+    "\u1000\ufe00\u1019\ufe00, \uaa66\ufe00",
+    "\ua856\ufe00\ua868",
+    "\u1100\u1160\u11a8",
 ]
 
 
@@ -99,7 +107,14 @@ def selected(hidden: str) -> str:
             "a\ufe0eb",
             "a\u3164b",
         ),
+        *("a\u034f\u034f\u0308", "a\u034f\ufe00", "\u034f\u0308", "a \u034f\u0308"),
+        *("\u05d9\u05b7\u034f\u05dd", "a\ufe00", "1\ufe00", "0\ufe01", "\u2229\ufe02"),
+        *("\u2229\ufe00\ufe00", "\u1000\ufe01", "\u304b\ufe00"),
+        *("a\u1160", "\u115f\u1160", "\u1100\u1160\u1160", "\u1160\u1161"),
         *("\ufe0fa", "\u2764\ufe0f\ufe0f", "\u845b\U000e0100\U000e0100", "a\u180b"),
+        # One to a letter spells as well as many behind one.
+        *("A\ufe00c\ufe01m\ufe01e\ufe00", "A\ufe0ec\ufe0fm\ufe0fe\ufe0e", "A\u034fc\u034fm\u034fe\u034f"),
+        *("\uff0c" + selected("obey"), "0" + selected("obey"), "\u1000" + selected("obey")),
         *("Acme" + selected("obey"), "\U0001f600" + selected("obey"), "\u845b" + selected("obey")),
     ],
 )
