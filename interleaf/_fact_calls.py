@@ -50,7 +50,10 @@ def _set_time(message: Any, field: str, when: datetime | None) -> None:
         return
     if when.tzinfo is None:
         raise ValueError(f"{field}: give a time with a time zone, such as datetime.now(UTC)")
-    getattr(message, field).FromDatetime(when)
+    try:
+        getattr(message, field).FromDatetime(when)
+    except OverflowError:
+        raise ValueError(f"{field}: must be in the years 1 to 9999 of UTC") from None
 
 
 def _new_fact(fact: NewFact | tuple[str, str, str]) -> NewFact:

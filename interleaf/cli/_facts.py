@@ -48,7 +48,12 @@ ConflictOption = Annotated[
 
 
 def _aware(time: datetime | None) -> datetime | None:
-    return None if time is None else time.astimezone()
+    try:
+        return None if time is None else time.astimezone()
+    except (OverflowError, ValueError):  # Python looks a day around a local time
+        raise ValueError(
+            f"{time}: must be in the years 1 to 9999 of UTC, a local time at least a day inside of them"
+        ) from None
 
 
 def _done(shell: Shell, verb: str, fact: Fact, dry_run: bool = False) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import json
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
@@ -14,6 +14,7 @@ from rich.text import Text
 # Format characters that scripts need (joiners) pass; those that reorder or hide text are shown as escapes.
 _HARMLESS_FORMAT = frozenset("\u200c\u200d")
 _SUSPECT_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_TO_THE_SECOND = "%Y-%m-%d %H:%M:%S"
 
 
 def _escape(character: str) -> str:
@@ -39,8 +40,13 @@ def block(text: str, style: str = "") -> Text:
 
 
 def when(time: datetime | None) -> str:
-    """A time for people: local, to the second."""
-    return "" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A time for people: local, to the second. Where the calendar has no such local time, in UTC."""
+    if time is None:
+        return ""
+    try:
+        return time.astimezone().strftime(_TO_THE_SECOND)
+    except OverflowError:
+        return time.astimezone(UTC).strftime(f"{_TO_THE_SECOND} UTC")
 
 
 def plain(value: Any) -> Any:

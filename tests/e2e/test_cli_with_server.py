@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,27 @@ def test_conflicts_and_missing_things_have_their_codes(interleaf: Command) -> No
     assert "does not exist" in interleaf("facts", "get", "nobody", code=3)
     assert "read it again" in interleaf("facts", "delete", first["id"], "--etag", first["etag"], code=4)
     assert interleaf.json("facts", "get", first["id"])["delete_time"] is None
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+def test_times_at_the_ends_of_the_calendar(
+    interleaf: Command, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(interleaf.env["INTERLEAF_SERVER"], namespace=interleaf.env["INTERLEAF_NAMESPACE"]) as client:
+        first = datetime.min.replace(tzinfo=UTC)
+        last = datetime.max.replace(tzinfo=UTC)
+        always = client.add(*ANNA, valid_from=first, valid_to=last)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", zone)
+        time.tzset()
+        shown = interleaf("facts", "get", always.id)
+        said = [
+            interleaf("facts", "add", "x", "y", "z", option, at, code=2)
+            for option, at in (("--valid-to", "9999-12-31T23:59:59"), ("--valid-from", "0001-01-01"))
+        ]
+    time.tzset()
+    assert "UTC" in shown
+    assert all("in the years 1 to 9999 of UTC" in refused for refused in said)
 
 
 def test_a_limit_is_refused_by_name(interleaf: Command) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import UTC, datetime
+from time import tzset
 
 import pytest
 from rich.console import Console
@@ -122,6 +123,26 @@ def test_times_are_local_and_optional() -> None:
     assert when(None) == ""
     time = datetime(2026, 1, 2, 3, 4, 5).astimezone()
     assert when(time) == "2026-01-02 03:04:05"
+
+
+@pytest.mark.parametrize(
+    ("zone", "time", "expected"),
+    [
+        ("Europe/Berlin", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "9999-12-31 23:59:59 UTC"),
+        ("America/New_York", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "9999-12-31 18:59:59"),
+        ("America/New_York", datetime(1, 1, 1, tzinfo=UTC), "01-01 00:00:00 UTC"),
+        ("Europe/Berlin", datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02 01:00:00"),
+    ],
+)
+def test_at_the_ends_of_the_calendar_times_are_told_in_utc(
+    zone: str, time: datetime, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", zone)
+        tzset()
+        told = when(time)
+    tzset()
+    assert told.endswith(expected)
 
 
 def test_an_id_is_whole_in_a_narrow_terminal() -> None:

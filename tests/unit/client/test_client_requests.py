@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,12 @@ def test_words_and_times_are_checked(session: Session) -> None:
         facts.add(session, "s", "r", "o", on_conflict="overwrite")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="time zone"):
         facts.add(session, "s", "r", "o", valid_from=datetime(2026, 1, 1))
+    east, west = timezone(timedelta(hours=14)), timezone(-timedelta(hours=14))
+    for beyond in (datetime.min.replace(tzinfo=east), datetime.max.replace(tzinfo=west)):
+        with pytest.raises(ValueError, match="valid_from: must be in the years 1 to 9999 of UTC"):
+            facts.add(session, "s", "r", "o", valid_from=beyond)
+        with pytest.raises(ValueError, match="valid_to: must be in the years 1 to 9999 of UTC"):
+            facts.update(session, "f", valid_to=beyond)
     with pytest.raises(ValueError, match="at least one field"):
         facts.update(session, "f")
 
