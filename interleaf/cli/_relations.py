@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rich.text import Text
 from interleaf import Namespace
 from interleaf.cli import _pictures
 from interleaf.cli._connection import Shell, connected
+from interleaf.cli._relation_names import key_of
 from interleaf.cli._text import cell
 
 app = typer.Typer(
@@ -79,13 +79,8 @@ def _sorted_out(space: Namespace, relation: str) -> tuple[_Examples, _Examples]:
     there: _Examples = {}
     others: _Examples = {}
     for name, said in space.relation_examples.items():
-        (there if _key(name) == _key(relation) else others)[name] = said
+        (there if key_of(name) == key_of(relation) else others)[name] = said
     return there, others
-
-
-def _key(relation: str) -> str:
-    """To the server too `worksFor`, `works_for` and "Works for" are one relation."""
-    return " ".join(re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", relation).casefold()))
 
 
 def _save(shell: Shell, space: Namespace, examples: _Examples) -> None:

@@ -25,7 +25,8 @@ NOTHING_SAID: Asking = {}
 
 
 def key_of(relation: str) -> str:
-    """Relations that are written alike but for case and joints are described together."""
+    """Relations that are written alike but for case and joints are described together. `interleaf relations` has the
+    same rule once more (interleaf.cli._relation_names)."""
     return fold_name(spoken(relation))
 
 

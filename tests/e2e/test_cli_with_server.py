@@ -104,6 +104,15 @@ def test_conflicts_and_missing_things_have_their_codes(interleaf: Command) -> No
     assert interleaf.json("facts", "get", first["id"])["delete_time"] is None
 
 
+def test_relations_are_told_apart_as_the_server_does(interleaf: Command) -> None:
+    for relation, example in (("बेटा", "{s} का बेटा कौन है?"), ("बेटी", "{s} की बेटी कौन है?"), ("employé", "a")):
+        interleaf("relations", "describe", relation, example)
+    interleaf("relations", "describe", "employe", "who works for {s}?")
+    assert {there["relation"] for there in interleaf.json("relations", "list")} == {"बेटा", "बेटी", "employe"}
+    interleaf("relations", "forget", "बेटी")
+    assert {there["relation"] for there in interleaf.json("relations", "list")} == {"बेटा", "employe"}
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
 def test_times_at_the_ends_of_the_calendar(
     interleaf: Command, zone: str, monkeypatch: pytest.MonkeyPatch
