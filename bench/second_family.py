@@ -18,7 +18,6 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,12 +65,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(bench: Bench, size: Size, recipe: dict[str, Any]) -> dict[str, Any]:
     """The whole way with a model and a recipe."""
+    if bench.args.folder:
+        return _measure(bench, bench.args.folder, size, recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(bench, Path(folder), size, recipe)
+
+
+def _measure(bench: Bench, folder: Path, size: Size, recipe: dict[str, Any]) -> dict[str, Any]:
     usual = _FULL if bench.full else _QUICK
     count, facts = bench.args.n or usual[0], bench.args.facts or usual[1]
-    with ExitStack() as stack:
-        folder = bench.args.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        made = _make(bench, folder, size, recipe)
-        record = asyncio.run(_ask(bench, made, count, facts))
+    made = _make(bench, folder, size, recipe)
+    record = asyncio.run(_ask(bench, made, count, facts))
     figures = made.manifest["figures"]
     record.keys |= {
         "parameters": made.model.parameters,
