@@ -18,12 +18,20 @@ _SHARED: list[Any] = [
 ]
 
 
+def _for_people() -> tuple[list[Any], Any]:
+    # The usual formatter of errors shows local variables: facts, prompts and keys.
+    return [], structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
+def _for_programs() -> tuple[list[Any], Any]:
+    return [structlog.processors.format_exc_info], structlog.processors.JSONRenderer()
+
+
 def configure(settings: LogSettings) -> None:
     """Sets logging up for this process; called once, by the command that serves."""
     level = getattr(logging, settings.level.upper())
     people = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
-    renderer: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
-    before = [] if people else [structlog.processors.format_exc_info]
+    before, renderer = _for_people() if people else _for_programs()
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
