@@ -1,4 +1,4 @@
-"""The data folder: one server at a time."""
+"""The data folder: one server at a time; and the database, where it lies elsewhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from service.config import ConfigError
+from kb_store.errors import StoreError
+from kb_store.sql.snapshot import sqlite_file
+from service.config import ConfigError, Settings
 
+DATABASE = "facts.db"
 INDEX_FOLDER = "index"
 KEY_STATISTICS_FOLDER = "key-statistics"  # made again where they are missing: no backup holds them
 
@@ -65,3 +68,14 @@ class DataDir:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def overlooked(settings: Settings) -> Path | None:
+    """A database in the data folder that is not the configured one: of before, or one that was just restored."""
+    own = settings.store.data_dir / DATABASE
+    if not own.exists():
+        return None
+    try:
+        return None if sqlite_file(settings.database).resolve() == own.resolve() else own
+    except StoreError:  # no SQLite
+        return own

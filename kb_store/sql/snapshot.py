@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from kb_store.audit import AuditHead
-from kb_store.errors import StoreError
+from kb_store.errors import InvalidInput, StoreError
 
 _BUSY_SECONDS = 30.0
 
@@ -50,7 +51,10 @@ def sqlite_file(database: str | Path) -> Path:
     """The file behind a path or URL; StoreError when it is no SQLite database."""
     if isinstance(database, Path) or "://" not in database:
         return Path(database)
-    url = make_url(database)
+    try:
+        url = make_url(database)
+    except ArgumentError:
+        raise InvalidInput("database", "is not a URL") from None
     if url.get_backend_name() != "sqlite":
         raise StoreError(
             f"the database is {url.get_backend_name()}: back it up and restore it with its own tools "

@@ -20,24 +20,14 @@ from kb_store.index.files import MANIFEST, check_file, read_manifest
 from kb_store.sql.snapshot import Described, copy_database, describe
 from service.backup import manifest as files
 from service.backup.manifest import DATA, BackupFailed, BackupManifest, FileDigest
-from service.datadir import INDEX_FOLDER, KEY_STATISTICS_FOLDER
+from service.datadir import DATABASE, INDEX_FOLDER, KEY_STATISTICS_FOLDER
 
-DATABASE = "facts.db"
 PARTIAL = ".partial-"
 _ATTEMPTS = 3
 _BLOCK = 1 << 20
+_BESIDE = ("", "-wal", "-shm", "-journal", ".lock")  # what SQLite and a server lay beside a database
 # The database is copied by SQLite, the index by its manifest; the lock belongs to a running server.
-_LEFT_OUT = frozenset(
-    {
-        DATABASE,
-        f"{DATABASE}-wal",
-        f"{DATABASE}-shm",
-        f"{DATABASE}-journal",
-        ".lock",
-        INDEX_FOLDER,
-        KEY_STATISTICS_FOLDER,
-    }
-)
+_LEFT_OUT = frozenset({*(DATABASE + end for end in _BESIDE), ".lock", INDEX_FOLDER, KEY_STATISTICS_FOLDER})
 
 
 def create(data_dir: Path, database: Path, into: Path) -> tuple[Path, BackupManifest]:
@@ -80,7 +70,10 @@ def _fill(partial: Path, name: str, data_dir: Path, database: Path) -> BackupMan
     data.mkdir(mode=0o700)
     found: dict[str, FileDigest] = {}
     described, index_sequence = _copy_database_and_index(data_dir, database, data, found)
+    named = {Path(f"{database.resolve()}{end}") for end in _BESIDE}
     for path in _others(data_dir):
+        if path.resolve() in named:
+            continue
         relative = path.relative_to(data_dir).as_posix()
         try:
             found[relative] = _copy(path, data / relative)
@@ -96,6 +89,7 @@ def _fill(partial: Path, name: str, data_dir: Path, database: Path) -> BackupMan
         audit_head=described.audit_head,
         namespaces=described.namespaces,
         files=dict(sorted(found.items())),
+        database="" if database.resolve() == (data_dir / DATABASE).resolve() else str(database.resolve()),
     )
 
 

@@ -36,7 +36,8 @@ class FileDigest:
 @dataclass(frozen=True, slots=True)
 class BackupManifest:
     """`index_sequence`: how much of the outbox the copied index has seen; None: it was left out and is made again.
-    `audit_head`: the end of the audit log, for `interleaf audit verify --head`."""
+    `audit_head`: the end of the audit log, for `interleaf audit verify --head`. `database`: where the database was that
+    `store.database_url` named; empty: it was the data directory's own."""
 
     backup_id: str
     created: str  # ISO, UTC
@@ -47,6 +48,7 @@ class BackupManifest:
     audit_head: str
     namespaces: Mapping[str, SpaceFigures]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
+    database: str = ""
 
     @property
     def size(self) -> int:
@@ -69,6 +71,8 @@ def digest_of(path: Path) -> FileDigest:
 def write(folder: Path, manifest: BackupManifest) -> None:
     """Durable on return."""
     body = {"format": FORMAT, **asdict(manifest)}
+    if not manifest.database:  # programs from before the key can read it
+        del body["database"]
     text = json.dumps({**body, "checksum": _checksum(body)}, indent=1, sort_keys=True)
     with (folder / NAME).open("w", encoding="utf-8") as file:
         file.write(text + "\n")

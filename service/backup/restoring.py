@@ -11,8 +11,9 @@ from kb_store.errors import StoreError
 from kb_store.sql import open_store
 from kb_store.sql.snapshot import describe, problems_of
 from service.backup import manifest as files
-from service.backup.creating import DATABASE, PARTIAL
+from service.backup.creating import PARTIAL
 from service.backup.manifest import DATA, BackupDamaged, BackupFailed, BackupManifest
+from service.datadir import DATABASE
 
 
 def verify(folder: Path) -> tuple[BackupManifest, list[str]]:

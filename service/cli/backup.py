@@ -21,6 +21,7 @@ from service.backup.restoring import restore as bring_back
 from service.backup.restoring import verify as look_at
 from service.cli.serving import ConfigOption, DataDirOption, JsonOption, refuse, settings_of
 from service.config import MIB
+from service.datadir import DATABASE
 
 app = typer.Typer(no_args_is_help=True)
 backup_app = typer.Typer(
@@ -117,3 +118,8 @@ def restore(
     typer.echo(
         f"{manifest.facts} facts are in {data_dir}: start with `interleaf serve --data-dir {data_dir}`"
     )
+    if manifest.database:
+        typer.echo(
+            f"store.database_url named {manifest.database}: unset it, or let it name the database that was restored, "
+            f"sqlite:///{(data_dir / DATABASE).absolute()}"
+        )

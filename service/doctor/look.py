@@ -16,7 +16,7 @@ from kb_store.contract import Embedder
 from kb_store.index.files import read_manifest
 from service.access.listening import decide
 from service.config import MIB, ConfigError, EngineSettings, Settings
-from service.datadir import INDEX_FOLDER
+from service.datadir import DATABASE, INDEX_FOLDER, overlooked
 from service.doctor.deep import compare
 from service.doctor.findings import Finding, checked
 from service.serving import model as served
@@ -134,6 +134,8 @@ def _data(settings: Settings) -> Iterator[Finding]:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
     state = f"{size / MIB:.1f} MiB" if folder.exists() else "will be made"
     yield Finding("data folder", f"{folder} ({state})")
+    if overlooked(settings) is not None:
+        yield Finding(DATABASE, "of the data folder is not read: store.database_url names another database")
     free = shutil.disk_usage(there).free // MIB
     problem = "" if free >= _MIN_FREE_MIB else f"is less than {_MIN_FREE_MIB} MiB"
     yield Finding("free disk", f"{free} MiB", problem)
