@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Protocol
@@ -81,16 +81,18 @@ class Rebuild:
             self.done.set_result(count)
 
 
-def differences(store: RebuiltStore, index: KeptIndex, namespace: str) -> list[str]:
-    """What SQL and index do not have in common, in sentences."""
+def differences(
+    store: RebuiltStore, index: KeptIndex, namespace: str, waiting: Set[int] = frozenset()
+) -> list[str]:
+    """What SQL and index do not have in common, in sentences; not of rows that wait to be taken in."""
     stored: set[int] = set()
     for batch in store.all_rows(namespace, batch=_READ_BATCH):
         stored.update(row for row, _ in batch)
     indexed = index.rows(namespace)
     found: list[str] = []
     for title, rows in (
-        ("facts that the index does not have", stored - indexed),
-        ("rows of the index without a live fact", indexed - stored),
+        ("facts that the index does not have", stored - indexed - waiting),
+        ("rows of the index without a live fact", indexed - stored - waiting),
     ):
         if rows:
             some = ", ".join(map(str, sorted(rows)[:_SHOWN]))

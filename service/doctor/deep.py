@@ -5,10 +5,13 @@ Every fact is counted and every row compared; of each namespace a sample is embe
 
 from __future__ import annotations
 
+import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +20,14 @@ import torch
 from editors.kv.contract import FactEncoder
 from kb_store.contract import Embedder, Store
 from kb_store.errors import IndexCorrupt, StoreError
-from kb_store.index import FaissIndex
+from kb_store.index import KeptIndex
 from kb_store.index.files import check_file, read_manifest
 from kb_store.indexer import Indexer
 from kb_store.keys import key_text
 from kb_store.model import Fact
+from kb_store.rebuilding import differences
 from kb_store.sql import open_store
+from service import replicas
 from service.config import MIB, ConfigError, Settings
 from service.datadir import DataDir
 from service.doctor.findings import Finding
@@ -32,6 +37,7 @@ from service.serving.model import device_of, dtype_of
 _PAGE = 500
 _BATCH = 10_000
 _CATCH_UP_SECONDS = 600.0
+_PAUSES = (0.0, 1.0, 2.0)  # seconds before each look at an index that others change
 _SAMPLE, _COMPILED = 64, 8
 _SAME = 0.99  # cosine of a vector with itself, as lossy as the index may keep it
 # How far a number may be from itself, of a token's largest, since batches compute in another order: in units of the
@@ -49,7 +55,8 @@ class _Stand:
     """What is open."""
 
     store: Store
-    index: FaissIndex
+    index: KeptIndex
+    waiting: Mapping[str, Set[int]]  # rows that the index has still to take in
     embedder: Embedder
     compiled: CompiledFacts | None
     close: float
@@ -63,24 +70,60 @@ def compare(settings: Settings, embedder: Embedder, encoder: FactEncoder | None)
     try:
         with ExitStack() as undo:
             data = undo.enter_context(DataDir(settings.store.data_dir))
-            yield _index_files(data.index)
+            shared = settings.retrieval.index != "faiss"
+            if not shared:
+                yield _index_files(data.index)
             store = open_store(settings.database, settings.limits.for_store())
             undo.callback(store.close)
             damage = store.check()
             state = "damaged:" if damage else "agrees with itself"
             yield Finding("database", state, "; ".join(damage), _RESTORE if damage else "")
-            index = FaissIndex(data.index, dimension=embedder.dimension, embedder=embedder.digest)
-            indexer = Indexer(store, index, embedder)
-            indexer.start()
-            undo.callback(indexer.close)
+            index = replicas.open_index(settings, data, embedder, undo)
+            waiting: Mapping[str, Set[int]] = {}
+            if shared:
+                yield Finding("index", f"{settings.retrieval.index}, compared as it is in the database")
+                waiting = _waiting(store, index)
+                differing: Callable[[str], list[str]] = partial(_as_it_is, store, index, waiting)
+            else:
+                differing = _caught_up(store, index, embedder, undo)
             compiled = None if encoder is None else CompiledFacts(encoder, 64 * MIB, _COMPILED)
             rounding = torch.finfo(dtype_of(settings.engine, device_of(settings.engine))).eps
-            stand = _Stand(store, index, embedder, compiled, max(_CLOSE_KEPT, _CLOSE * rounding))
+            stand = _Stand(store, index, waiting, embedder, compiled, max(_CLOSE_KEPT, _CLOSE * rounding))
             for namespace in _namespaces(store):
-                wrong = indexer.verify(namespace, timeout=_CATCH_UP_SECONDS)
-                yield _of_namespace(stand, namespace, wrong)
+                yield _of_namespace(stand, namespace, differing(namespace))
     except (ConfigError, StoreError) as error:
         yield Finding("data", "", str(error))
+
+
+def _caught_up(
+    store: Store, index: KeptIndex, embedder: Embedder, undo: ExitStack
+) -> Callable[[str], list[str]]:
+    """How a namespace differs once the folder's index has caught up, and what was lost is made again."""
+    indexer = Indexer(store, index, embedder)
+    indexer.start()
+    undo.callback(indexer.close)
+    return partial(indexer.verify, timeout=_CATCH_UP_SECONDS)
+
+
+def _waiting(store: Store, index: KeptIndex) -> Mapping[str, Set[int]]:
+    found, after = defaultdict[str, set[int]](set), index.applied_sequence()
+    while entries := store.read_outbox(after=after, limit=_BATCH):
+        for entry in entries:
+            found[entry.namespace].add(entry.row)
+        after = entries[-1].sequence
+    return found
+
+
+def _as_it_is(store: Store, index: KeptIndex, waiting: Mapping[str, Set[int]], namespace: str) -> list[str]:
+    """How a namespace differs in the index of all servers. It is theirs to change, and some may be at work: only what
+    stays is told."""
+    found: list[str] = []
+    for pause in _PAUSES:
+        time.sleep(pause)
+        found = differences(store, index, namespace, waiting.get(namespace, frozenset()))
+        if not found:
+            break
+    return found
 
 
 def _namespaces(store: Store) -> Iterator[str]:
@@ -145,9 +188,10 @@ def _vectors(stand: _Stand, namespace: str, sample: Sequence[tuple[int, Fact]]) 
         return
     keys = [key_text(fact.content.relation, fact.content.subject) for _, fact in sample]
     off = []
+    waiting = stand.waiting.get(namespace, frozenset())
     for (row, _), vector in zip(sample, stand.embedder.embed(keys), strict=True):
         cosine = stand.index.similarities(namespace, vector, [row]).get(row)
-        if cosine is not None and cosine < _SAME:
+        if cosine is not None and cosine < _SAME and row not in waiting:
             off.append(row)
     if off:
         yield f"{len(off)} of {len(sample)} vectors are not those of their facts (rows {_some(off)})"

@@ -116,6 +116,8 @@ def _encoder(settings: EngineSettings, data_dir: Path) -> str:
 
 
 def _index(settings: Settings, embedder: Embedder) -> str:
+    if settings.retrieval.index != "faiss":
+        return f"{settings.retrieval.index}, in the database: --deep compares it"
     manifest = read_manifest(settings.store.data_dir / INDEX_FOLDER)
     if manifest is None:
         return "none yet"
