@@ -218,7 +218,12 @@ def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Serve
     except RuntimeError:
         bound = 0
     if not bound:
-        raise ConfigError(f"cannot listen on {shown}:{port}: the port is taken, or the address is not ours")
+        others = (
+            "" if credentials is None else ", or gRPC cannot use the kind of key of security.tls_certificate"
+        )
+        raise ConfigError(
+            f"cannot listen on {shown}:{port}: the port is taken, or the address is not ours{others}"
+        )
     return f"{shown}:{bound}"
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
+from cryptography import x509
 
 from service.access.callers import Callers
 from service.access.certificates import ClientCertificates, read_authorities
@@ -89,11 +92,37 @@ def _credentials(
     if certificate is None or key is None:
         return None, None
     pairs = [(_read_pem(key, "tls_key"), _read_pem(certificate, "tls_certificate"))]
+    _check_pair(certificate, key)
     plain = grpc.ssl_server_credentials(pairs)
     if security.client_ca is None:
         return plain, plain
     authorities = read_authorities(security.client_ca)
     return grpc.ssl_server_credentials(pairs, authorities, require_client_auth=True), plain
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    """What gRPC says of files that do not fit is what it says of a port that is taken."""
+
+    def refuse() -> NoReturn:
+        raise ConfigError(
+            f"security.tls_key: {key} is encrypted, and nobody is there to be asked: "
+            f"`openssl pkey -in {key} -out FILE` makes one that is not"
+        )
+
+    try:
+        x509.load_pem_x509_certificates(certificate.read_bytes())
+    except ValueError:
+        raise ConfigError(f"security.tls_certificate: {certificate} holds no certificate") from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # whether the files fit, not how strong they are
+    try:
+        context.load_cert_chain(certificate, key, password=refuse)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            said = f"is not the key of {certificate}"
+        else:
+            said = f"holds no key that can be used with {certificate} ({error.reason or error})"
+        raise ConfigError(f"security.tls_key: {key} {said}") from None
 
 
 def _read_pem(path: Path, name: str) -> bytes:
