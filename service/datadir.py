@@ -14,6 +14,8 @@ from kb_store.sql.snapshot import sqlite_file
 from service.config import ConfigError, Settings
 
 DATABASE = "facts.db"
+RESTORING = ".partial-restore"  # what is restored into a folder that was there
+MOVED = "moved.json"  # in it: what of it is being moved to its place, the database last
 INDEX_FOLDER = "index"
 KEY_STATISTICS_FOLDER = "key-statistics"  # made again where they are missing: no backup holds them
 
@@ -21,7 +23,7 @@ KEY_STATISTICS_FOLDER = "key-statistics"  # made again where they are missing: n
 class DataDir:
     """A locked data folder; made when it is not there. The lock falls with the process, however it ends."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, restoring: bool = False) -> None:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -33,6 +35,9 @@ class DataDir:
         except OSError:
             os.close(self._handle)
             raise ConfigError(f"store.data_dir: {path} is in use by another server") from None
+        if not restoring and is_half_restored(path):
+            os.close(self._handle)
+            raise ConfigError(f"store.data_dir: a restore into {path} was not finished: start it again")
 
     @property
     def index(self) -> Path:
@@ -68,6 +73,13 @@ class DataDir:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def is_half_restored(path: Path) -> bool:
+    """Whether a restore is at work in this folder, or was killed there."""
+    return (path / RESTORING).exists() and (
+        not (path / DATABASE).exists() or (path / RESTORING / MOVED).exists()
+    )
 
 
 def overlooked(settings: Settings) -> Path | None:

@@ -20,9 +20,10 @@ from kb_store.index.files import MANIFEST, check_file, read_manifest
 from kb_store.sql.snapshot import Described, copy_database, describe
 from service.backup import manifest as files
 from service.backup.manifest import DATA, BackupFailed, BackupManifest, FileDigest
+from service.backup.partial import LOCK, PARTIAL, being_made, clear, left, remove
 from service.datadir import DATABASE, INDEX_FOLDER, KEY_STATISTICS_FOLDER
 
-PARTIAL = ".partial-"
+_STEM = "interleaf-"
 _ATTEMPTS = 3
 _BLOCK = 1 << 20
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock")  # what SQLite and a server lay beside a database
@@ -33,26 +34,26 @@ _LEFT_OUT = frozenset({*(DATABASE + end for end in _BESIDE), ".lock", INDEX_FOLD
 def create(data_dir: Path, database: Path, into: Path) -> tuple[Path, BackupManifest]:
     """A new folder below `into` with a copy of everything; BackupFailed when it cannot be made.
 
-    It appears under its name only when it is whole and durable.
+    It appears under its name only when it is whole and durable. What others that were killed have left is removed.
     """
     try:
         into.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name, partial = _place(into)
-        try:
+        clear(into, PARTIAL + _STEM)
+        with being_made(lambda: _place(into)) as partial:
+            name = partial.name.removeprefix(PARTIAL)
             manifest = _fill(partial, name, data_dir, database)
             files.write(partial, manifest)
             _sync_folders(partial)
             partial.rename(into / name)
+            (into / name / LOCK).unlink(missing_ok=True)
             _sync(into)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     except (OSError, StoreError) as error:
         raise BackupFailed(f"the backup could not be made: {error}") from error
     return into / name, manifest
 
 
-def _place(into: Path) -> tuple[str, Path]:
-    stem = f"interleaf-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+def _place(into: Path) -> Path:
+    stem = f"{_STEM}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for number in range(1, 1000):
         name = stem if number == 1 else f"{stem}-{number}"
         if not (into / name).exists():
@@ -60,7 +61,7 @@ def _place(into: Path) -> tuple[str, Path]:
                 (into / f"{PARTIAL}{name}").mkdir(mode=0o700)
             except FileExistsError:
                 continue
-            return name, into / f"{PARTIAL}{name}"
+            return into / f"{PARTIAL}{name}"
     raise BackupFailed(f"there are too many backups of this second in {into}")
 
 
@@ -204,11 +205,15 @@ def list_backups(folder: Path) -> list[tuple[Path, BackupManifest | None]]:
     return sorted(found, key=lambda item: item[1].created if item[1] else "", reverse=True)
 
 
+def unfinished(folder: Path) -> list[Path]:
+    """What is being made, or was left by one that was killed, and is removed by the next `create`."""
+    return left(folder, PARTIAL + _STEM) if folder.is_dir() else []
+
+
 def prune(folder: Path, keep: int) -> list[Path]:
     """Removes all but the newest `keep` of those that can be believed; those that were removed."""
     sound = [path for path, manifest in list_backups(folder) if manifest is not None]
     for path in sound[keep:]:
         # First out of the list, so that half of one is never taken for a whole one.
-        gone = path.rename(path.with_name(PARTIAL + path.name))
-        shutil.rmtree(gone)
+        remove(path.rename(path.with_name(PARTIAL + path.name)), ours=True)
     return sound[keep:]

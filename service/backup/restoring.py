@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,10 @@ from kb_store.errors import StoreError
 from kb_store.sql import open_store
 from kb_store.sql.snapshot import describe, problems_of
 from service.backup import manifest as files
-from service.backup.creating import PARTIAL
 from service.backup.manifest import DATA, BackupDamaged, BackupFailed, BackupManifest
-from service.datadir import DATABASE
+from service.backup.partial import LOCK, PARTIAL, being_made, clear
+from service.config import ConfigError
+from service.datadir import DATABASE, MOVED, RESTORING, DataDir, is_half_restored
 
 
 def verify(folder: Path) -> tuple[BackupManifest, list[str]]:
@@ -36,7 +38,7 @@ def _files(data: Path, manifest: BackupManifest) -> Iterator[str]:
         elif files.digest_of(path) != expected:
             yield f"{name} fails its checksum"
     there = {path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()}
-    for name in sorted(there - manifest.files.keys()):
+    for name in sorted(there - manifest.files.keys() - {LOCK}):
         yield f"{name} is not part of the backup"
 
 
@@ -55,28 +57,83 @@ def restore(folder: Path, data_dir: Path) -> BackupManifest:
     """Makes `data_dir`, which must not be there or be empty. It appears only when everything in it was checked: every
     digest, and the database with itself. BackupFailed otherwise, and nothing is left.
 
-    A database of an older version is brought to this one's, as a server would.
+    A database of an older version is brought to this one's, as a server would. What another restore that was killed has
+    left is removed.
     """
-    if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
-        raise BackupFailed(f"{data_dir} is there and not empty: restore into a new directory")
     try:
         manifest = files.read(folder)
-        data_dir.absolute().parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: what a restore that was killed has left does not hinder this one.
-        partial = Path(mkdtemp(prefix=f"{PARTIAL}{data_dir.name}-", dir=data_dir.absolute().parent))
-        try:
-            shutil.copytree(folder / DATA, partial, dirs_exist_ok=True)
-            problems = [*_files(partial, manifest)] or _examine(partial / DATABASE, manifest)
-            if problems:
-                raise BackupFailed(f"the backup is damaged: {'; '.join(problems)}")
-            if data_dir.exists():
-                data_dir.rmdir()
-            partial.rename(data_dir)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except (BackupDamaged, OSError, shutil.Error) as error:
+        if data_dir.exists():
+            _restore_inside(folder, data_dir, manifest)
+        else:
+            _restore_beside(folder, data_dir, manifest)
+    except (BackupDamaged, ConfigError, OSError, shutil.Error) as error:
         raise BackupFailed(f"{folder.name} cannot be restored: {error}") from error
     return manifest
+
+
+def _restore_beside(folder: Path, data_dir: Path, manifest: BackupManifest) -> None:
+    parent, prefix = data_dir.absolute().parent, f"{PARTIAL}{data_dir.name}-"
+    parent.mkdir(parents=True, exist_ok=True)
+    clear(parent, prefix)
+    with being_made(lambda: Path(mkdtemp(prefix=prefix, dir=parent))) as partial:
+        _copy(folder, partial, manifest)
+        partial.rename(data_dir)
+
+
+def _restore_inside(folder: Path, data_dir: Path, manifest: BackupManifest) -> None:
+    """A folder that is there may be where something is mounted, which nothing can be renamed over."""
+    if not _is_free(data_dir):
+        raise BackupFailed(f"{data_dir} is there and not empty: restore into a new directory")
+    with DataDir(data_dir, restoring=True):
+        try:
+            _clear_inside(data_dir)
+            if not _is_free(data_dir):
+                raise BackupFailed(f"{data_dir} is there and not empty: restore into a new directory")
+            data = data_dir / RESTORING / DATA
+            data.mkdir(parents=True, mode=0o700)
+            _copy(folder, data, manifest)
+            names = sorted((path.name for path in data.iterdir()), key=lambda name: (name == DATABASE, name))
+            (data_dir / RESTORING / MOVED).write_text(json.dumps(names), encoding="utf-8")
+            for name in names:
+                (data / name).rename(data_dir / name)
+            (data_dir / RESTORING / MOVED).unlink()  # from here on a server starts
+        finally:
+            _clear_inside(data_dir)
+
+
+def _is_free(data_dir: Path) -> bool:
+    """Whether nothing is there but what a new file system has, and what a restore that was killed has left."""
+    if not data_dir.is_dir():
+        return False
+    left = {".lock", "lost+found"}
+    if is_half_restored(data_dir):
+        left |= {RESTORING, *_moved(data_dir)}
+    return all(path.name in left for path in data_dir.iterdir())
+
+
+def _moved(data_dir: Path) -> list[str]:
+    try:
+        return [str(name) for name in json.loads((data_dir / RESTORING / MOVED).read_text(encoding="utf-8"))]
+    except (FileNotFoundError, ValueError):  # a list that was not written whole: nothing has been moved
+        return []
+
+
+def _clear_inside(data_dir: Path) -> None:
+    """What was moved goes before the list of it: whatever ends this, the next one knows what there is to remove."""
+    for name in _moved(data_dir):
+        path = data_dir / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(data_dir / RESTORING, ignore_errors=True)
+
+
+def _copy(folder: Path, target: Path, manifest: BackupManifest) -> None:
+    shutil.copytree(folder / DATA, target, dirs_exist_ok=True)
+    problems = [*_files(target, manifest)] or _examine(target / DATABASE, manifest)
+    if problems:
+        raise BackupFailed(f"the backup is damaged: {'; '.join(problems)}")
 
 
 def _examine(database: Path, manifest: BackupManifest) -> list[str]:

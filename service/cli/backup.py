@@ -15,7 +15,7 @@ from interleaf.cli._connection import console
 from kb_store.errors import StoreError
 from kb_store.sql.snapshot import sqlite_file
 from service.backup.creating import create as make
-from service.backup.creating import list_backups, prune
+from service.backup.creating import list_backups, prune, unfinished
 from service.backup.manifest import BackupDamaged, BackupFailed, BackupManifest
 from service.backup.restoring import restore as bring_back
 from service.backup.restoring import verify as look_at
@@ -70,13 +70,13 @@ def list_(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where backups are kept.")],
     as_json: JsonOption = False,
 ) -> None:
-    """The backups in a folder, the newest first."""
+    """The backups in a folder, the newest first; then what is being made, or was left by a `create` that was killed."""
     found = list_backups(folder)
     if as_json:
         entries = [
             _values(path, item) if item else {"path": str(path), "damaged": True} for path, item in found
         ]
-        typer.echo(json.dumps({"backups": entries}))
+        typer.echo(json.dumps({"backups": entries, "unfinished": [str(path) for path in unfinished(folder)]}))
         return
     table = Table("backup", "made", "facts", "MiB", "schema", box=None, pad_edge=False)
     for path, item in found:
@@ -85,6 +85,8 @@ def list_(
         else:
             shown = (path.name, item.created[:19], str(item.facts), f"{item.size / MIB:.1f}", item.schema)
             table.add_row(*map(Text, shown))
+    for path in unfinished(folder):
+        table.add_row(Text(path.name), Text("unfinished", style="yellow"))
     console().print(table)
 
 
