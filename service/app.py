@@ -27,7 +27,7 @@ from service.canary import Canary
 from service.commands.answering import Answer, Answering, Ask, Model
 from service.commands.scoring import Scoring
 from service.config import DEFAULT_TOP_K, MIB, ConfigError, Settings
-from service.datadir import DataDir, overlooked
+from service.datadir import DataDir, database_lock, overlooked
 from service.edits.jobs import LabModel
 from service.edits.live import LiveEdits
 from service.observability.meters import Meters
@@ -97,6 +97,7 @@ class App:
         in place of the configured one."""
         with ExitStack() as undo:
             data = undo.enter_context(DataDir(settings.store.data_dir))
+            undo.enter_context(database_lock(settings))
             if (unread := overlooked(settings)) is not None:
                 _log.warning(
                     "store.database_url names another database than the data folder's", unread=str(unread)

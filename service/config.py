@@ -116,8 +116,8 @@ class StoreSettings(Section):
     )
     database_url: SecretStr | None = Field(
         default=None,
-        description="URL of the database: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`, which any number "
-        "of servers may share, each with a data folder of its own. Unset: `facts.db` in the data folder.",
+        description="URL of the database: `sqlite:///PATH` for one server, `postgresql://USER:PASSWORD@HOST/NAME` for "
+        "any number of servers, each with a data folder of its own. Unset: `facts.db` in the data folder.",
     )
     default_namespace: str = Field(
         default="default", description="Namespace that is made at start unless it is there; empty: none."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +17,7 @@ from service.config import ConfigError, Settings
 
 DATABASE = "facts.db"
 RESTORING = ".partial-restore"  # what is restored into a folder that was there
+LOCK = ".lock"
 MOVED = "moved.json"  # in it: what of it is being moved to its place, the database last
 INDEX_FOLDER = "index"
 KEY_STATISTICS_FOLDER = "key-statistics"  # made again where they are missing: no backup holds them
@@ -25,16 +28,7 @@ class DataDir:
 
     def __init__(self, path: Path, *, restoring: bool = False) -> None:
         self.path = path
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise ConfigError(f"store.data_dir: cannot use {path}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._handle)
-            raise ConfigError(f"store.data_dir: {path} is in use by another server") from None
+        self._handle = _locked(path / LOCK, f"store.data_dir: {path}")
         if not restoring and is_half_restored(path):
             os.close(self._handle)
             raise ConfigError(f"store.data_dir: a restore into {path} was not finished: start it again")
@@ -73,6 +67,41 @@ class DataDir:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _locked(path: Path, what: str) -> int:
+    """Falls when it is closed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be used: {error.strerror}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise ConfigError(f"{what} is in use by another server") from None
+    return handle
+
+
+@contextmanager
+def database_lock(settings: Settings) -> Iterator[None]:
+    """Of a SQLite database outside the data folder: what one server writes, another one at it would not hear of."""
+    try:
+        named = sqlite_file(settings.database)
+    except StoreError:  # PostgreSQL tells all servers at it; what it is otherwise, the store says
+        named = Path()
+    file = named.resolve()
+    # A database called as that of a data folder is that folder's, whose server holds the folder's lock.
+    lock = file.with_name(LOCK if file.name == DATABASE else f"{file.name}{LOCK}")
+    if not named.name or named.name == ":memory:" or lock == (settings.store.data_dir / LOCK).resolve():
+        yield
+        return
+    handle = _locked(lock, f"store.database_url: {named}")
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def is_half_restored(path: Path) -> bool:
