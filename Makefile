@@ -11,7 +11,9 @@ export TRANSFORMERS_NO_ADVISORY_WARNINGS := 1
 
 SUPPLY_STAMP := .venv-supply/.ready
 
-.PHONY: help setup setup-vllm demo serve test test-vllm check protos clean locks audit sbom licences image image-gpu
+.PHONY: help setup setup-vllm demo serve test test-slow test-vllm test-tenants test-malformed test-retries test-crash \
+  test-replicas soak check protos factbank train-encoder small-model clean locks audit sbom licences image \
+  image-gpu
 
 # What an interrupted set-up has left is no environment: it is made again.
 environment = $(1)/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf $(1); $(PY) -m venv $(1); }
