@@ -176,7 +176,8 @@ class NamespaceStore(Protocol):
         ...
 
     def delete_namespace(self, namespace_id: str, *, force: bool, etag: str, context: Context) -> None:
-        """WrongState when it has live facts and force is not set. Must remove everything of it."""
+        """WrongState when it has live facts and force is not set. Must remove everything of it but the bare references
+        by which requests that are sent again are known: they must not be done to a namespace made anew (NotFound)."""
         ...
 
 

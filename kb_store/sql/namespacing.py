@@ -27,7 +27,6 @@ from kb_store.sql.tables import (
     imports,
     namespaces,
     outbox,
-    requests,
     reviews,
 )
 from kb_store.sql.unit import write_audit
@@ -40,8 +39,6 @@ from kb_store.validation import (
     is_id,
 )
 
-# Answers outlive their namespace: a deletion that is sent again must not delete the one that was made anew.
-_OF_NO_NAMESPACE = ""
 _DISPLAY_NAME, _RELATIONS, _EXAMPLES = "display_name", "multi_valued_relations", "relation_examples"
 
 
@@ -116,7 +113,7 @@ class NamespaceKeeping(Backend):
         row = _row(connection, namespace_id)
         now = self._clock()
         write_audit(connection, context, now, action, namespace_id, namespace_id, row.revision)
-        keep_answer(connection, context, digest, _OF_NO_NAMESPACE, list(row), now)
+        keep_answer(connection, context, digest, namespace_id, list(row), now)
         return namespace_from_row(row)
 
     def get_namespace(self, namespace_id: str) -> Namespace:
@@ -193,7 +190,7 @@ class NamespaceKeeping(Backend):
             write_audit(
                 connection, context, now, "namespace.delete", namespace_id, namespace_id, found.revision
             )
-            keep_answer(connection, context, digest, _OF_NO_NAMESPACE, {"deleted": namespace_id}, now)
+            keep_answer(connection, context, digest, namespace_id, {"deleted": namespace_id}, now)
 
         return self._writer.submit(work, keep=not context.validate_only, announces=True).result()
 
@@ -215,5 +212,6 @@ class NamespaceKeeping(Backend):
         connection.execute(delete(facts).where(mine))
         connection.execute(delete(imports).where(imports.c.namespace == namespace_id))
         connection.execute(delete(reviews).where(reviews.c.namespace == namespace_id))
-        connection.execute(delete(requests).where(requests.c.namespace == namespace_id))
+        # Answers to requests stay until they are too old to be repeated (they hold nothing of what facts say): what is
+        # sent again must not be done to a namespace that was made anew.
         connection.execute(delete(namespaces).where(namespaces.c.id == namespace_id))

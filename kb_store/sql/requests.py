@@ -78,6 +78,6 @@ def replay(connection: Connection, answer: dict[str, Any]) -> WriteResult:
     for row, revision in answer["facts"]:
         stored = at_revision(connection, row, revision)
         if stored is None:
-            raise NotFound("fact", f"of the earlier answer (row {row}), which has been purged since")
+            raise NotFound("fact", f"of the earlier answer (row {row}), which is gone for good")
         facts.append(stored.fact)
     return WriteResult(tuple(facts), answer["revision"], replayed=True)

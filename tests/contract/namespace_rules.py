@@ -14,7 +14,7 @@ from kb_store.errors import (
     RequestIdReused,
     WrongState,
 )
-from kb_store.model import ConflictPolicy, Context, CreateFact, ImportRow, RelationExamples
+from kb_store.model import ConflictPolicy, Context, CreateFact, ImportRow, RelationExamples, UpdateFact
 from tests.contract.harness import ANYONE, NS, Clock, Harness, Rules, content, create, revision
 
 
@@ -146,6 +146,23 @@ class NamespaceRules(Rules):
             assert store.get_namespace("staff") == anew
             store.delete_namespace("staff", force=True, etag="", context=ANYONE)
 
+    def test_writes_from_before_the_deletion_are_not_made_again(self, store: Store, clock: Clock) -> None:
+        request = Context(request_id="one")
+        (fact,) = store.write([CreateFact(NS, content())], request).facts
+        change = [UpdateFact(NS, fact.fact_id, {"object": "Beta"})]
+        store.write(change, Context(request_id="two"))
+        store.delete_namespace(NS, force=True, etag="", context=ANYONE)
+        anew = store.create_namespace(NS, "", frozenset(), ANYONE)
+        with pytest.raises(NotFound):
+            store.write([CreateFact(NS, content())], request)
+        create(store, fact_id=fact.fact_id)
+        with pytest.raises(NotFound):
+            store.write(change, Context(request_id="two"))
+        assert store.get_fact(NS, fact.fact_id).content == content()
+        assert store.get_namespace(NS).create_time == anew.create_time
+        store.purge(clock.advance(days=2))
+        assert not store.write([CreateFact(NS, content("Zoe"))], request).replayed
+
     def test_validate_only(self, store: Store) -> None:
         check = Context(validate_only=True)
         assert store.create_namespace("staff", "", frozenset(), check).namespace_id == "staff"
@@ -169,8 +186,7 @@ class NamespaceRules(Rules):
     def test_deletion_removes_everything_and_tells_the_index(self, store: Store, harness: Harness) -> None:
         store.create_namespace("other", "", frozenset(), ANYONE)
         kept = create(store, namespace="other")
-        request = Context(request_id="one", request_digest="d")
-        (fact,) = store.write([CreateFact(NS, content(), "job")], request).facts
+        (fact,) = store.write([CreateFact(NS, content(), "job")], ANYONE).facts
         create(store, "Ben")
         store.import_rows(NS, "imp", [ImportRow(1, content("c"))], ConflictPolicy.FAIL, ANYONE).result()
         rows = {row for batch in store.all_rows(NS, batch=9) for row, _ in batch}
@@ -190,8 +206,6 @@ class NamespaceRules(Rules):
         assert again.etag != before.etag
         assert revision(store) == 0
         assert store.import_progress(NS, "imp").rows == 0
-        result = store.write([CreateFact(NS, content(), "job")], request)
-        assert not result.replayed
-        assert result.facts[0].uid != fact.uid
+        assert create(store, fact_id="job").uid != fact.uid
         assert rows.isdisjoint(row for batch in store.all_rows(NS, batch=9) for row, _ in batch)
         assert store.get_fact("other", kept.fact_id) == kept
