@@ -203,6 +203,7 @@ class Indexer:
 
     def _recover(self) -> None:
         self._leading = self._unchecked = True
+        self._handed_over.clear()
         if self._rebuild is not None:
             self._rebuild.begin_again()
         newest = self._store.last_sequence()
@@ -295,6 +296,10 @@ class Indexer:
     def _follow(self) -> None:
         """Another process keeps the index: tells those who wait here how far it is, and it what was asked here."""
         self._leading, self._unchecked = False, False
+        if self._rebuild is not None:  # begun here: it is the other's to end, too
+            self._rebuild.begin_again()
+            self._asked.appendleft(self._rebuild)
+            self._rebuild = None
         applied = self._index.applied_sequence()
         entries = self._store.read_outbox(after=self._applied, limit=max(1, applied - self._applied))
         for rebuild in list(self._asked):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,33 @@ def test_what_a_follower_doubts_the_leader_makes_again(
     assert follower.indexer.verify(NS, timeout=1) != []
     assert follower.indexer.rebuild(NS).result(WAIT) == 2
     assert eventually(lambda: follower.indexer.verify(NS) == [])
+
+
+def test_a_rebuild_is_ended_by_whoever_leads_by_then(
+    keepers: list[Keeper], postgres_server: PostgresServer
+) -> None:
+    leader, follower = keepers
+    leader.add("Anna")
+    leader.add("Ben")
+    assert leader.indexer.wait_caught_up(WAIT)
+    begun, other_leads = threading.Event(), threading.Event()
+
+    def progress(done: int, total: int) -> None:
+        begun.set()
+        assert other_leads.wait(WAIT)
+
+    rebuilt = leader.indexer.rebuild(NS, progress)
+    assert begun.wait(WAIT)
+    with postgres_server.connect() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'interleaf index' "
+            "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
+        )
+    assert eventually(lambda: follower.indexer._leading)
+    other_leads.set()
+    assert rebuilt.result(WAIT) == 2
+    assert not leader.indexer._leading
+    assert follower.indexer.verify(NS) == []
 
 
 def test_each_with_an_index_of_its_own(url: str, tmp_path: Path, postgres_server: PostgresServer) -> None:
