@@ -11,7 +11,7 @@ from kb_store.errors import QuotaExceeded
 from kb_store.flags import text_flags
 from kb_store.model import ConflictPolicy, Content, ImportRow, RowFailure
 from kb_store.reviews import Flag, Quarantine
-from kb_store.sql.mutations import corrected_by
+from kb_store.sql.mutations import corrected_by, said_by
 from kb_store.sql.review_rows import count_waiting, held_digests, insert_rows, new_row
 from kb_store.sql.rows import Stored
 from kb_store.sql.unit import Unit
@@ -117,7 +117,9 @@ def _conflicts(unit: Unit, row: ImportRow, known: Neighbours, policy: ConflictPo
     content, group = row.content, known.group(row.content)
     same = known.by_id(row.fact_id)
     if same is None and policy is ConflictPolicy.REPLACE:
-        same = corrected_by(group, content)
+        # With an id of its own the same for another time is another fact where the relation has several.
+        apart = row.fact_id and content.relation in unit.multi_valued
+        same = said_by(group, content) if apart else corrected_by(group, content)
     found = [same.fact] if same is not None and not same.fact.deleted else []
     if content.relation not in unit.multi_valued:
         found += [stored.fact for stored in group if stored.fact.content.object != content.object]

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from kb_store import failpoints
 from kb_store.errors import (
     AlreadyExists,
-    ConflictingFact,
     ImportRunning,
     InvalidInput,
     QuotaExceeded,
@@ -30,7 +29,7 @@ from kb_store.model import (
 from kb_store.reviews import Quarantine
 from kb_store.sql.holding import split_off
 from kb_store.sql.lookups import many_by_id, many_live_of_relation
-from kb_store.sql.mutations import fact_name, place, said_by
+from kb_store.sql.mutations import fact_name, place, require_room, said_by
 from kb_store.sql.prepared import Prepared
 from kb_store.sql.requests import check_context
 from kb_store.sql.rows import Stored, to_micros
@@ -207,10 +206,8 @@ def _import_row(unit: Unit, known: _Known, row: ImportRow, policy: ConflictPolic
             return False, same_id
         if same_id.fact.deleted or policy is not ConflictPolicy.REPLACE:
             raise AlreadyExists("fact", fact_name(unit.namespace, row.fact_id))
-        if row.content.relation not in unit.multi_valued:
-            for other in group:
-                if other.row != same_id.row and other.fact.content.object != row.content.object:
-                    raise ConflictingFact(unit.namespace, other.fact.fact_id)
+        if same_id not in group:  # one that stands there may be corrected
+            require_room(unit, row.content, group)
         old, stored = same_id, unit.change(same_id, Action.REPLACE, row.content)
     known.note(old, stored)
     return True, stored

@@ -6,7 +6,7 @@ one. Facts that stand in it together (added with ADD, or while the relation was 
 corrected. REPLACE corrects the fact of the same object or, without one, the oldest live fact of the group.
 
 A fact without an id that says the same object for the same time as a live one is that fact. For another time it is
-another fact, which needs ADD where the relation is single-valued.
+another fact, with an id of its own or without, which needs ADD where the relation is single-valued.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Mutator:
         if not current.fact.deleted:
             name = fact_name(unit.namespace, current.fact.fact_id)
             raise WrongState(f"fact {name!r} is not deleted", kind="fact", name=name)
-        _require_room(unit, current, current.fact.content)
+        self._enter(unit, current.fact.content)
         return unit.change(current, Action.UNDELETE, current.fact.content)
 
     def _rollback(self, unit: Unit, current: Stored, mutation: RollbackFact) -> Stored:
@@ -130,8 +130,14 @@ class Mutator:
         if content == old:
             return current
         if (content.subject, content.relation) != (old.subject, old.relation):
-            _require_room(unit, current, content)
+            self._enter(unit, content)
         return unit.change(current, action, content)
+
+    def _enter(self, unit: Unit, content: Content) -> None:
+        group = live_of_relation(
+            unit.connection, unit.dialect, unit.namespace, content.subject, content.relation
+        )
+        require_room(unit, content, group)
 
 
 def said_by(group: list[Stored], content: Content) -> Stored | None:
@@ -157,14 +163,23 @@ def place(unit: Unit, content: Content, fact_id: str, group: list[Stored], polic
     if not fact_id:
         known = corrected_by(group, content) if replacing else said_by(group, content)
         if known is not None:
-            unlike = replacing and known.fact.content != content
-            return unit.change(known, Action.REPLACE, content) if unlike else known
-    others = [stored for stored in group if not fact_id or stored.fact.content.object != content.object]
-    if others and policy is not ConflictPolicy.ADD and content.relation not in unit.multi_valued:
-        if policy is ConflictPolicy.FAIL:
-            raise ConflictingFact(unit.namespace, others[0].fact.fact_id)
-        return unit.change(others[0], Action.REPLACE, content)
+            return _corrected(unit, known, content) if replacing else known
+    if policy is not ConflictPolicy.ADD:
+        if replacing and _others(unit, content, group):
+            return _corrected(unit, corrected_by(group, content) or group[0], content)
+        require_room(unit, content, group)
     return unit.create(content, fact_id)
+
+
+def _corrected(unit: Unit, known: Stored, content: Content) -> Stored:
+    return known if known.fact.content == content else unit.change(known, Action.REPLACE, content)
+
+
+def _others(unit: Unit, content: Content, group: list[Stored]) -> list[Stored]:
+    """What of the group this contradicts where the relation has one object: another, or the same for another time."""
+    if content.relation in unit.multi_valued:
+        return []
+    return [stored for stored in group if not _says(stored.fact.content, content)]
 
 
 def _require_live(unit: Unit, fact: Fact) -> None:
@@ -173,11 +188,8 @@ def _require_live(unit: Unit, fact: Fact) -> None:
         raise WrongState(f"fact {name!r} is deleted: undelete it first", kind="fact", name=name)
 
 
-def _require_room(unit: Unit, moving: Stored, content: Content) -> None:
-    if content.relation in unit.multi_valued:
-        return
-    for other in live_of_relation(
-        unit.connection, unit.dialect, unit.namespace, content.subject, content.relation
-    ):
-        if other.row != moving.row and other.fact.content.object != content.object:
-            raise ConflictingFact(unit.namespace, other.fact.fact_id)
+def require_room(unit: Unit, content: Content, group: list[Stored]) -> None:
+    """Refuses what comes into a group in which it contradicts a fact."""
+    others = _others(unit, content, group)
+    if others:
+        raise ConflictingFact(unit.namespace, others[0].fact.fact_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -150,6 +151,32 @@ class ImportRules(Rules):
     def test_multi_valued_relations_take_several_objects(self, store: Store) -> None:
         rows = [content("a", "child", f"c{n}") for n in range(5)]
         assert counts(bring(store, *rows).progress) == (5, 5, 0, 0)
+
+    @pytest.mark.parametrize("fact_id", ["", "two"])
+    def test_another_time_is_refused_or_replaces_with_and_without_an_id(
+        self, store: Store, fact_id: str
+    ) -> None:
+        terms = [content("a", valid_from=datetime(year, 3, 4, tzinfo=UTC)) for year in (1885, 1893)]
+        create(store, "a", fact_id="one", valid_from=terms[0].valid_from)
+        (failure,) = bring(store, ImportRow(1, terms[1], fact_id)).failures
+        assert failure.reason == "CONFLICTING_FACT"
+        assert counts(bring(store, ImportRow(1, terms[1], fact_id), policy=REPLACE).progress)[1] == 1
+        assert [(fact.fact_id, fact.content) for fact in store.list_facts(NS, limit=9).facts] == [
+            ("one", terms[1])
+        ]
+
+    def test_terms_that_stand_together_are_each_replaced_by_their_ids(self, store: Store) -> None:
+        terms = [content("a", valid_from=datetime(year, 3, 4, tzinfo=UTC)) for year in (1885, 1893)]
+        bring(store, *(ImportRow(n, said, f"t{n}") for n, said in enumerate(terms)), policy=ADD)
+        corrected = [replace(said, aliases=("A.",)) for said in terms]
+        rows = [ImportRow(n, said, f"t{n}") for n, said in enumerate(corrected)]
+        assert bring(store, *rows, policy=REPLACE).failures == ()
+        assert [fact.content for fact in store.list_facts(NS, limit=9).facts] == corrected
+        elsewhere = content("b", valid_from=datetime(1897, 3, 4, tzinfo=UTC))
+        moved = replace(elsewhere, subject="a")
+        bring(store, ImportRow(1, elsewhere, "b"))
+        (failure,) = bring(store, ImportRow(1, moved, "b"), policy=REPLACE).failures
+        assert failure.reason == "CONFLICTING_FACT"
 
     def test_ids_given_twice_and_ids_of_deleted_facts(self, store: Store) -> None:
         create(store, "gone", fact_id="gone")

@@ -106,6 +106,18 @@ class ReviewRules(Rules):
         assert held(store, import_id="file-2") == ()
         assert store.get_fact(NS, "mine").revision == 1
 
+    @pytest.mark.parametrize("relation", ["employer", "child"])
+    def test_the_reviewer_is_told_what_approving_writes_over(self, store: Store, relation: str) -> None:
+        """Another time under an id of its own is another fact where the relation has several."""
+        early, late = (datetime(year, 1, 1, tzinfo=UTC) for year in (2020, 2030))
+        create(store, relation=relation, fact_id="one", valid_from=early)
+        row = ImportRow(1, content(relation=relation, valid_from=late), "two")
+        load(store, row, how=Quarantine.ALL)
+        (review,) = held(store)
+        store.decide_review(NS, review.review_id, approve=True, policy=None, context=ANNA)
+        written_over = {fact.fact_id for fact in store.list_facts(NS, limit=9).facts if fact.revision > 1}
+        assert set(review.conflicts) == written_over == ({"one"} if relation == "employer" else set())
+
     def test_everything_can_wait_and_nothing(self, store: Store) -> None:
         load(store, content("A"), how=Quarantine.ALL, import_id="all")
         assert [review.flags for review in held(store)] == [(Flag.NOT_FLAGGED,)]

@@ -113,6 +113,34 @@ class WritingRules(Rules):
         for policy in ConflictPolicy:
             assert write(store, CreateFact(NS, terms[1], on_conflict=policy)).facts == (two,)
 
+    def test_another_time_is_another_fact_under_an_id_of_its_own_too(self, store: Store) -> None:
+        first, second, third = (
+            content(valid_from=datetime(year, 3, 4, tzinfo=UTC)) for year in (2001, 2002, 2003)
+        )
+        one = create(store, fact_id="one", valid_from=first.valid_from)
+        with pytest.raises(ConflictingFact) as refusal:
+            write(store, CreateFact(NS, second, "two"))
+        assert refusal.value.details["fact_id"] == "one"
+        assert write(store, CreateFact(NS, first, "same")).facts[0].fact_id == "same"
+        write(store, DeleteFact(NS, "same"))
+        (two,) = write(store, CreateFact(NS, second, "two", ConflictPolicy.ADD)).facts
+        (new,) = write(store, CreateFact(NS, third, "three", ConflictPolicy.REPLACE)).facts
+        assert (new.fact_id, new.content) == ("one", third)
+        assert write(store, CreateFact(NS, second, "four", ConflictPolicy.REPLACE)).facts == (two,)
+        assert store.list_facts(NS, limit=10).facts == (new, two)
+        assert new.uid == one.uid
+
+    def test_another_time_comes_into_a_group_by_no_other_door(self, store: Store) -> None:
+        create(store, fact_id="first", valid_from=datetime(1885, 3, 4, tzinfo=UTC))
+        write(store, DeleteFact(NS, "first"))
+        create(store, fact_id="second", valid_from=datetime(1893, 3, 4, tzinfo=UTC))
+        with pytest.raises(ConflictingFact):
+            write(store, UndeleteFact(NS, "first"))
+        create(store, "Anna Keler", fact_id="third", valid_from=datetime(1897, 3, 4, tzinfo=UTC))
+        with pytest.raises(ConflictingFact) as refusal:
+            write(store, UpdateFact(NS, "third", {"subject": "Anna Keller"}))
+        assert refusal.value.details["fact_id"] == "second"
+
     def test_several_times_of_a_multi_valued_relation(self, store: Store) -> None:
         create(store, relation="child", valid_to=datetime(2020, 1, 1, tzinfo=UTC))
         create(store, relation="child", valid_from=datetime(2021, 1, 1, tzinfo=UTC))

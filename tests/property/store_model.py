@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from kb_store.errors import AlreadyExists, ConflictingFact, NotFound, StoreError, WrongState
 from kb_store.model import (
     ConflictPolicy,
+    Content,
     CreateFact,
     DeleteFact,
     FactMutation,
@@ -16,8 +18,15 @@ from kb_store.model import (
 )
 
 MULTI_VALUED = "child"
+PARTS = ("subject", "relation", "object", "valid_from")
 
-Said = tuple[str, str, str]
+# Subject, relation, object, and from when on.
+Said = tuple[str, str, str, datetime | None]
+
+
+def said_of(content: Content) -> Said:
+    """What makes it this fact and no other."""
+    return content.subject, content.relation, content.object, content.valid_from
 
 
 class Refused(Exception):
@@ -58,9 +67,7 @@ class Model:
     def apply(self, mutation: FactMutation) -> str:
         """Returns the fact's id ("new-N" for one that the store names), or raises Refused."""
         if isinstance(mutation, CreateFact):
-            content = mutation.content
-            said = (content.subject, content.relation, content.object)
-            return self._create(said, mutation.fact_id, mutation.on_conflict)
+            return self._create(said_of(mutation.content), mutation.fact_id, mutation.on_conflict)
         entry = self.facts.get(mutation.fact_id)
         if entry is None:
             raise Refused(NotFound)
@@ -76,16 +83,10 @@ class Model:
         elif isinstance(mutation, DeleteFact):
             self._add(entry, entry.said, live=False)
         elif isinstance(mutation, UpdateFact):
-            subject, relation, object_ = entry.said
-            changes = mutation.changes
-            said = (
-                str(changes.get("subject", subject)),
-                str(changes.get("relation", relation)),
-                str(changes.get("object", object_)),
-            )
-            self._revise(entry, said)
+            changed = {**dict(zip(PARTS, entry.said, strict=True)), **mutation.changes}
+            self.revise(entry, said_of(Content(**changed)))
         else:
-            self._revise(entry, entry.history[mutation.revision - 1][0])
+            self.revise(entry, entry.history[mutation.revision - 1][0])
         return mutation.fact_id
 
     def _group(self, said: Said) -> list[str]:
@@ -103,11 +104,14 @@ class Model:
         if same and not fact_id:
             return same[0]
         others = [name for name in group if name not in same]
+        replacing = policy is ConflictPolicy.REPLACE
+        of_object = [name for name in group if self.facts[name].said[2] == said[2]]
+        if replacing and of_object and not fact_id:
+            return self._replace(of_object[0], said)
         if others and said[1] != MULTI_VALUED and policy is not ConflictPolicy.ADD:
-            if policy is ConflictPolicy.FAIL:
+            if not replacing:
                 raise Refused(ConflictingFact)
-            self._add(self.facts[others[0]], said)
-            return others[0]
+            return self._replace([*same, *of_object, *others][0], said)
         if not fact_id:
             self.made += 1
             fact_id = f"new-{self.made}"
@@ -115,7 +119,12 @@ class Model:
         self._add(self.facts[fact_id], said)
         return fact_id
 
-    def _revise(self, entry: Entry, said: Said) -> None:
+    def _replace(self, name: str, said: Said) -> str:
+        if self.facts[name].said != said:
+            self._add(self.facts[name], said)
+        return name
+
+    def revise(self, entry: Entry, said: Said) -> None:
         if said == entry.said:
             return
         if said[:2] != entry.said[:2]:
@@ -125,7 +134,7 @@ class Model:
     def _guard(self, moving: Entry, said: Said) -> None:
         for name in self._group(said):
             other = self.facts[name]
-            if other is not moving and said[1] != MULTI_VALUED and other.said[2] != said[2]:
+            if other is not moving and said[1] != MULTI_VALUED and other.said != said:
                 raise Refused(ConflictingFact)
 
     def _add(self, entry: Entry, said: Said, *, live: bool = True) -> None:

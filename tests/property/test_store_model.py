@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from kb_store.model import (
     WriteResult,
 )
 from kb_store.sql import SqlStore, open_store
-from tests.property.store_model import MULTI_VALUED, Model, Refused
+from tests.property.store_model import MULTI_VALUED, PARTS, Model, Refused, said_of
 
 # Generous, for machines that are busy with other things.
 pytestmark = pytest.mark.timeout(1800)
@@ -37,12 +38,15 @@ NS = "ns"
 SUBJECTS = st.sampled_from(["Anna", "anna", "Zoë"])
 RELATIONS = st.sampled_from(["employer", MULTI_VALUED])
 OBJECTS = st.sampled_from(["Acme", "Beta", "Gamma"])
-CONTENTS = st.builds(Content, SUBJECTS, RELATIONS, OBJECTS)
+TIMES = st.sampled_from([None, None, datetime(1885, 3, 4, tzinfo=UTC), datetime(1893, 3, 4, tzinfo=UTC)])
+CONTENTS = st.builds(Content, SUBJECTS, RELATIONS, OBJECTS, valid_from=TIMES)
 POLICIES = st.sampled_from(ConflictPolicy)
 # Facts are addressed by the order of their creation, also those whose id the store made.
 PLACES = st.integers(0, 11)
 GIVEN = st.sampled_from(["", "", "", "one", "two", "three"])
-CHANGES = st.fixed_dictionaries({}, optional={"subject": SUBJECTS, "relation": RELATIONS, "object": OBJECTS})
+CHANGES = st.fixed_dictionaries(
+    {}, optional=dict(zip(PARTS, (SUBJECTS, RELATIONS, OBJECTS, TIMES), strict=True))
+)
 MUTATIONS = st.one_of(
     st.builds(CreateFact, st.just(NS), CONTENTS, GIVEN, POLICIES),
     st.builds(CreateFact, st.just(NS), CONTENTS, st.just(""), POLICIES),
@@ -116,15 +120,14 @@ class StoreMachine(RuleBasedStateMachine):
     def bring(self, rows: list[tuple[Content, str]], policy: ConflictPolicy) -> None:
         written = failed = 0
         for content, fact_id in rows:
-            said = (content.subject, content.relation, content.object)
+            said = said_of(content)
             before = self.model.revision
             known = self.model.facts.get(fact_id)
             if known is not None and known.live and known.said == said:
                 continue
             try:
                 if known is not None and known.live and policy is ConflictPolicy.REPLACE:
-                    self.model._guard(known, said)
-                    self.model._add(known, said)
+                    self.model.revise(known, said)
                 else:
                     said_already = known is None and self.model.says(said)
                     self.model.apply(CreateFact(NS, content, "" if said_already else fact_id, policy))
@@ -160,10 +163,7 @@ class StoreMachine(RuleBasedStateMachine):
         if page is None:
             return
         assert page.namespace_revision == self.model.revision
-        found = [
-            ((f.content.subject, f.content.relation, f.content.object), not f.deleted, f.revision)
-            for f in page.facts
-        ]
+        found = [(said_of(f.content), not f.deleted, f.revision) for f in page.facts]
         assert found == [(e.said, e.live, len(e.history)) for e in self.model.facts.values()]
         live = sum(entry.live for entry in self.model.facts.values())
         assert self.store.get_namespace(NS).fact_count == live
