@@ -12,7 +12,7 @@ from kb_store.flags import text_flags
 from kb_store.model import ConflictPolicy, Content, ImportRow, RowFailure
 from kb_store.reviews import Flag, Quarantine
 from kb_store.sql.mutations import corrected_by, said_by
-from kb_store.sql.review_rows import count_waiting, held_digests, insert_rows, new_row
+from kb_store.sql.review_rows import held_digests, insert_rows, new_row
 from kb_store.sql.rows import Stored
 from kb_store.sql.unit import Unit
 
@@ -37,12 +37,11 @@ def split_off(
     *,
     import_id: str,
     policy: ConflictPolicy,
-    waiting: int | None,
 ) -> tuple[list[ImportRow], int, list[RowFailure]]:
     """The rows that may be written, how many were put aside, and refusals of those for which there was no room.
 
     A row that says what is stored is written (it changes nothing); one that waits already waits once. Of a namespace
-    as many rows may wait as it may have facts. `waiting`: how many do; None: those that this database holds.
+    as many rows may wait as it may have facts.
     """
     objects: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
@@ -76,7 +75,7 @@ def split_off(
             )
         )
     held_already = held_digests(unit.connection, unit.namespace, [row["content_digest"] for row in made])
-    room = _room(unit, waiting)
+    room = math.inf if unit.most_facts is None else unit.most_facts - unit.waiting()
     fresh: dict[str, dict[str, Any]] = {}
     failures = []
     for each in made:
@@ -89,12 +88,6 @@ def split_off(
             failures.append(RowFailure(each["line"], QuotaExceeded.reason, _no_room(unit)))
     insert_rows(unit.connection, unit.namespace, list(fresh.values()))
     return free, len(fresh), failures
-
-
-def _room(unit: Unit, waiting: int | None) -> float:
-    if unit.most_facts is None:
-        return math.inf
-    return unit.most_facts - (count_waiting(unit.connection, unit.namespace) if waiting is None else waiting)
 
 
 def _no_room(unit: Unit) -> str:

@@ -138,14 +138,9 @@ def _failure(row: ImportRow, error: StoreError) -> RowFailure:
 
 
 def import_chunk(
-    unit: Unit,
-    chunk: ImportChunk,
-    good: Sequence[ImportRow],
-    refused: Sequence[RowFailure],
-    waiting: int | None = None,
+    unit: Unit, chunk: ImportChunk, good: Sequence[ImportRow], refused: Sequence[RowFailure]
 ) -> ImportResult:
-    """Writes the good rows and the progress; `good` and `refused` come from `check_rows`. `waiting`: how many rows of
-    the namespace wait for approval, where this database does not hold all of them."""
+    """Writes the good rows and the progress; `good` and `refused` come from `check_rows`."""
     before = find_progress(unit.connection, chunk.namespace, chunk.import_id)
     # Rows that are counted twice are rows that a resumed import passes over unsent.
     if chunk.after is not None and chunk.after != before.rows:
@@ -161,7 +156,6 @@ def import_chunk(
             chunk.quarantine,
             import_id=chunk.import_id,
             policy=chunk.policy,
-            waiting=waiting,
         )
         failures += without_room
     for row in good:

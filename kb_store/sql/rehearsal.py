@@ -81,6 +81,11 @@ class _Untold(SqliteDialect):
 class _Rehearsed(Unit):
     """Facts that it makes have no ids that could be taken for ids of stored facts: refusals name them."""
 
+    waits = 0  # rows of the namespace, most of which are not in this database
+
+    def waiting(self) -> int:
+        return self.waits
+
     def _made_id(self, uid: str) -> str:
         return f"(new fact {self._last_row - _LAST_ROW} of this file)"
 
@@ -164,7 +169,8 @@ class Rehearsal:
                 audit_each=False,
                 quotas=self._quotas,
             )
-            result = import_chunk(unit, chunk, good, failures, waiting + self._held)
+            unit.waits = waiting + self._held
+            result = import_chunk(unit, chunk, good, failures)
             self._held += result.held
             for unread in _NOT_LOOKED_AT:
                 connection.execute(delete(unread))

@@ -18,6 +18,7 @@ from kb_store.quotas import UNLIMITED, FactQuotas
 from kb_store.sql.audit_chain import append
 from kb_store.sql.dialect import Dialect, TextRow
 from kb_store.sql.prepared import Prepared
+from kb_store.sql.review_rows import count_waiting
 from kb_store.sql.rows import (
     Stored,
     content_values,
@@ -220,6 +221,10 @@ class Unit:
             if not fact.deleted:
                 self._enter_text(stored)
         return stored
+
+    def waiting(self) -> int:
+        """How many rows of the namespace wait for approval."""
+        return count_waiting(self.connection, self.namespace)
 
     def _require_room(self) -> None:
         if self.most_facts is not None and self._live_count >= self.most_facts:
