@@ -10,6 +10,9 @@ from sqlalchemy.exc import DBAPIError
 
 from kb_store.errors import StoreError
 
+# Of live facts: those that are valid then.
+HOLDING = "(valid_from IS NULL OR valid_from <= {moment}) AND (valid_to IS NULL OR valid_to > {moment})"
+
 # Row number, subject and aliases as their columns hold them.
 TextRow = tuple[int, str, str]
 
@@ -65,6 +68,20 @@ class Dialect(Protocol):
     ) -> list[int]:
         """Must give at most `limit` rows whose names hold all these folded words; rows of other namespaces may be
         among them."""
+        ...
+
+    def facts_with_words(
+        self,
+        connection: Connection,
+        namespace: str,
+        words: Sequence[str],
+        limit: int,
+        *,
+        among: int,
+        moment: int | None,
+    ) -> list[int] | None:
+        """Must give those of the rows of `rows_with_words` that are live facts of the namespace, and valid at the
+        moment if there is one; `limit` are enough. None: there are more than `among` rows to be looked at."""
         ...
 
     def announce(self, connection: Connection) -> None:

@@ -30,9 +30,9 @@ from kb_store.words import FUNCTION_WORDS, word_spans
 MAX_FREQUENCY = 512
 # Words asked of the full text, from the end of the text: there the question stands.
 MAX_WORDS = 24
-# Rows of a frequent word that are looked through where few of the first hold now: a history of old values makes no
-# word frequent.
-_MOST_HISTORY = 8192
+# A word of more rows than this is frequent whose ever they are. Of fewer, those that are here and hold now count: a
+# history of old values makes no word frequent, nor does what others store.
+_MOST_LOOKED_AT = 8192
 # What the walk for whole names costs at most: beginnings of names looked at in the text, a look-up for as many as it
 # takes the time of. Texts that are no repetition of themselves stay far below.
 _MOST_STARTS, _STARTS_PER_LOOKUP = 2_000_000, 20
@@ -61,7 +61,8 @@ class LexicalSearching(Backend):
     ) -> list[LexicalHit]:
         """Facts whose whole name stands in the text first; any text will do."""
         with self._reading() as connection:
-            names = _Names(connection, self._dialect, namespace, _holding(now))
+            moment = None if now is None else to_micros(now)
+            names = _Names(connection, self._dialect, namespace, moment)
             return search_lexical(names, text, limit=limit)
 
 
@@ -72,7 +73,15 @@ class _Names:
     connection: Connection
     dialect: Dialect
     namespace: str
-    holding: ColumnElement[bool]  # of facts: those that may be found
+    moment: int | None  # facts that are not valid then are not found
+
+    @property
+    def holding(self) -> ColumnElement[bool]:
+        """Of facts: those that may be found. Filtered here, since a history of old values would fill every limit."""
+        if self.moment is None:
+            return true()
+        start, end = facts.c.valid_from, facts.c.valid_to
+        return or_(start.is_(None), start <= self.moment) & or_(end.is_(None), end > self.moment)
 
     def smallest_from(self, grams: Sequence[str]) -> Iterable[tuple[str, str | None]]:
         """For each gram the first name that is not before it."""
@@ -90,14 +99,12 @@ class _Names:
 
     def with_words(self, *words: str) -> list[int]:
         """Rows that have all these words, perhaps some of other namespaces among them; one more than is useful."""
-        rows = self.dialect.rows_with_words(self.connection, self.namespace, words, MAX_FREQUENCY + 1)
-        if len(rows) <= MAX_FREQUENCY or self._mostly_mine(rows[::8]):
+        asked = (self.connection, self.namespace, words, MAX_FREQUENCY + 1)
+        rows = self.dialect.rows_with_words(*asked)
+        if len(rows) <= MAX_FREQUENCY:
             return rows
-        more = self.dialect.rows_with_words(self.connection, self.namespace, words, _MOST_HISTORY + 1)
-        return rows if len(more) > _MOST_HISTORY else list(self.mine(more))
-
-    def _mostly_mine(self, rows: Sequence[int]) -> bool:
-        return 2 * len(list(self.mine(rows))) > len(rows)
+        found = self.dialect.facts_with_words(*asked, among=_MOST_LOOKED_AT, moment=self.moment)
+        return rows if found is None else found
 
     def mine(self, rows: Iterable[int]) -> Iterator[int]:
         """Those of the rows that are live facts here, and may be found."""
@@ -168,14 +175,6 @@ def _by_next_word(words: Sequence[str], starts: Iterable[int], length: int) -> I
         if start + length < len(words):
             groups[words[start + length]].append(start)
     return groups.values()
-
-
-def _holding(now: datetime | None) -> ColumnElement[bool]:
-    """Facts that are valid then: filtered here, since a history of old values would fill every limit."""
-    if now is None:
-        return true()
-    start, end, moment = facts.c.valid_from, facts.c.valid_to, to_micros(now)
-    return or_(start.is_(None), start <= moment) & or_(end.is_(None), end > moment)
 
 
 def _without_ending(gram: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from kb_store.sql.dialect import TextRow
+from kb_store.sql.dialect import HOLDING, TextRow
 from kb_store.text import fold_name
 from kb_store.words import cut
 
@@ -42,7 +42,8 @@ AND fact_words."row" = given."row"
 """
 _REMOVE_NAMESPACE = "DELETE FROM fact_words WHERE namespace = %(namespace)s"
 _WITH_WORD = (
-    'SELECT "row" FROM fact_words WHERE namespace = %(namespace)s AND word = %(word)s LIMIT %(limit)s'
+    'SELECT "row" FROM fact_words WHERE namespace = %(namespace)s AND word = %(word)s '
+    "LIMIT %(limit)s OFFSET %(skipped)s"
 )
 _WITH_BOTH = """
 SELECT one."row" FROM fact_words AS one WHERE one.namespace = %(namespace)s AND one.word = %(word)s
@@ -51,8 +52,16 @@ AND NOT EXISTS (
         SELECT FROM fact_words AS other WHERE other.namespace = %(namespace)s
         AND other.word = wanted.word COLLATE "C" AND other."row" = one."row"
     )
-) LIMIT %(limit)s
+) LIMIT %(limit)s OFFSET %(skipped)s
 """
+# LATERAL with a limit: one look-up for each row, until there are enough.
+_FACTS_WITH = """
+SELECT hits."row" FROM ({hits}) AS hits CROSS JOIN LATERAL (
+    SELECT FROM facts WHERE facts."row" = hits."row" AND delete_time IS NULL
+    AND (%(moment)s::bigint IS NULL OR {holding}) LIMIT 1
+) AS held LIMIT %(wanted)s
+"""
+_HOLDING = HOLDING.format(moment="%(moment)s::bigint")
 _ALL_FACTS = 'SELECT "row", namespace, subject, aliases FROM facts WHERE delete_time IS NULL ORDER BY "row"'
 _ALL_WORDS = 'SELECT "row", namespace, word FROM fact_words ORDER BY "row"'
 
@@ -72,6 +81,12 @@ def _columns(texts: Sequence[TextRow]) -> dict[str, list[str] | list[int]]:
     return {"words": words, "rows": rows}
 
 
+def _with(namespace: str, words: Sequence[str], limit: int) -> tuple[str, dict[str, Any]]:
+    first, *others = (word[:LONGEST_WORD] for word in words)
+    asked = {"namespace": namespace, "word": first, "others": others, "limit": limit, "skipped": 0}
+    return _WITH_BOTH if others else _WITH_WORD, asked
+
+
 class PostgresWords:
     """The part of `Dialect` that finds names and words."""
 
@@ -88,9 +103,30 @@ class PostgresWords:
         self, connection: Connection, namespace: str, words: Sequence[str], limit: int
     ) -> list[int]:
         """Of this namespace only."""
-        first, *others = (word[:LONGEST_WORD] for word in words)
-        asked = {"namespace": namespace, "word": first, "others": others, "limit": limit}
-        return list(connection.exec_driver_sql(_WITH_BOTH if others else _WITH_WORD, asked).scalars())
+        statement, asked = _with(namespace, words, limit)
+        return list(connection.exec_driver_sql(statement, asked).scalars())
+
+    def facts_with_words(
+        self,
+        connection: Connection,
+        namespace: str,
+        words: Sequence[str],
+        limit: int,
+        *,
+        among: int,
+        moment: int | None,
+    ) -> list[int] | None:
+        """Counting last: most words of which there are many have enough facts among the first rows."""
+        hits, asked = _with(namespace, words, among)
+        asked |= {"moment": moment, "wanted": limit}
+        statement = _FACTS_WITH.format(hits=hits, holding=_HOLDING)
+        found = list(connection.exec_driver_sql(statement, asked).scalars())
+        if (
+            len(found) < limit
+            and connection.exec_driver_sql(hits, {**asked, "limit": 1, "skipped": among}).first()
+        ):
+            return None
+        return found
 
     def remove_text(self, connection: Connection, namespace: str, texts: Sequence[TextRow]) -> None:
         """In one statement."""

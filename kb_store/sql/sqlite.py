@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from kb_store.errors import StorageFull, StoreError, StoreUnavailable
-from kb_store.sql.dialect import TextRow
+from kb_store.sql.dialect import HOLDING, TextRow
 from kb_store.sql.rows import FACT_COLUMNS
 from kb_store.sql.tables import facts
 
@@ -44,7 +44,13 @@ SELECT grams.value, (
     WHERE namespace = ?1 AND folded_name >= grams.value ORDER BY folded_name LIMIT 1
 ) FROM json_each(?2) AS grams
 """
-_ROWS_MATCHING = "SELECT rowid FROM facts_fts WHERE facts_fts MATCH ?1 LIMIT ?2"
+_ROWS_MATCHING = "SELECT rowid FROM facts_fts WHERE facts_fts MATCH ?1 LIMIT ?2 OFFSET ?3"
+# CROSS: the planner, left alone, would look for all the rows before it gives the first.
+_FACTS_MATCHING = f"""
+SELECT facts.row FROM (SELECT rowid FROM facts_fts WHERE facts_fts MATCH ?1 LIMIT ?2) AS hits
+CROSS JOIN facts ON facts.row = hits.rowid
+WHERE facts.namespace = ?3 AND delete_time IS NULL AND (?4 IS NULL OR {HOLDING.format(moment="?4")}) LIMIT ?5
+"""  # noqa: S608 - our own rule
 # With rank 1 the index is compared with the texts themselves.
 _CHECK_TEXT = "INSERT INTO facts_fts(facts_fts, rank) VALUES ('integrity-check', 1)"
 
@@ -146,8 +152,25 @@ class SqliteDialect:
         self, connection: Connection, namespace: str, words: Sequence[str], limit: int
     ) -> list[int]:
         """The full text knows no namespaces: of a word that is frequent elsewhere, rows here may be left out."""
-        query = " AND ".join(f'"{word}"' for word in words)
-        return [row for (row,) in connection.exec_driver_sql(_ROWS_MATCHING, (query, limit))]
+        asked = (_query(words), limit, 0)
+        return list(connection.exec_driver_sql(_ROWS_MATCHING, asked).scalars())
+
+    def facts_with_words(
+        self,
+        connection: Connection,
+        namespace: str,
+        words: Sequence[str],
+        limit: int,
+        *,
+        among: int,
+        moment: int | None,
+    ) -> list[int] | None:
+        """Counting first: it takes a tenth of the time of looking facts up."""
+        query = _query(words)
+        if connection.exec_driver_sql(_ROWS_MATCHING, (query, 1, among)).first() is not None:
+            return None
+        asked = (query, among, namespace, moment, limit)
+        return list(connection.exec_driver_sql(_FACTS_MATCHING, asked).scalars())
 
     def announce(self, connection: Connection) -> None:
         """Nobody else is there: one process at a time has the file."""
@@ -180,6 +203,10 @@ class SqliteDialect:
         except DBAPIError as error:
             wrong.append(f"the full-text index disagrees with the facts: {error.orig}")
         return wrong
+
+
+def _query(words: Sequence[str]) -> str:
+    return " AND ".join(f'"{word}"' for word in words)
 
 
 def primary_code(error: DBAPIError) -> int:

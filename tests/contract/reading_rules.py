@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -201,6 +203,48 @@ class ReadingRules(Rules):
         assert [hit.row for hit in hits] == [row_of(store, held)]
         for day in range(20):
             create(store, "Mirela Vantongeren", f"wish of day {day}")
+        assert store.search_lexical(NS, "What does Vantongeren do?", limit=5, now=now) == []
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_a_word_is_as_frequent_as_what_holds_here(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, seed: int
+    ) -> None:
+        """What others store of it, or what held before, keeps no fact from being found by it."""
+        monkeypatch.setattr("kb_store.sql.lexical.MAX_FREQUENCY", 10)
+        chance, now = random.Random(seed), datetime.now(UTC)
+        words = [f"word{number}" for number in range(8)]
+        holding: defaultdict[str, set[int]] = defaultdict(set)
+        store.create_namespace("other", "", frozenset(), ANYONE)
+        for number in range(120):
+            said = chance.sample(words, chance.choice([1, 2, 4]))
+            here, ended, gone = chance.random() < 0.3, chance.random() < 0.3, chance.random() < 0.2
+            fact = create(
+                store,
+                f"{' '.join(said)} unlike{number}",
+                namespace=NS if here else "other",
+                valid_to=now - timedelta(days=1) if ended else None,
+            )
+            if gone:
+                store.write([DeleteFact(fact.namespace, fact.fact_id)], ANYONE)
+            elif here and not ended:
+                for word in said:
+                    holding[word].add(row_of(store, fact))
+        for word in words:
+            hits = store.search_lexical(NS, f"What of {word}?", limit=99, now=now)
+            assert {hit.row for hit in hits} == (holding[word] if len(holding[word]) <= 10 else set())
+
+    def test_a_word_of_very_many_rows_is_frequent_whose_ever_they_are(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("kb_store.sql.lexical.MAX_FREQUENCY", 3)
+        monkeypatch.setattr("kb_store.sql.lexical._MOST_LOOKED_AT", 20)
+        now = datetime.now(UTC)
+        held = create(store, "Mirela Vantongeren", "work")
+        for day in range(19):
+            create(store, "Mirela Vantongeren", f"work on day {day}", valid_to=now - timedelta(days=1))
+        found = store.search_lexical(NS, "What does Vantongeren do?", limit=5, now=now)
+        assert [hit.row for hit in found] == [row_of(store, held)]
+        create(store, "Mirela Vantongeren", "work on another day", valid_to=now - timedelta(days=1))
         assert store.search_lexical(NS, "What does Vantongeren do?", limit=5, now=now) == []
 
     def test_names_of_symbols_are_found_beside_many(self, store: Store) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from time import process_time
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from kb_store.sql import SqlStore
 
@@ -113,6 +115,32 @@ def test_no_text_is_refused(keeper: Any, text: str) -> None:
     keeper.add("a", ("Anna Keller", "r", "o"))
     keeper.store.search_lexical("a", text, limit=8)
     assert subjects(keeper, text + " Anna Keller")[:1] == ["Anna Keller"]
+
+
+def test_what_others_store_of_a_word_makes_no_more_statements(
+    keeper: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kb_store.sql.lexical.MAX_FREQUENCY", 10)
+    keeper.add("b", *((f"Norwind {number}", "r", "o") for number in range(900)))
+    keeper.add("a", ("Norwind Foods", "r", "o"))
+    statements: list[str] = []
+    searching = get_ident()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if get_ident() == searching:  # the indexer asks for something, too
+            statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        needed = []
+        for _ in range(2):
+            statements.clear()
+            assert subjects(keeper, "Does Norwind ship?") == ["Norwind Foods"]
+            needed.append(len(statements))
+            keeper.add("b", *((f"Norwind {number}", "s", "o") for number in range(900)))
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert needed[0] == needed[1]
 
 
 @pytest.mark.parametrize("unit", ["東", "a "])
