@@ -31,6 +31,23 @@ class QueueRules(Rules):
         assert store.last_sequence() == sequences[-1]
         assert store.read_outbox(after=sequences[0], limit=2) == entries[1:3]
 
+    def test_purge_removes_what_is_past_its_time(self, store: Store, clock: Clock) -> None:
+        keep, early, late = (create(store, f"s{n}") for n in range(3))
+        store.write([DeleteFact(NS, early.fact_id)], ANYONE)
+        clock.advance(days=1)
+        store.write([DeleteFact(NS, late.fact_id)], ANYONE)
+        assert store.purge(clock.advance(days=28)) == 0
+        sequence = store.last_sequence()
+        assert store.purge(clock.advance(days=1)) == 1
+        with pytest.raises(NotFound):
+            store.get_fact(NS, early.fact_id)
+        with pytest.raises(NotFound):
+            store.list_revisions(NS, early.fact_id, limit=10)
+        assert store.list_facts(NS, limit=10, show_deleted=True).facts[0] == keep
+        assert len(store.read_outbox(after=sequence, limit=10)) == 1
+        assert store.check() == []
+        assert create(store, "new", fact_id=early.fact_id).uid != early.uid
+
     def test_entries_tell_a_namespace_from_an_earlier_one(self, store: Store, clock: Clock) -> None:
         create(store, "earlier")
         (earlier,) = store.read_outbox(after=0, limit=9)

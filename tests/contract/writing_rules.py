@@ -391,20 +391,3 @@ class WritingRules(Rules):
     def test_the_principal_is_kept(self, store: Store) -> None:
         (fact,) = write(store, CreateFact(NS, content()), context=Context(principal="key:alice")).facts
         assert store.list_revisions(NS, fact.fact_id, limit=1)[0].principal == "key:alice"
-
-    def test_purge_removes_what_is_past_its_time(self, store: Store, clock: Clock) -> None:
-        keep, early, late = (create(store, f"s{n}") for n in range(3))
-        write(store, DeleteFact(NS, early.fact_id))
-        clock.advance(days=1)
-        write(store, DeleteFact(NS, late.fact_id))
-        assert store.purge(clock.advance(days=28)) == 0
-        sequence = store.last_sequence()
-        assert store.purge(clock.advance(days=1)) == 1
-        with pytest.raises(NotFound):
-            store.get_fact(NS, early.fact_id)
-        with pytest.raises(NotFound):
-            store.list_revisions(NS, early.fact_id, limit=10)
-        assert store.list_facts(NS, limit=10, show_deleted=True).facts[0] == keep
-        assert len(store.read_outbox(after=sequence, limit=10)) == 1
-        assert store.check() == []
-        assert create(store, "new", fact_id=early.fact_id).uid != early.uid
