@@ -56,7 +56,7 @@ def attribute_tokens(lab: Lab, attributes: Iterable[str], ignored: Collection[st
         if len(word) < _SHORTEST or word.casefold() in ignored:
             continue
         for form in (f" {word}", word):
-            found.add(lab.tokenizer(form, add_special_tokens=False).input_ids[0])
+            found.add(lab.prompts.alone(form)[0])
     return frozenset(found)
 
 

@@ -65,9 +65,13 @@ class PromptEncoder:
         head, whole = self.encode(prompt), self.encode(prompt, continuation)
         if whole[: len(head)] == head:
             return head, whole[len(head) :]
+        return head, self.alone(continuation)
+
+    def alone(self, text: str) -> list[int]:
+        """Token ids of a piece of text by itself, without special tokens."""
         with self._lock:
-            tail: list[int] = self._tokenizer(continuation, add_special_tokens=False).input_ids
-        return head, tail
+            ids: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
+        return ids
 
     def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
         """Each token's own text."""

@@ -284,7 +284,10 @@ class CircuitSettings(Section):
         "Single answers are checked in any case.",
     )
     waiting: int = Field(
-        default=16, ge=0, le=1024, description="Checks and studies that wait for the one that runs."
+        default=16,
+        ge=0,
+        le=1024,
+        description="Checks that may wait for the one that runs, and as many studies for theirs.",
     )
     tuned_parameters: int = Field(
         default=500_000_000,

@@ -26,13 +26,17 @@ class Pool:
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the function on one of the threads. TooBusy when too much waits already."""
-        if self._pending >= self._bound:
-            raise TooBusy(f"pieces of work wait for {self._name}", self._bound, _RETRY_SECONDS)
+        self.admit()
         future = self._executor.submit(partial(function, *args, **kwargs))
         self._pending += 1
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: _quietly(loop, self._finished))
         return await asyncio.wrap_future(future)
+
+    def admit(self) -> None:
+        """TooBusy when it would refuse a call now."""
+        if self._pending >= self._bound:
+            raise TooBusy(f"pieces of work wait for {self._name}", self._bound, _RETRY_SECONDS)
 
     def _finished(self) -> None:
         self._pending -= 1

@@ -63,7 +63,7 @@ class Studying:
         begun = CircuitWork(analysis.kind, "waiting", 0.0, analysis.cost(layers, heads), datetime.now(UTC))
         metadata = self._packing.work(begun)
         if asked.validate_only:
-            await study.run(analysis.check, Passes())
+            await study.check(analysis.check)
             return OperationRecord("", analysis.kind, True, metadata)
 
         async def work(note: Callable[[bytes], None]) -> bytes:
@@ -77,7 +77,7 @@ class Studying:
             return self._packing.result(analysis, result, passes, known)
 
         async def begin(operation_id: str) -> OperationRecord:
-            await study.run(analysis.check, Passes())
+            await study.check(analysis.check)
             return await self._operations.start(operation_id, analysis.kind, metadata, work)
 
         return await self._operations.once(

@@ -1,8 +1,8 @@
 """The lab: the served model under study, without its answers noticing.
 
 The lab has modules of its own that share the served weights (see docs/adr/0011): no memory is taken, and what is
-studied carries the very edits that are applied. One study runs at a time, on a thread of its own, and long ones let
-answers go first.
+studied carries the very edits that are applied. One long study runs at a time, and lets answers go first. What takes a
+few passes or none has a lab and a thread of its own: what one lab hooks, the other does not see.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ class Study:
         self._engine, self._adapter, self._writes = engine, adapter, writes
         self.digest, self.spec = digest, engine.spec
         self.reading_layers = 0 if adapter is None else len(adapter.layers)
-        self._pool = Pool("study", 1, waiting)
-        self._lab: Lab | None = None
+        self._long, self._short = _Desk(self._made, "study", waiting), _Desk(self._made, "check", waiting)
         self._answering: Callable[[], bool] = lambda: False
 
     @property
@@ -61,8 +60,9 @@ class Study:
         *,
         polite: bool = False,
     ) -> T:
-        """The result of a study. Cancelled, it ends before its next pass. TooBusy when too many wait, StudyDisturbed
-        when an edit was applied or taken back meanwhile, be it for a moment."""
+        """The result of a study; `polite`: a long one. Cancelled, it ends before its next pass. TooBusy when too many
+        wait, StudyDisturbed when an edit was applied or taken back meanwhile, be it for a moment."""
+        desk = self._long if polite else self._short
         stopped = threading.Event()
         loop = asyncio.get_running_loop()
 
@@ -76,7 +76,7 @@ class Study:
             return stopped.is_set()
 
         def studied() -> T:
-            lab = self._made()
+            lab = desk.lab()
             # On the engine's worker, which makes the changes: none is half made there.
             before = self._engine.call(lambda model, tokenizer: self._writes()).result()
             with lab.metered(Meter(planned, noted, cancelled)):
@@ -86,16 +86,37 @@ class Study:
             return result
 
         try:
-            return await self._pool.run(studied)
+            return await desk.pool.run(studied)
         finally:
             stopped.set()
 
+    async def check(self, work: Callable[[Lab], None]) -> None:
+        """What a long study refuses before it begins, found without a pass while another one runs. TooBusy when too
+        many wait."""
+        self._long.pool.admit()
+        await self._short.pool.run(lambda: work(self._short.lab()))
+
     def close(self) -> None:
         """Waits for what runs."""
-        self._pool.close()
+        self._long.pool.close()
+        self._short.pool.close()
 
     def _made(self) -> Lab:
+        return self._engine.call(
+            lambda model, tokenizer: Lab(twin_of(model), tokenizer, self._adapter, rows=_ROWS)
+        ).result()
+
+
+class _Desk:
+    """A lab, and the one thread that works in it."""
+
+    def __init__(self, make: Callable[[], Lab], name: str, waiting: int) -> None:
+        self.pool = Pool(name, 1, waiting)
+        self._make = make
+        self._lab: Lab | None = None
+
+    def lab(self) -> Lab:
+        """Made when it is first wanted. On this desk's thread."""
         if self._lab is None:
-            twin, tokenizer = self._engine.call(lambda model, tokenizer: (twin_of(model), tokenizer)).result()
-            self._lab = Lab(twin, tokenizer, self._adapter, rows=_ROWS)
+            self._lab = self._make()
         return self._lab
