@@ -17,7 +17,7 @@ from torch import Tensor
 from circuits.discovery.scoring import Case
 from circuits.errors import InvalidProbe
 from circuits.interventions import Change, Head, Part, Site, replaced
-from circuits.lab import Lab, Passes, scored
+from circuits.lab import Lab, Passes, batches
 from engines.contract import InjectedFact
 
 
@@ -37,6 +37,11 @@ class TellingCase:
     told: tuple[int, ...]
     answer: tuple[int, ...]
     facts: tuple[InjectedFact, ...] = ()
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longer of both, with the answer."""
+        return max(len(self.plain), len(self.told)) + len(self.answer)
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,10 @@ class Emergence:
         return sorted(found, key=lambda head: -float(worth[head.layer, head.head]))
 
 
-def emergence_cost(lab: Lab, cases: int, with_tokens: bool) -> Passes:
-    """Of `emergence`."""
+def emergence_cost(lab: Lab, cases: int, with_tokens: bool, longest: int = 0) -> Passes:
+    """Of `emergence`, for cases of so many tokens, the fact's text and the answer among them."""
     heads = lab.layers * lab.spec.heads
-    return Passes(forward=cases * (3 if with_tokens else 2) * (1 + -(-heads // lab.rows)))
+    return Passes(forward=cases * (3 if with_tokens else 2) * (1 + -(-heads // lab.rows_for(longest))))
 
 
 def emergence(lab: Lab, cases: Sequence[TellingCase], threshold: float = 0.1) -> Emergence:
@@ -100,17 +105,16 @@ def _worth(lab: Lab, case: Case, facts: Sequence[InjectedFact]) -> tuple[Tensor,
     heads = [(layer, head) for layer in range(lab.layers) for head in range(lab.spec.heads)]
     since = len(case.prompt) - 1
     with lab.injected(1, facts, since=since):
-        whole = float(scored(lab.run([case.row])[0], case.row, len(case.prompt)).sum())
+        whole = float(lab.said([case.row], [len(case.prompt)])[0].sum())
     found = torch.zeros(lab.layers, lab.spec.heads)
-    for start in range(0, len(heads), lab.rows):
-        part = heads[start : start + lab.rows]
+    for part in batches(heads, lab.rows_for(len(case.row))):
         masks = {layer: torch.zeros(len(part), 1, lab.spec.heads, dtype=torch.bool) for layer, _ in part}
         for at, (layer, head) in enumerate(part):
             masks[layer][at, 0, head] = True
         nothing = torch.zeros((), device=lab.device)
         changes = [Change(Site(Part.HEADS, layer), nothing, mask) for layer, mask in masks.items()]
         with lab.injected(len(part), facts, since=since), replaced(lab.spec, changes):
-            logits = lab.run([case.row] * len(part))
-        for at, (layer, head) in enumerate(part):
-            found[layer, head] = whole - float(scored(logits[at], case.row, len(case.prompt)).sum())
+            said = lab.said([case.row] * len(part), [len(case.prompt)] * len(part))
+        for (layer, head), each in zip(part, said, strict=True):
+            found[layer, head] = whole - float(each.sum())
     return found, whole

@@ -18,7 +18,7 @@ from torch import Tensor
 from circuits.discovery.scoring import Case
 from circuits.errors import InvalidIntervention
 from circuits.interventions import Change, Part, Site, bypassed, captured, replaced
-from circuits.lab import Lab, Passes, scored
+from circuits.lab import Lab, Passes, batches, scored
 
 Located = Mapping[int, tuple[int, ...]]  # layer -> heads, in order
 
@@ -42,11 +42,16 @@ class Silenced:
     right: float
 
 
-def locating_cost(lab: Lab, cases: int, layers: int | None = None) -> Passes:
-    """Of `locate_heads`."""
-    chosen = lab.layers if layers is None else layers
-    once = -(-cases // lab.rows)
-    return Passes(forward=once + chosen * (once - (-cases * lab.spec.heads // lab.rows)))
+def locating_cost(lab: Lab, cases: int, layers: int | None = None, longest: int = 0) -> Passes:
+    """Of `locate_heads`, where no case has more tokens."""
+    chosen, rows = lab.layers if layers is None else layers, lab.rows_for(longest)
+    once = -(-cases // rows)
+    return Passes(forward=once + chosen * (once - (-cases * lab.spec.heads // rows)))
+
+
+def longest_of(cases: Sequence[Case]) -> int:
+    """The tokens of the longest row."""
+    return max((len(case.row) for case in cases), default=0)
 
 
 def locate_heads(
@@ -106,25 +111,22 @@ def silenced(lab: Lab, heads: Located) -> Iterator[None]:
 def judge_silenced(lab: Lab, cases: Sequence[Case], heads: Located) -> Silenced:
     """On cases that the heads were not found with, if it is to mean anything."""
     losses, right = [], 0
-    for start in range(0, len(cases), lab.rows):
-        part = cases[start : start + lab.rows]
+    for part in batches(cases, lab.rows_for(longest_of(cases))):
+        since = min(len(case.prompt) for case in part) - 1
         with silenced(lab, heads):
-            logits = lab.run([case.row for case in part])
+            logits = lab.run([case.row for case in part], since=since)
         for at, case in enumerate(part):
-            first = len(case.prompt)
-            losses.append(-float(scored(logits[at], case.row, first).mean()))
-            said = logits[at, first - 1 : len(case.row) - 1].argmax(-1).tolist()
+            first, row = len(case.prompt) - since, case.row[since:]
+            losses.append(-float(scored(logits[at], row, first).mean()))
+            said = logits[at, first - 1 : len(row) - 1].argmax(-1).tolist()
             right += said == list(case.answer)
     return Silenced(sum(losses) / len(losses), right / len(cases))
 
 
 def _plain(lab: Lab, cases: Sequence[Case]) -> list[float]:
     """The loss of each case with no head silent."""
-    found = []
-    for start in range(0, len(cases), lab.rows):
-        part = cases[start : start + lab.rows]
-        found += _run(lab, part)
-    return found
+    parts = batches(cases, lab.rows_for(longest_of(cases)))
+    return [loss for part in parts for loss in _run(lab, part)]
 
 
 def _advanced(
@@ -135,9 +137,10 @@ def _advanced(
     out, found = Site(Part.RESIDUAL, lab.layers), []
     heads = [_silent(lab, layer, _mask(lab, silent[layer])) for layer in span if layer in silent]
     others = [layer for layer in range(lab.layers) if layer not in span]
-    for start in range(0, len(cases), lab.rows):
-        part = cases[start : start + lab.rows]
-        begin = [] if states is None else [_begun(span.start, states[start : start + lab.rows])]
+    rows = lab.rows_for(longest_of(cases))
+    for start in range(0, len(cases), rows):
+        part = cases[start : start + rows]
+        begin = [] if states is None else [_begun(span.start, states[start : start + rows])]
         with (
             bypassed(lab.spec, others),
             replaced(lab.spec, [*begin, *heads]),
@@ -150,8 +153,8 @@ def _advanced(
 
 def _losses(lab: Lab, variants: Sequence[tuple[Case, Tensor, int]], layer: int) -> Iterator[float]:
     """One by one: each case, from what this layer reads of it, with its head silent."""
-    for start in range(0, len(variants), lab.rows):
-        part = variants[start : start + lab.rows]
+    rows = lab.rows_for(longest_of([case for case, _, _ in variants]))
+    for part in batches(variants, rows):
         own = torch.stack([_mask(lab, (head,)) for _, _, head in part])
         changes = [_begun(layer, [state for _, state, _ in part]), _silent(lab, layer, own[:, None])]
         with bypassed(lab.spec, range(layer)), replaced(lab.spec, changes):
@@ -160,12 +163,8 @@ def _losses(lab: Lab, variants: Sequence[tuple[Case, Tensor, int]], layer: int) 
 
 def _run(lab: Lab, cases: Sequence[Case]) -> list[float]:
     """The loss of each, in one pass."""
-    first = min(len(case.prompt) for case in cases) - 1
-    logits = lab.run([case.row for case in cases], since=first)
-    return [
-        -float(scored(logits[at], case.row[first:], len(case.prompt) - first).mean())
-        for at, case in enumerate(cases)
-    ]
+    said = lab.said([case.row for case in cases], [len(case.prompt) for case in cases])
+    return [-float(each.mean()) for each in said]
 
 
 def _begun(layer: int, states: Sequence[Tensor]) -> Change:

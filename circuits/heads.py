@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from circuits.interventions import Ablation, Head, Reference, ablated
-from circuits.lab import Lab, Passes, scored
+from circuits.lab import Lab, Passes, batches
 from circuits.look import Look, look
 from circuits.probe import Placed, Probe, answer_tokens, place
 
@@ -97,9 +97,10 @@ def head_scores(
     )
 
 
-def heads_cost(lab: Lab, deltas: bool) -> Passes:
-    """For one probe."""
-    return Passes(forward=1 + (1 + math.ceil(lab.layers * lab.spec.heads / lab.rows) if deltas else 0))
+def heads_cost(lab: Lab, deltas: bool, longest: int = 0) -> Passes:
+    """For one probe of so many tokens, its answer among them."""
+    each = math.ceil(lab.layers * lab.spec.heads / lab.rows_for(longest))
+    return Passes(forward=1 + (1 + each if deltas else 0))
 
 
 def study_heads(
@@ -203,18 +204,16 @@ def _deltas(
     lab: Lab, placed: Placed, tokens: Sequence[int], how: Ablation, reference: Reference | None
 ) -> Mapping[Head, tuple[float, float]]:
     row = [*placed.ids, *tokens]
-    plain = scored(lab.run([row])[0], row, len(placed.ids))
+    plain = lab.said([row], [len(placed.ids)])[0]
     heads = [Head(layer, head) for layer in range(lab.layers) for head in range(lab.spec.heads)]
     found: dict[Head, tuple[float, float]] = {}
-    for start in range(0, len(heads), lab.rows):
-        part = heads[start : start + lab.rows]
+    for part in batches(heads, lab.rows_for(len(row))):
         with ExitStack() as stack:
             for at, head in enumerate(part):
                 rows = torch.zeros(len(part), 1, dtype=torch.bool)
                 rows[at] = True
                 stack.enter_context(ablated(lab.spec, [head], how, reference, where=rows))
-            logits = lab.run([row] * len(part))
-        for head, each in zip(part, logits, strict=True):
-            said = scored(each, row, len(placed.ids))
+            changed = lab.said([row] * len(part), [len(placed.ids)] * len(part))
+        for head, said in zip(part, changed, strict=True):
             found[head] = float(said.sum() - plain.sum()), float(said[0] - plain[0])
     return found

@@ -16,7 +16,7 @@ import torch
 
 from circuits.errors import InvalidProbe
 from circuits.interventions import Block, Part, Site, ablated, blocked
-from circuits.lab import Lab, Passes, scored
+from circuits.lab import Lab, Passes, batches
 from circuits.probe import Placed
 
 WINDOW = 9  # layers, as Geva et al. 2023 have it
@@ -48,9 +48,9 @@ class Curve:
         return tuple(math.expm1(min(change, 50.0)) for change in self.log_change)
 
 
-def edge_knockout_cost(lab: Lab, sources: int) -> Passes:
-    """For one probe."""
-    return Passes(forward=1 + math.ceil(sources * lab.layers / lab.rows))
+def edge_knockout_cost(lab: Lab, sources: int, longest: int = 0) -> Passes:
+    """For one probe of so many tokens, its answer among them."""
+    return Passes(forward=1 + math.ceil(sources * lab.layers / lab.rows_for(longest)))
 
 
 def edge_knockout(
@@ -67,8 +67,7 @@ def edge_knockout(
     plain = _said(lab, [row], placed)[0]
     wanted = [(source, layer) for source in sources for layer in range(lab.layers) if keys[source]]
     changes: dict[Source, list[float]] = {source: [] for source in sources}
-    for start in range(0, len(wanted), lab.rows):
-        part = wanted[start : start + lab.rows]
+    for part in batches(wanted, lab.rows_for(len(row))):
         blocks = []
         for at, (source, layer) in enumerate(part):
             layers = window_of(layer, window, lab.layers)
@@ -88,9 +87,9 @@ def edge_knockout(
     ]
 
 
-def sublayer_knockout_cost(lab: Lab) -> Passes:
-    """For one probe."""
-    return Passes(forward=1 + math.ceil(2 * lab.layers / lab.rows))
+def sublayer_knockout_cost(lab: Lab, longest: int = 0) -> Passes:
+    """For one probe of so many tokens, its answer among them."""
+    return Passes(forward=1 + math.ceil(2 * lab.layers / lab.rows_for(longest)))
 
 
 def sublayer_knockout(lab: Lab, placed: Placed, tokens: Sequence[int], span: int = WINDOW) -> list[Curve]:
@@ -99,8 +98,7 @@ def sublayer_knockout(lab: Lab, placed: Placed, tokens: Sequence[int], span: int
     plain = _said(lab, [row], placed)[0]
     wanted = [(part, layer) for part in (Part.ATTENTION, Part.MLP) for layer in range(lab.layers)]
     changes: dict[Part, list[float]] = {Part.ATTENTION: [], Part.MLP: []}
-    for start in range(0, len(wanted), lab.rows):
-        part = wanted[start : start + lab.rows]
+    for part in batches(wanted, lab.rows_for(len(row))):
         with ExitStack() as stack:
             for at, (what, first) in enumerate(part):
                 rows = torch.zeros(len(part), 1, dtype=torch.bool)
@@ -134,5 +132,4 @@ def _positions(placed: Placed, source: Source) -> tuple[int, ...]:
 
 def _said(lab: Lab, rows: Sequence[Sequence[int]], placed: Placed) -> list[float]:
     """Log-probability of everything behind the prompt, per row."""
-    logits = lab.run(rows)
-    return [float(scored(each, row, len(placed.ids)).sum()) for each, row in zip(logits, rows, strict=True)]
+    return [float(each.sum()) for each in lab.said(rows, [len(placed.ids)] * len(rows))]

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,6 +38,11 @@ class Passes:
         return self.forward + self.backward
 
 
+T = TypeVar("T")
+
+_TOKENS = 4096  # of all rows of a pass: what layers hold of it is some megabytes for each hundred
+
+
 class Meter:
     """Counts passes of one analysis against what was announced."""
 
@@ -60,7 +65,7 @@ class Meter:
 
 
 class Lab:
-    """Owns the right to intervene in a model. `rows`: how many variants of a prompt one pass carries."""
+    """Owns the right to intervene in a model. `rows`: how many variants of a prompt one pass carries, at most."""
 
     def __init__(
         self, model: Any, tokenizer: Any, adapter: KVAdapter | None = None, *, rows: int = 16
@@ -80,6 +85,11 @@ class Lab:
         """Where the model is."""
         device: torch.device = next(self.model.parameters()).device
         return device
+
+    def rows_for(self, longest: int) -> int:
+        """How many rows one pass carries where the longest has so many tokens: fewer of long ones, so that a pass
+        takes no more memory."""
+        return max(1, min(self.rows, _TOKENS // max(1, longest)))
 
     @contextmanager
     def metered(self, meter: Meter) -> Iterator[Meter]:
@@ -106,6 +116,18 @@ class Lab:
             kept = torch.arange(since, longest, device=self.device) if since else 0
             logits: Tensor = self.model(ids.to(self.device), use_cache=False, logits_to_keep=kept).logits
         return logits
+
+    def said(
+        self, rows: Sequence[Sequence[int]], prompts: Sequence[int], *, gradients: bool = False
+    ) -> list[Tensor]:
+        """Log-probabilities of each row's tokens behind its prompt, of which `prompts` says the length. One pass, with
+        logits from the first of these positions on: those of a whole prompt are gigabytes."""
+        first = min(prompts) - 1
+        logits = self.run(rows, gradients=gradients, since=first)
+        return [
+            scored(each, row[first:], prompt - first)
+            for each, row, prompt in zip(logits, rows, prompts, strict=True)
+        ]
 
     def gradients(self, of: Tensor, at: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Of a number with respect to tensors of the graph that a pass with gradients made; one backward pass."""
@@ -154,6 +176,11 @@ def twin_of(model: Any) -> Any:
     """
     tensors = [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+def batches(items: Sequence[T], count: int) -> list[Sequence[T]]:
+    """In their order, so many at a time."""
+    return [items[start : start + count] for start in range(0, len(items), count)]
 
 
 def scored(logits: Tensor, row: Sequence[int], prompt: int) -> Tensor:

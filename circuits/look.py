@@ -132,7 +132,7 @@ def look(lab: Lab, ids: Sequence[int], positions: Sequence[int], facts: Sequence
         captured(spec, sites) as seen,
         attended(spec, queries=chosen) as patterns,
     ):
-        logits = lab.run([ids])
+        logits = lab.run([ids], since=min(chosen))
 
     def of(part: Part, count: int = lab.layers) -> Tensor:
         return torch.stack([seen[Site(part, layer)][0] for layer in range(count)])
@@ -148,7 +148,7 @@ def look(lab: Lab, ids: Sequence[int], positions: Sequence[int], facts: Sequence
         patterns=torch.stack([patterns[layer].probabilities[0].transpose(0, 1) for layer in layers]),
         values=torch.stack([patterns[layer].values[0] for layer in layers]),
         on_facts=_shares(record, lab, chosen),
-        logits=logits[0, chosen].float(),
+        logits=logits[0, [at - min(chosen) for at in chosen]].float(),
     )
 
 

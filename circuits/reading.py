@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuits.errors import InvalidProbe
 from circuits.interventions import Head, muted
-from circuits.lab import Lab, Passes, scored
+from circuits.lab import Lab, Passes
 from circuits.look import Look, look
 from circuits.probe import Placed
 from engines.contract import InjectedFact, KVAdapter
@@ -65,8 +65,8 @@ def read_facts(lab: Lab, placed: Placed, tokens: Sequence[int], facts: Sequence[
         chosen: Sequence[InjectedFact], through: KVAdapter = adapter, hidden: Sequence[int] = ()
     ) -> float:
         with lab.injected(1, chosen, since=placed.last, adapter=through, hidden=hidden):
-            logits = lab.run([row])
-        return float(scored(logits[0], row, len(placed.ids)).sum()) - whole
+            said = lab.said([row], [len(placed.ids)])[0]
+        return float(said.sum()) - whole
 
     says = seen.direct(seen.through_facts(0), 0, [tokens[0]])[..., 0]
     heads = [Head(layer, head) for layer in adapter.layers for head in range(lab.spec.heads)]

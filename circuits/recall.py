@@ -14,7 +14,7 @@ from torch import Tensor
 
 from circuits.errors import InvalidProbe
 from circuits.interventions import Change, Head, Part, Site, captured, replaced
-from circuits.lab import Lab, Passes, scored
+from circuits.lab import Lab, Passes
 from circuits.look import Look, look
 from circuits.probe import Placed
 
@@ -113,9 +113,9 @@ def gradient_times_input(lab: Lab, placed: Placed, tokens: Sequence[int]) -> Ten
         replaced(lab.spec, [Change(sites[0], lambda passing: passing.detach().requires_grad_())]),
         captured(lab.spec, sites) as seen,
     ):
-        logits = lab.run([row], gradients=True)
+        said = lab.said([row], [len(placed.ids)], gradients=True)[0]
         states = [seen[site] for site in sites]
-        gradients = lab.gradients(scored(logits[0], row, len(placed.ids)).sum(), states)
+        gradients = lab.gradients(said.sum(), states)
     found = [(state * slope).sum(-1)[0] for state, slope in zip(states, gradients, strict=True)]
     return torch.stack(found)[:, : len(placed.ids)].detach().float().cpu()
 

@@ -16,7 +16,7 @@ import torch
 from circuits.hallucination.calibration import Calibration
 from circuits.hallucination.features import Features, features
 from circuits.interventions import Head, Node, Part, Site, ablated
-from circuits.lab import Lab, Passes, scored
+from circuits.lab import Lab, Passes
 from circuits.lens import Trajectory, look_at_answer, trajectory
 from circuits.look import Look
 from circuits.probe import Placed, answer_tokens, place
@@ -250,7 +250,7 @@ def _needed(
     if not chosen:
         return Needed(gap, (), gap)
     with ablated(lab.spec, chosen):
-        changed = lab.run([before])[0, -1].float()
+        changed = lab.run([before], since=len(before) - 1)[0, -1].float()
     return Needed(gap, tuple(chosen), float(changed[one] - changed[other]))
 
 
@@ -267,7 +267,7 @@ def _repair(
     truth = float(sum(seen.logits[at].log_softmax(-1)[token] for at, token in enumerate(right)))
     row = [*placed.ids, *said]
     with lab.injected(1, facts, since=placed.last):
-        answer = float(scored(lab.run([row])[0], row, len(placed.ids)).sum())
+        answer = float(lab.said([row], [len(placed.ids)])[0].sum())
     says = [int(logits.argmax()) for logits in seen.logits] == list(right)
     one_begins = all(one == other for one, other in zip(said, right, strict=False))
     repaired = says if one_begins else truth > answer

@@ -133,6 +133,8 @@ class _Blocker:
     def pass_through(self, call: _Call) -> None:
         """Takes the edges out of the call's mask."""
         rows, heads, length, keys = (*call.query.shape[:3], call.key.shape[2])
+        if all(block.heads is None for block in self._blocks):
+            heads = 1  # the same for all: of a long text each head's mask is megabytes
         gone = torch.zeros(rows, heads, length, keys, dtype=torch.bool)
         for block in self._blocks:
             grid = torch.meshgrid(

@@ -59,26 +59,32 @@ class Studying:
     async def start(self, analysis: Analysis, asked: Asked, known: tuple[Known, ...] = ()) -> OperationRecord:
         """Begins a study; the operation that the request_id named before, if there is one."""
         study = self._allowed()
-        layers, heads = study.shape
-        begun = CircuitWork(analysis.kind, "waiting", 0.0, analysis.cost(layers, heads), datetime.now(UTC))
-        metadata = self._packing.work(begun)
+
+        def checked(lab: Lab) -> Passes:
+            analysis.check(lab)
+            return analysis.cost(lab)
+
+        async def planned() -> CircuitWork:
+            cost = await study.check(checked)
+            return CircuitWork(analysis.kind, "waiting", 0.0, cost, datetime.now(UTC))
+
         if asked.validate_only:
-            await study.check(analysis.check)
-            return OperationRecord("", analysis.kind, True, metadata)
-
-        async def work(note: Callable[[bytes], None]) -> bytes:
-            def noted(share: float) -> None:
-                note(self._packing.work(replace(begun, stage="running", share=share)))
-
-            def run(lab: Lab) -> tuple[Any, Passes]:
-                return analysis.run(lab), lab.meter.done
-
-            result, passes = await study.run(run, begun.planned, noted, polite=True)
-            return self._packing.result(analysis, result, passes, known)
+            return OperationRecord("", analysis.kind, True, self._packing.work(await planned()))
 
         async def begin(operation_id: str) -> OperationRecord:
-            await study.check(analysis.check)
-            return await self._operations.start(operation_id, analysis.kind, metadata, work)
+            begun = await planned()
+
+            async def work(note: Callable[[bytes], None]) -> bytes:
+                def noted(share: float) -> None:
+                    note(self._packing.work(replace(begun, stage="running", share=share)))
+
+                def run(lab: Lab) -> tuple[Any, Passes]:
+                    return analysis.run(lab), lab.meter.done
+
+                result, passes = await study.run(run, begun.planned, noted, polite=True)
+                return self._packing.result(analysis, result, passes, known)
+
+            return await self._operations.start(operation_id, analysis.kind, self._packing.work(begun), work)
 
         return await self._operations.once(
             analysis.kind, asked.request_id, begin, lambda kept: self._packing.kind(kept) == analysis.kind

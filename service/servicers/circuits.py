@@ -53,7 +53,6 @@ class CircuitsServicer(circuits_pb2_grpc.CircuitsServicer):  # type: ignore[misc
     ) -> None:
         self._checking, self._studying, self._asks, self._limits = checking, studying, asks, limits
         self._digest = "" if study is None else study.digest
-        self._reading_layers = 0 if study is None else study.reading_layers
 
     async def CheckHallucination(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Checks an answer."""
@@ -107,7 +106,6 @@ class CircuitsServicer(circuits_pb2_grpc.CircuitsServicer):  # type: ignore[misc
             ask.prompt,
             self._text("subject", request.subject),
             self._text("answer", request.answer),
-            layers=self._reading_layers,
         )
         record = await self._studying.explain_facts(namespace, analysis, ask.retrieval, _asked(request))
         return validated_message(record)

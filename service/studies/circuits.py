@@ -14,7 +14,7 @@ from circuits.discovery.circuit import Circuit
 from circuits.discovery.graph import Graph
 from circuits.discovery.judging import Judgement, judge
 from circuits.discovery.scoring import Case, stand_ins
-from circuits.emergence import Emergence, TellingCase, emergence
+from circuits.emergence import Emergence, TellingCase, emergence, emergence_cost
 from circuits.errors import InvalidProbe
 from circuits.grafting.schemes import (
     MAIN,
@@ -26,7 +26,15 @@ from circuits.grafting.schemes import (
     places,
 )
 from circuits.grafting.tuning import Tuning, fine_tuned, tuning_cost
-from circuits.headmap import HeadMap, Silenced, judge_silenced, locate_heads, random_heads
+from circuits.headmap import (
+    HeadMap,
+    Silenced,
+    judge_silenced,
+    locate_heads,
+    locating_cost,
+    longest_of,
+    random_heads,
+)
 from circuits.interventions import Ablation
 from circuits.lab import Lab, Passes
 from circuits.probe import Probe, answer_tokens, place
@@ -63,7 +71,7 @@ class CircuitAnalysis:
     others: tuple[str, ...]
     randoms: int
 
-    def cost(self, layers: int, heads: int) -> Passes:
+    def cost(self, lab: Lab) -> Passes:
         """Rounds of scores, then the judgement."""
         judged = (4 + self.randoms) * _batches(len(self.held_out or self.probes))
         read = 0 if self.how is Ablation.ZERO else len(self.others) or _OTHERS
@@ -109,11 +117,13 @@ class LocatingAnalysis:
     per_layer: int  # 0: a quarter of them
     conditioned: bool
 
-    def cost(self, layers: int, heads: int) -> Passes:
+    def cost(self, lab: Lab) -> Passes:
         """In each layer a row for each question, and one for each head and question; then the judgement."""
-        count, judged = len(self.probes), len(self.held_out or self.probes)
-        searched = _batches(count) + layers * (_batches(count) + _batches(count * heads))
-        return Passes(searched + (2 + _RANDOM_HEADS) * _batches(judged))
+        cases = _cases(lab, self.probes, "probes")
+        judged = _cases(lab, self.held_out, "held_out") or cases
+        once = math.ceil(len(judged) / lab.rows_for(longest_of(judged)))
+        searched = locating_cost(lab, len(cases), longest=longest_of(cases))
+        return searched + Passes((2 + _RANDOM_HEADS) * once)
 
     def check(self, lab: Lab) -> None:
         """See `kinds.Analysis`."""
@@ -154,9 +164,9 @@ class EmergenceAnalysis:
     telling: str = ""
     fact: InjectedFact | None = None
 
-    def cost(self, layers: int, heads: int) -> Passes:
+    def cost(self, lab: Lab) -> Passes:
         """A row for each head, three times."""
-        return Passes(3 * (1 + _batches(layers * heads)))
+        return emergence_cost(lab, 1, True, self._case(lab).longest)
 
     def check(self, lab: Lab) -> None:
         """See `kinds.Analysis`."""
@@ -164,13 +174,15 @@ class EmergenceAnalysis:
 
     def run(self, lab: Lab) -> Emergence:
         """See `kinds.Analysis`."""
-        case = TellingCase(
+        return emergence(lab, [self._case(lab)], self.threshold)
+
+    def _case(self, lab: Lab) -> TellingCase:
+        return TellingCase(
             tuple(lab.prompts.encode(self.prompt)),
             tuple(lab.prompts.encode(self._told)),
             tuple(answer_tokens(lab, self.prompt, self.answer)),
             () if self.fact is None else (self.fact,),
         )
-        return emergence(lab, [case], self.threshold)
 
     @property
     def _told(self) -> str | tuple[Message, ...]:
@@ -202,10 +214,10 @@ class GraftingAnalysis:
     components: bool
     most_parameters: int
 
-    def cost(self, layers: int, heads: int) -> Passes:
+    def cost(self, lab: Lab) -> Passes:
         """Steps of training, then each scheme."""
         cases = len(self.facts) * len(self.templates)
-        schemes = len(MAIN) + (len(component_schemes(layers)) if self.components else 0)
+        schemes = len(MAIN) + (len(component_schemes(lab.layers)) if self.components else 0)
         return tuning_cost(cases, self.tuning) + Passes(schemes * _batches(cases))
 
     def check(self, lab: Lab) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from circuits.heads import HeadReport, HeadThresholds, study_heads
+from circuits.heads import HeadReport, HeadThresholds, heads_cost, study_heads
 from circuits.interventions import Head
-from circuits.knockout import Curve, Source, edge_knockout, sublayer_knockout
+from circuits.knockout import (
+    Curve,
+    Source,
+    edge_knockout,
+    edge_knockout_cost,
+    sublayer_knockout,
+    sublayer_knockout_cost,
+)
 from circuits.lab import Lab, Passes
 from circuits.probe import Placed, Probe, answer_tokens, place
-from circuits.reading import FactReading, read_facts
+from circuits.reading import FactReading, read_facts, reading_cost
 from circuits.recall import (
     Attributes,
     Extraction,
@@ -25,13 +31,13 @@ from circuits.recall import (
     gradient_times_input,
     head_mappings,
     look_at_prompt,
+    recall_cost,
 )
 from circuits.settled import head_thresholds
 from engines.contract import InjectedFact, Message
 from kb_store.errors import InvalidInput
 from kb_store.words import FUNCTION_WORDS
 
-_ROWS = 16
 _HEADS = 8
 
 
@@ -40,8 +46,8 @@ class Analysis(Protocol):
 
     kind: ClassVar[str]
 
-    def cost(self, layers: int, heads: int) -> Passes:
-        """What it takes, at most."""
+    def cost(self, lab: Lab) -> Passes:
+        """What it takes, at most. Of what `check` does not refuse."""
         ...
 
     def check(self, lab: Lab) -> None:
@@ -71,9 +77,9 @@ class HeadsAnalysis:
     digest: str
     direct_only: bool = False
 
-    def cost(self, layers: int, heads: int) -> Passes:
+    def cost(self, lab: Lab) -> Passes:
         """One look; and one row for each head."""
-        return Passes(1 if self.direct_only else 2 + math.ceil(layers * heads / _ROWS))
+        return heads_cost(lab, not self.direct_only, _length(lab, self.probe))
 
     def check(self, lab: Lab) -> None:
         """See Analysis."""
@@ -103,10 +109,10 @@ class KnockoutAnalysis:
     probe: Probe
     window: int
 
-    def cost(self, layers: int, heads: int) -> Passes:
+    def cost(self, lab: Lab) -> Passes:
         """One row for each source and layer, and for each sub-layer."""
-        edges, sublayers = len(Source) * layers, 2 * layers
-        return Passes(2 + math.ceil(edges / _ROWS) + math.ceil(sublayers / _ROWS))
+        length = _length(lab, self.probe)
+        return edge_knockout_cost(lab, len(Source), length) + sublayer_knockout_cost(lab, length)
 
     def check(self, lab: Lab) -> None:
         """See Analysis."""
@@ -140,9 +146,9 @@ class RecallAnalysis:
     attributes: tuple[str, ...] = ()
     heads: tuple[Head, ...] = ()
 
-    def cost(self, layers: int, heads: int) -> Passes:
+    def cost(self, lab: Lab) -> Passes:
         """A look, and a pass with its way back."""
-        return Passes(2, 1)
+        return recall_cost()
 
     def check(self, lab: Lab) -> None:
         """See Analysis."""
@@ -186,12 +192,10 @@ class FactsAnalysis:
     subject: str
     answer: str
     facts: Sequence[InjectedFact] = ()
-    layers: int = 0  # that read facts
 
-    def cost(self, layers: int, heads: int) -> Passes:
+    def cost(self, lab: Lab) -> Passes:
         """One pass for each layer and head that reads facts, each fact and each token."""
-        tokens = sum(fact.tokens.count for fact in self.facts)
-        return Passes(2 + self.layers * (1 + heads) + len(self.facts) + tokens)
+        return reading_cost(lab, self.facts)
 
     def check(self, lab: Lab) -> None:
         """See Analysis."""
@@ -206,6 +210,11 @@ class FactsAnalysis:
 
 def _placed(lab: Lab, probe: Probe) -> Placed:
     return place(lab, probe.prompt, probe.subject, probe.relation)
+
+
+def _length(lab: Lab, probe: Probe) -> int:
+    """In tokens, with its answer."""
+    return len(lab.prompts.encode(probe.prompt)) + len(answer_tokens(lab, probe.prompt, probe.object))
 
 
 def _check(lab: Lab, probe: Probe) -> None:

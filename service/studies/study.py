@@ -38,15 +38,10 @@ class Study:
         waiting: int,
     ) -> None:
         self._engine, self._adapter, self._writes = engine, adapter, writes
-        self.digest, self.spec = digest, engine.spec
+        self.digest = digest
         self.reading_layers = 0 if adapter is None else len(adapter.layers)
         self._long, self._short = _Desk(self._made, "study", waiting), _Desk(self._made, "check", waiting)
         self._answering: Callable[[], bool] = lambda: False
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers and heads, without making the lab."""
-        return len(self.spec.layers), self.spec.heads
 
     def give_way_to(self, answering: Callable[[], bool]) -> None:
         """Says whether answers are under way."""
@@ -90,11 +85,11 @@ class Study:
         finally:
             stopped.set()
 
-    async def check(self, work: Callable[[Lab], None]) -> None:
-        """What a long study refuses before it begins, found without a pass while another one runs. TooBusy when too
-        many wait."""
+    async def check(self, work: Callable[[Lab], T]) -> T:
+        """What is found without a pass before a long study begins, while another one runs. TooBusy when too many
+        wait."""
         self._long.pool.admit()
-        await self._short.pool.run(lambda: work(self._short.lab()))
+        return await self._short.pool.run(lambda: work(self._short.lab()))
 
     def close(self) -> None:
         """Waits for what runs."""
