@@ -19,9 +19,11 @@ class Verdict(enum.StrEnum):
 
     OK = "ok"  # right, or nothing speaks against it
     NO_MOVER = "no_mover"  # no head carries the subject's attribute to the end
-    WRONG_MOVER = "wrong_mover"  # heads that read the subject write the wrong attribute
-    LATE_OVERRIDE = "late_override"  # the right answer stood at mid-depth and was overwritten
+    WRONG_MOVER = "wrong_mover"  # what heads bring from the subject speaks for the wrong one
+    LATE_OVERRIDE = "late_override"  # the right answer stood at mid-depth and was overtaken
     NEVER_ENRICHED = "never_enriched"  # the subject's representation never held the right answer
+    NOT_PREFERRED = "not_preferred"  # the answer is wrong, and the model itself prefers the right one
+    OUTWEIGHED = "outweighed"  # heads bring the right one from the subject, other parts outweigh them
     UNKNOWN = "unknown"
 
 

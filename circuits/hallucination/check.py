@@ -33,9 +33,11 @@ class Verdict(enum.Enum):
 
     OK = "ok"  # it is right, or nothing speaks against it
     NO_MOVER = "no_mover"  # no head carries the subject's attribute to the end
-    WRONG_MOVER = "wrong_mover"  # heads that read the subject write the wrong attribute
-    LATE_OVERRIDE = "late_override"  # the right answer stood at mid-depth and was overwritten
+    WRONG_MOVER = "wrong_mover"  # what heads bring from the subject speaks for the wrong attribute
+    LATE_OVERRIDE = "late_override"  # the right answer stood at mid-depth and was overtaken
     NEVER_ENRICHED = "never_enriched"  # the subject's representation never held it
+    NOT_PREFERRED = "not_preferred"  # the answer is wrong, and the model itself prefers the right one
+    OUTWEIGHED = "outweighed"  # heads bring the right one from the subject, other parts outweigh them
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +139,17 @@ def check(
         pair = _rivals(there.logits[parting], said, right, parting)
         drivers = _drivers(lab, there, placed, pair, parting)
         needed = _needed(lab, there, [*placed.ids, *said[:parting]], pair, parting, drivers)
+    carried = sum(driver.through_subject for driver in drivers)
     overtaken = _overtaken(answered, known)
     repair = _repair(lab, placed, said, right, facts, answered, known) if facts and lab.adapter else None
-    verdict = (
-        Verdict.OK
-        if parting is None
-        else _known(lab, answered, known, seen, seen_right, placed, right, drivers, calibration)
-    )
+    if needed is None:
+        verdict = Verdict.OK
+    elif needed.gap <= 0:
+        verdict = Verdict.NOT_PREFERRED
+    elif overtaken is not None and _stood(answered, known):
+        verdict = Verdict.LATE_OVERRIDE
+    else:
+        verdict = _moved(features(lab, seen_right, placed, right), carried, calibration)
     passes = Passes(lab.meter.done.forward - begun.forward)
     return Check(
         verdict, chance, answered, known, overtaken, drivers, needed, repair, found.values, placed, passes
@@ -161,34 +167,25 @@ def _unknown(found: Features, chance: float | None, calibration: Calibration | N
     return Verdict.WRONG_MOVER
 
 
-def _known(
-    lab: Lab,
-    answered: Trajectory,
-    known: Trajectory,
-    seen: Look,
-    seen_right: Look,
-    placed: Placed,
-    right: Sequence[int],
-    drivers: Sequence[Driver],
-    calibration: Calibration | None,
-) -> Verdict:
-    """Where the truth is known and is not the answer: the first of these that the evidence bears out."""
+def _stood(answered: Trajectory, known: Trajectory) -> bool:
+    """Whether the truth was among the first and above the answer somewhere at mid-depth."""
     count = len(known.rank)
-    middle = range(int(_MIDDLE * count), int(_END * count))
-    if any(
+    return any(
         known.rank[at] < _HIGH_RANK and known.first_log_probability[at] > answered.first_log_probability[at]
-        for at in middle
-    ):
-        return Verdict.LATE_OVERRIDE
-    inside = features(lab, seen_right, placed, right).values
+        for at in range(int(_MIDDLE * count), int(_END * count))
+    )
+
+
+def _moved(inside: Features, carried: float, calibration: Calibration | None) -> Verdict:
+    """Where the model prefers a wrong answer. inside: of the truth; carried: what all heads bring from the subject for
+    the answer rather than the truth."""
     worst = calibration.enriched_worst if calibration else 2.0
     least = calibration.moved_least if calibration else 0.0
-    if inside["subject_rank"] > worst:
+    if inside.values["subject_rank"] > worst:
         return Verdict.NEVER_ENRICHED
-    wrong = max((driver.through_subject for driver in drivers), default=0.0)
-    if inside["moved_most"] < least and wrong <= 0:
-        return Verdict.NO_MOVER
-    return Verdict.WRONG_MOVER if wrong > 0 else Verdict.NO_MOVER
+    if carried > 0:
+        return Verdict.WRONG_MOVER
+    return Verdict.NO_MOVER if inside.values["moved_most"] < least else Verdict.OUTWEIGHED
 
 
 def _parting(said: Sequence[int], right: Sequence[int]) -> int | None:

@@ -20,6 +20,8 @@ class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERDICT_WRONG_MOVER: _ClassVar[Verdict]
     VERDICT_LATE_OVERRIDE: _ClassVar[Verdict]
     VERDICT_NEVER_ENRICHED: _ClassVar[Verdict]
+    VERDICT_NOT_PREFERRED: _ClassVar[Verdict]
+    VERDICT_OUTWEIGHED: _ClassVar[Verdict]
 
 class TruthSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -55,6 +57,8 @@ VERDICT_NO_MOVER: Verdict
 VERDICT_WRONG_MOVER: Verdict
 VERDICT_LATE_OVERRIDE: Verdict
 VERDICT_NEVER_ENRICHED: Verdict
+VERDICT_NOT_PREFERRED: Verdict
+VERDICT_OUTWEIGHED: Verdict
 TRUTH_SOURCE_UNSPECIFIED: TruthSource
 TRUTH_SOURCE_NONE: TruthSource
 TRUTH_SOURCE_CALLER: TruthSource

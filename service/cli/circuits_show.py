@@ -58,7 +58,8 @@ def report(found: Any) -> RenderableType:
     if found.HasField("needed"):
         names = ", ".join(_node(node) for node in found.needed.nodes) or "nothing alone"
         gap, left = found.needed.gap, found.needed.gap_without
-        parts.append(cell(f"the truth lacked {gap:.2f} logits; without {names}: {left:.2f}"))
+        lacked = f"the truth lacked {gap:.2f} logits; without {names}: {left:.2f}"
+        parts.append(cell(lacked if gap > 0 else f"the truth lies {-gap:.2f} logits above the answer"))
     if found.HasField("repair"):
         repair = found.repair
         change = f"{repair.truth_before:.2f} to {repair.truth_after:.2f}"

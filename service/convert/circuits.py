@@ -49,6 +49,8 @@ VERDICTS: Mapping[Verdict, circuits_pb2.Verdict] = {
     Verdict.WRONG_MOVER: circuits_pb2.VERDICT_WRONG_MOVER,
     Verdict.LATE_OVERRIDE: circuits_pb2.VERDICT_LATE_OVERRIDE,
     Verdict.NEVER_ENRICHED: circuits_pb2.VERDICT_NEVER_ENRICHED,
+    Verdict.NOT_PREFERRED: circuits_pb2.VERDICT_NOT_PREFERRED,
+    Verdict.OUTWEIGHED: circuits_pb2.VERDICT_OUTWEIGHED,
 }
 _SOURCES: Mapping[str, circuits_pb2.TruthSource] = {
     "none": circuits_pb2.TRUTH_SOURCE_NONE,

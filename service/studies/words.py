@@ -37,21 +37,26 @@ def _known_truth(found: Check, checked: Checked) -> str:
     truth, subject = checked.truth, checked.subject
     match found.verdict:
         case Verdict.LATE_OVERRIDE:
-            layer = "" if found.overtaken is None else f" at layer {found.overtaken // 2}"
-            return f"“{truth}” stood first at mid-depth and was overwritten{layer} by “{checked.answer}”."
+            stood = f"“{truth}” stood among the first ten and above “{checked.answer}” at mid-depth"
+            return f"{stood}, and below it from layer {(found.overtaken or 0) // 2} on."
         case Verdict.NEVER_ENRICHED:
             return f"The model never held “{truth}” in what it knows of “{subject}”."
         case Verdict.WRONG_MOVER:
             best = max(found.drivers, key=lambda driver: driver.through_subject)
-            heads = f"Heads that read “{subject}” (first of all {best.node})"
-            return f"{heads} write “{checked.answer}” instead of “{truth}”."
+            heads = f"What heads bring from “{subject}” (first of all {best.node})"
+            return f"{heads} speaks for “{checked.answer}” rather than “{truth}”."
+        case Verdict.OUTWEIGHED:
+            heads = f"What heads bring from “{subject}” speaks for “{truth}”"
+            return f"{heads}; other parts outweigh it with “{checked.answer}”."
+        case Verdict.NOT_PREFERRED:
+            return f"The model itself prefers “{truth}” to “{checked.answer}”."
         case _:
             return f"No head carries “{truth}” from “{subject}” to the answer."
 
 
 def _repaired(found: Check) -> str:
     repair = found.repair
-    if repair is None:
+    if repair is None or found.verdict is Verdict.NOT_PREFERRED:
         return ""
     if not repair.repaired:
         return " Injecting the fact does not repair it."

@@ -9,9 +9,11 @@ import { ended, progress } from "/static/running.js";
 const VERDICTS = {
   VERDICT_OK: ["good", "Nothing speaks against it"],
   VERDICT_NO_MOVER: ["warn", "No head carries the attribute"],
-  VERDICT_WRONG_MOVER: ["bad", "Heads carry the wrong attribute"],
-  VERDICT_LATE_OVERRIDE: ["bad", "The right answer was overwritten"],
+  VERDICT_WRONG_MOVER: ["bad", "Heads carry over what speaks for it"],
+  VERDICT_LATE_OVERRIDE: ["bad", "The right answer was overtaken late"],
   VERDICT_NEVER_ENRICHED: ["warn", "The subject never held the right answer"],
+  VERDICT_NOT_PREFERRED: ["warn", "Wrong, and the model itself prefers the right answer"],
+  VERDICT_OUTWEIGHED: ["bad", "Other parts outweigh what heads bring from the subject"],
 };
 const SOURCES = { TRUTH_SOURCE_CALLER: "as you said", TRUTH_SOURCE_STORE: "a stored fact", TRUTH_SOURCE_NONE: "not known" };
 // Of the model: path, title, and what the probe is wrapped in.

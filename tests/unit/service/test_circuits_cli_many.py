@@ -61,6 +61,12 @@ def test_questions_come_from_a_file_and_every_second_is_held_out(tmp_path: Path)
             _questions("", None, None, file, "a")
 
 
+def test_a_check_says_which_of_both_answers_is_ahead() -> None:
+    behind, ahead = (pb.HallucinationReport(needed={"gap": gap}) for gap in (1.5, -6.66))
+    assert "the truth lacked 1.50 logits" in text(shown.report(behind))
+    assert "the truth lies 6.66 logits above the answer" in text(shown.report(ahead))
+
+
 def test_names_of_enums_are_the_apis() -> None:
     assert _value(pb.Ablation, "ABLATION", "resample", "--ablation") == pb.ABLATION_RESAMPLE
     assert _value(pb.EdgeScore, "EDGE_SCORE", "", "--score") == pb.EDGE_SCORE_UNSPECIFIED
