@@ -105,10 +105,15 @@ def heads(found: Any) -> RenderableType:
 
 def knockout(found: Any) -> RenderableType:
     """Where each knockout hurts most."""
-    rows = Table("blocked", "worst at layer", "change of probability", box=None, pad_edge=False)
-    for curve in (*found.edges, *found.sublayers):
-        worst = min(range(len(curve.relative)), key=lambda at: curve.relative[at])
-        rows.add_row(cell(curve.what), str(worst), f"{curve.relative[worst]:+.0%}")
+    rows = Table("blocked", "worst in layers", "change of probability", box=None, pad_edge=False)
+    # Edges are blocked around a layer, sub-layers from one on.
+    for curves, before in ((found.edges, found.window // 2), (found.sublayers, 0)):
+        for curve in curves:
+            layers = range(len(curve.relative))
+            worst = min(layers, key=lambda at: curve.relative[at])
+            window = layers[max(0, worst - before) : worst - before + found.window]
+            ends = "-".join(map(str, sorted({window[0], window[-1]})))
+            rows.add_row(cell(curve.what), ends, f"{curve.relative[worst]:+.0%}")
     return Group(rows, cell(f"windows of {found.window} layers; {found.passes.forward} passes", "dim"))
 
 

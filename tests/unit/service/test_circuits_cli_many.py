@@ -10,6 +10,7 @@ import pytest
 import typer
 from rich.console import Console, RenderableType
 
+from circuits.knockout import window_of
 from interleaf.v1 import circuits_pb2 as pb
 from service.cli import circuits_show as shown
 from service.cli.circuits_many import _questions, _value
@@ -65,6 +66,22 @@ def test_a_check_says_which_of_both_answers_is_ahead() -> None:
     behind, ahead = (pb.HallucinationReport(needed={"gap": gap}) for gap in (1.5, -6.66))
     assert "the truth lacked 1.50 logits" in text(shown.report(behind))
     assert "the truth lies 6.66 logits above the answer" in text(shown.report(ahead))
+
+
+def test_a_knockout_shows_the_layers_that_were_knocked_out() -> None:
+    layers, window, worst = 30, 9, (0, 14, 29)
+    curves = [
+        pb.KnockoutCurve(what="x", relative=[-1.0 if at == each else 0.0 for at in range(layers)])
+        for each in worst
+    ]
+    found = pb.KnockoutStudy(window=window, edges=curves, sublayers=curves)
+    lines = [line.split() for line in text(shown.knockout(found)).splitlines() if line.startswith("x ")]
+    around = [window_of(each, window, layers) for each in worst]
+    onwards = [range(each, min(each + window, layers)) for each in worst]
+    assert [line[1] for line in lines] == ["0-4", "10-18", "25-29", "0-8", "14-22", "29"]
+    for line, whole in zip(lines, (*around, *onwards), strict=True):
+        ends = line[1].split("-")
+        assert (int(ends[0]), int(ends[-1])) == (whole[0], whole[-1])
 
 
 def test_names_of_enums_are_the_apis() -> None:
