@@ -134,6 +134,13 @@ def within(field: str, value: float, limit: str, maximum: float) -> float:
     return value
 
 
+def within_or(default: float, field: str, value: float, limit: str, maximum: float) -> float:
+    """The default for 0; else more than 0, finite, at most `maximum`."""
+    if not math.isfinite(value) or value < 0:
+        raise InvalidInput(field, "must be a finite number, more than 0")
+    return within(field, value, limit, maximum) or default
+
+
 def count(field: str, items: Collection[Any], limit: str, maximum: int, *, minimum: int = 0) -> None:
     """How many there may be."""
     if len(items) > maximum:

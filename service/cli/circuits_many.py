@@ -25,6 +25,14 @@ from service.cli.circuits_common import (
 many_app = typer.Typer()
 _MOST = 64  # questions of one kind, found with and judged with
 
+
+def _above_zero(value: float | None) -> float | None:
+    """To the server 0 means the default."""
+    if value is not None and not value > 0:
+        raise typer.BadParameter("must be more than 0")
+    return value
+
+
 TemplateOption = Annotated[
     str,
     typer.Option(
@@ -61,8 +69,11 @@ def discover(
     held_out: HeldOption = None,
     probes: ProbesOption = None,
     relation: KindOption = "",
-    nodes: Annotated[float, typer.Option(help="Share of the model's nodes.")] = 0.1,
-    edges: Annotated[float, typer.Option(help="Share of its edges.", show_default="all among them")] = 0.0,
+    nodes: Annotated[float, typer.Option(help="Share of the model's nodes.", callback=_above_zero)] = 0.1,
+    edges: Annotated[
+        float | None,
+        typer.Option(help="Share of its edges.", show_default="all among them", callback=_above_zero),
+    ] = None,
     ablation: Annotated[str, typer.Option(help="What cut edges carry: zero, mean or resample.")] = "mean",
     score: Annotated[
         str, typer.Option(help="eap, eap_ig or eap_ig_edges.", show_default="as measured best")
@@ -75,7 +86,7 @@ def discover(
         probes=found,
         held_out=judged,
         nodes=nodes,
-        edges=edges,
+        edges=edges or 0,
         ablation=_value(pb.Ablation, "ABLATION", ablation, "--ablation"),
         score=_value(pb.EdgeScore, "EDGE_SCORE", score, "--score"),
         request_id=new_request_id(None),
@@ -96,7 +107,9 @@ def locate(
     held_out: HeldOption = None,
     probes: ProbesOption = None,
     relation: KindOption = "",
-    per_layer: Annotated[int, typer.Option(min=0, help="Heads of each layer.", show_default="a quarter")] = 0,
+    per_layer: Annotated[
+        int | None, typer.Option(min=1, help="Heads of each layer.", show_default="a quarter")
+    ] = None,
     unconditioned: Annotated[bool, typer.Option(help="Search each layer by itself, the control.")] = False,
     out: OutOption = None,
 ) -> None:
@@ -105,7 +118,7 @@ def locate(
     request = pb.LocateHeadsRequest(
         probes=found,
         held_out=judged,
-        per_layer=per_layer,
+        per_layer=per_layer or 0,
         unconditioned=unconditioned,
         request_id=new_request_id(None),
     )
@@ -119,7 +132,9 @@ def emerge(
     shell: Shell,
     prompt: PromptArgument,
     answer: Annotated[str, typer.Option(help="Studied.", show_default="the best fact's object")] = "",
-    threshold: Annotated[float, typer.Option(help="What a head must be worth, in log-probability.")] = 0.1,
+    threshold: Annotated[
+        float, typer.Option(help="What a head must be worth, in log-probability.", callback=_above_zero)
+    ] = 0.1,
     chat: ChatOption = False,
     out: OutOption = None,
 ) -> None:
@@ -145,7 +160,9 @@ def graft(
         typer.Option("--template", "-t", help="With {subject} and {relation}; may be repeated."),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Times that the copy is trained on each.")] = 10,
-    learning_rate: Annotated[float, typer.Option(help="Of the copy's training.")] = 5e-5,
+    learning_rate: Annotated[
+        float, typer.Option(help="Of the copy's training.", callback=_above_zero)
+    ] = 5e-5,
     components: Annotated[bool, typer.Option(help="Also attention, O and FFN, by layers.")] = False,
     out: OutOption = None,
 ) -> None:

@@ -29,7 +29,7 @@ from service.studies.circuits import (
 )
 from service.studies.kinds import FactsAnalysis, HeadsAnalysis, KnockoutAnalysis, RecallAnalysis
 from service.studies.study import Study
-from service.validation import count, free_text, known_enum, namespace_of, not_negative, request_id, within
+from service.validation import count, free_text, known_enum, namespace_of, not_negative, request_id, within_or
 
 _ANY = "namespaces/any"  # where only the prompt is read
 _WIDEST = 1000
@@ -113,8 +113,8 @@ class CircuitsServicer(circuits_pb2_grpc.CircuitsServicer):  # type: ignore[misc
     async def DiscoverCircuit(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Begins to look for a circuit."""
         budget = Budget(
-            nodes=within("nodes", request.nodes, "nodes", 1.0) or Budget().nodes,
-            edges=within("edges", request.edges, "edges", 1.0) or Budget().edges,
+            nodes=within_or(Budget().nodes, "nodes", request.nodes, "nodes", 1.0),
+            edges=within_or(Budget().edges, "edges", request.edges, "edges", 1.0),
             method=known_enum("score", request.score, EDGE_SCORES),
         )
         count("others", request.others, "max_continuations", self._limits.max_continuations)
@@ -145,7 +145,7 @@ class CircuitsServicer(circuits_pb2_grpc.CircuitsServicer):  # type: ignore[misc
         analysis = EmergenceAnalysis(
             ask.prompt,
             self._text("answer", request.answer),
-            within("threshold", request.threshold, "threshold", _MOST_WORTH) or _THRESHOLD,
+            within_or(_THRESHOLD, "threshold", request.threshold, "threshold", _MOST_WORTH),
         )
         record = await self._studying.study_emergence(namespace, analysis, ask.retrieval, _asked(request))
         return validated_message(record)
@@ -158,8 +158,9 @@ class CircuitsServicer(circuits_pb2_grpc.CircuitsServicer):  # type: ignore[misc
         tuning = Tuning(
             epochs=_at_most("epochs", request.epochs, _MOST_EPOCHS) or Tuning().epochs,
             batch=_BATCH,
-            learning_rate=within("learning_rate", request.learning_rate, "learning_rate", 1.0)
-            or _LEARNING_RATE,
+            learning_rate=within_or(
+                _LEARNING_RATE, "learning_rate", request.learning_rate, "learning_rate", 1.0
+            ),
         )
         analysis = GraftingAnalysis((), tuple(templates) or TEMPLATES, tuning, request.components, 0)
         facts = _at_most("facts", request.facts, _MOST_FACTS) or _FACTS

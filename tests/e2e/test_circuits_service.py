@@ -239,6 +239,9 @@ def test_heads_are_located_beside_random_ones(server: Running) -> None:
     assert found.located.loss > found.none.loss
     assert (found.judged, found.held_out) == (2, False)
     assert is_picture(found.svg)
+    negative = pb.DiscoverCircuitRequest(probes=probes(), nodes=-0.1, validate_only=True)
+    refused = refusal(lambda: server.circuits.DiscoverCircuit(negative))
+    assert (refused.fields, "more than 0" in refused.message) == (("nodes",), True)
     too_many = pb.LocateHeadsRequest(probes=probes(), per_layer=9, validate_only=True)
     assert refusal(lambda: server.circuits.LocateHeads(too_many)).fields == ("per_layer",)
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import typer
 from rich.console import Console, RenderableType
+from typer.testing import CliRunner
 
 from circuits.knockout import window_of
 from interleaf.v1 import circuits_pb2 as pb
 from service.cli import circuits_show as shown
-from service.cli.circuits_many import _questions, _value
+from service.cli.circuits_many import _questions, _value, many_app
 
 HOSTILE = "[red]x[/red]\x1b[31m"
 
@@ -82,6 +83,23 @@ def test_a_knockout_shows_the_layers_that_were_knocked_out() -> None:
     for line, whole in zip(lines, (*around, *onwards), strict=True):
         ends = line[1].split("-")
         assert (int(ends[0]), int(ends[-1])) == (whole[0], whole[-1])
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        (["discover"], "--nodes", "0"),
+        (["discover"], "--edges", "0"),
+        (["discover"], "--nodes", "nan"),
+        (["emerge", "x"], "--threshold", "0"),
+        (["emerge", "x"], "--threshold", "-1"),
+        (["graft"], "--learning-rate", "0"),
+    ],
+)
+def test_a_number_that_would_mean_the_default_is_refused(command: list[str], option: str, value: str) -> None:
+    ran = CliRunner(env={"COLUMNS": "200"}).invoke(many_app, [*command, option, value])
+    assert (ran.exit_code, "must be more than 0" in ran.output) == (2, True)
+    assert CliRunner().invoke(many_app, ["locate", "--per-layer", "0"]).exit_code == 2
 
 
 def test_names_of_enums_are_the_apis() -> None:
