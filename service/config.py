@@ -284,10 +284,7 @@ class CircuitSettings(Section):
         "Single answers are checked in any case.",
     )
     waiting: int = Field(
-        default=16,
-        ge=0,
-        le=1024,
-        description="Checks that may wait for the one that runs, and as many studies for theirs.",
+        default=16, ge=0, le=1024, description="Checks that may wait for one, and studies for one."
     )
     tuned_parameters: int = Field(
         default=500_000_000,
