@@ -62,7 +62,7 @@ def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Atomically."""
     partial = path.with_suffix(".partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
 
 

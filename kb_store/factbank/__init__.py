@@ -109,13 +109,22 @@ def load_facts_with_relation(
 
 def read_pairs(path: Path) -> frozenset[tuple[str, str]]:
     """(subject, object) pairs from a file with one pair a line, separated by a tab."""
+    try:
+        return parse_pairs(path.read_bytes().decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name}, {error}") from None
+
+
+def parse_pairs(text: str) -> frozenset[tuple[str, str]]:
+    """The same from such a file's text; ValueError names the line that is no pair."""
     pairs = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        fields = line.split("\t")
-        if line and len(fields) != 2:
-            raise ValueError(f"{path.name}, line {number}: a pair is a subject, a tab and an object")
-        if line:
-            pairs.add((fields[0], fields[1]))
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        fields = line.removesuffix("\n").split("\t")
+        if fields == [""]:
+            continue
+        if len(fields) != 2:
+            raise ValueError(f"line {number}: a pair is a subject, a tab and an object")
+        pairs.add((fields[0], fields[1]))
     return frozenset(pairs)
 
 

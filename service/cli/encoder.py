@@ -65,6 +65,7 @@ def train(
 ) -> None:
     """Train an encoder for a model. What was interrupted goes on when it is called by the same name again."""
     from service.cli.encoder_show import figures, record, working
+    from service.encoders.excluded import read_excluded
     from service.encoders.jobs import TrainJob
     from service.encoders.recipe_file import read_recipe, recipe_of, recipe_values
     from service.encoders.shelf import encoder_id_of
@@ -77,8 +78,9 @@ def train(
         given = {"steps": steps, "seed": seed}
         values["train"].update({key: value for key, value in given.items() if value is not None})
         encoder_id = name or encoder_id_of(Path(_folder_name(values["model"])).name)
-        folder = out or _shelf(server_config, data_dir).place(encoder_id, values)
-        job = TrainJob(str(folder), values, str(exclude_pairs) if exclude_pairs else "")
+        excluded = read_excluded(exclude_pairs) if exclude_pairs else ""
+        folder = out or _shelf(server_config, data_dir).place(encoder_id, values, excluded)
+        job = TrainJob(str(folder), values, excluded)
         with working(f"the same command goes on from the last checkpoint in {folder}") as (note, cancelled):
             result = job.run(note, cancelled)
     if as_json:

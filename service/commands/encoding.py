@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from kb_store.contract import Store
 from kb_store.errors import InvalidInput, WrongState
+from kb_store.factbank import parse_pairs
 from kb_store.model import OperationRecord
 from service.config import EncoderSettings
 from service.encoders.facts import examples_of, sample_of_facts
@@ -21,7 +21,6 @@ from service.errors import EncoderWorkOff, TooBusy
 from service.operations import Operations
 from service.workers import Workers
 
-_EXCLUDED = Path("run") / "excluded.tsv"
 _RETRY_SECONDS = 60.0
 
 
@@ -106,14 +105,11 @@ class Encoding:
         values = recipe_values(replace(recipe, model=model))
 
         def prepared() -> Job:
-            folder = self._shelf.place(ask.encoder_id, values)
+            _check_pairs(ask.exclude_pairs)
+            folder = self._shelf.place(ask.encoder_id, values, ask.exclude_pairs)
             if recipe.maps_from:  # callers name no paths
                 self._shelf.trained(recipe.maps_from)
-            excluded = folder / _EXCLUDED
-            if ask.exclude_pairs and not asked.validate_only:
-                excluded.parent.mkdir(parents=True, exist_ok=True)
-                excluded.write_text(ask.exclude_pairs, encoding="utf-8")
-            return TrainJob(str(folder), values, str(excluded) if excluded.is_file() else "")
+            return TrainJob(str(folder), values, ask.exclude_pairs)
 
         def finished(result: dict[str, Any]) -> bytes:
             return self._packing.encoder(self._shelf.get(ask.encoder_id))
@@ -236,3 +232,10 @@ def _recipe(ask: TrainAsk) -> Any:
     if ask.steps:
         recipe = replace(recipe, train=replace(recipe.train, steps=ask.steps))
     return recipe
+
+
+def _check_pairs(text: str) -> None:
+    try:
+        parse_pairs(text)
+    except ValueError as error:
+        raise InvalidInput("exclude_pairs", str(error)) from None

@@ -7,7 +7,6 @@ PyTorch is imported where it runs: the server only describes the work.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -48,21 +47,28 @@ class TrainJob:
 
     folder: str
     recipe: dict[str, Any]
-    exclude_pairs: str = ""  # a file
+    exclude_pairs: str = ""  # the text of such a list; none: the one that was kept, where it goes on
 
     def run(self, note: Note, cancelled: Cancelled) -> dict[str, Any]:
         """The manifest, and the paths of the record. WrongState when the folder is taken, or another recipe's."""
-        from service.encoders.shelf import BEGUN, alone_in, check_goes_on
+        from service.encoders.shelf import alone_in, begin, check_goes_on, forget_if_empty
 
         folder = Path(self.folder)
         with alone_in(folder):
-            check_goes_on(folder, self.recipe)
-            (folder / BEGUN).write_text(json.dumps(self.recipe, indent=1) + "\n", encoding="utf-8")
-            return self._train(folder, note, cancelled)
+            check_goes_on(folder, self.recipe, self.exclude_pairs)
+            begin(folder, self.recipe, self.exclude_pairs)
+            try:
+                return self._train(folder, note, cancelled)
+            except Stopped:
+                raise
+            except Exception:
+                forget_if_empty(folder)  # the name is free for what was meant
+                raise
 
     def _train(self, folder: Path, note: Note, cancelled: Cancelled) -> dict[str, Any]:
         from editors.kv.train import StepReport
         from engines.models import resolve_model
+        from service.encoders.excluded import EXCLUDED, kept_pairs
         from service.encoders.models import model_folder
         from service.encoders.recipe_file import recipe_of
         from service.encoders.run_record import Sitting, write_record
@@ -84,7 +90,7 @@ class TrainJob:
             done, steps = report.step + 1, recipe.train.steps
             note(Progress("training", done / steps, done, steps, dict(report.losses), report.seconds))
 
-        exclude = Path(self.exclude_pairs) if self.exclude_pairs else None
+        exclude = folder / EXCLUDED if kept_pairs(folder) else None
         try:
             # Told to stop, the training ends between two steps; what would follow is then refused.
             manifest = train_encoder(recipe, folder, exclude, maps_from, stage, on_step, cancelled)

@@ -23,19 +23,23 @@ from service.config import ConfigError
 _DEPTHS = (0.47, 0.57, 0.67, 0.74, 0.77, 0.8, 0.835, 0.87, 0.9, 0.935)
 
 
-def new_encoder(model: Any, meaning: Meaning, layers: Sequence[int] = ()) -> KVEncoder:
-    """Untrained, with this judge. Layers by relative depth where none are named; every other number is the model's."""
-    spec = spec_for(model)
-    count = len(spec.layers)
-    if any(not 0 <= layer < count for layer in layers):
+def layers_of(model: Any, wanted: Sequence[int] = ()) -> tuple[int, ...]:
+    """Where facts are attended to: by relative depth where none are named. ConfigError for one that is not there."""
+    count = len(spec_for(model).layers)
+    if any(not 0 <= layer < count for layer in wanted):
         raise ConfigError(f"layers: must be from 0 to {count - 1} for this model")
-    layers = sorted({*layers} or {min(count - 1, round(depth * count)) for depth in _DEPTHS})
+    return tuple(sorted({*wanted} or {min(count - 1, round(depth * count)) for depth in _DEPTHS}))
+
+
+def new_encoder(model: Any, meaning: Meaning, layers: Sequence[int] = ()) -> KVEncoder:
+    """Untrained, with this judge; `layers` as for `layers_of`. Every other number is the model's."""
+    spec, layers = spec_for(model), layers_of(model, layers)
     shape = EncoderConfig(
         hidden=spec.hidden,
         heads=spec.heads,
         kv_heads=spec.kv_heads,
         head_dim=spec.head_dim,
-        layers=tuple(layers),
+        layers=layers,
         late_layer=layers[-1],
         background_relations=len(meaning.relations),
         background_texts=len(meaning.texts),
@@ -80,10 +84,16 @@ def start(
         rehearse(encoder, known, rehearsal, seed, lambda share: on_start("rehearsal", share))
 
 
-def with_maps_of(folder: Path, model: Any, meaning: Meaning) -> tuple[KVEncoder, dict[str, Any]]:
-    """The maps of a trained encoder of the same model beside this judge, and that encoder's manifest."""
+def maps_source(folder: Path, model: Any) -> tuple[KVEncoder, dict[str, Any]]:
+    """A trained encoder of this model, and its manifest; EncoderMismatch for one of another."""
     source, manifest = load_weights(folder)
     LoadedEncoder(source, manifest, folder).check(model_digest(model))
+    return source, manifest
+
+
+def with_maps_of(folder: Path, model: Any, meaning: Meaning) -> tuple[KVEncoder, dict[str, Any]]:
+    """The maps of a trained encoder of the same model beside this judge, and that encoder's manifest."""
+    source, manifest = maps_source(folder, model)
     encoder = new_encoder(model, meaning, source.layers)
     maps, own = source.state_dict(), encoder.state_dict()
     encoder.load_state_dict({name: own[name] if name.startswith("meaning.") else maps[name] for name in own})

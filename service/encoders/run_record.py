@@ -19,10 +19,10 @@ import torch
 
 from editors.kv.storage import write_text
 from service.encoders.recipe_file import recipe_text
+from service.encoders.shelf import SITTINGS
 from service.pictures.chart import Line, line_chart, smoothed
 
 RECORD, PAGE, PICTURE = "record.json", "record.md", "curve.svg"
-_SITTINGS = "sittings.json"
 _SAVE_SECONDS = 20.0
 _POINTS = 200
 
@@ -49,7 +49,7 @@ class Sitting:
     """One go at a training, from its start (or a resumption) to its end or interruption."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "run" / _SITTINGS
+        self._path = folder / SITTINGS
         self._earlier = read_sittings(folder)
         self._began, self._clock = datetime.now(UTC), time.monotonic()
         self._saved = -_SAVE_SECONDS
@@ -78,7 +78,7 @@ class Sitting:
 def read_sittings(folder: Path) -> list[dict[str, Any]]:
     """All that are known of an encoder's folder."""
     try:
-        found: list[dict[str, Any]] = json.loads((folder / "run" / _SITTINGS).read_text(encoding="utf-8"))
+        found: list[dict[str, Any]] = json.loads((folder / SITTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
     return found

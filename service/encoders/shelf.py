@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from editors.kv.calibration import Calibration, read_calibration
+from editors.kv.storage import write_text
 from editors.kv.trained import SHIPPED
 from kb_store.errors import NotFound, WrongState
 from kb_store.validation import check_id, is_id
+from service.encoders.excluded import EXCLUDED, check_same_pairs, kept_pairs
 from service.encoders.recipe_file import differences
 
 FOLDER = "encoders"
-MANIFEST, BEGUN = "manifest.json", Path("run") / "begun.json"
+MANIFEST, BEGUN, SITTINGS = "manifest.json", Path("run") / "begun.json", Path("run") / "sittings.json"
 
 
 class EncoderState(enum.Enum):
@@ -95,15 +97,15 @@ class Shelf:
         """One whose weights are there; NotFound, or WrongState."""
         return self.get(encoder_id).checked()
 
-    def place(self, encoder_id: str, recipe: Mapping[str, Any]) -> Path:
+    def place(self, encoder_id: str, recipe: Mapping[str, Any], excluded: str = "") -> Path:
         """The folder to train in. InvalidInput for what is no id: nobody would find it there again. WrongState for a
-        shipped encoder, for one that has these steps already, and for one that was begun with another recipe: only
-        more steps may be asked for."""
+        shipped encoder, for one that has these steps already, and for one that was begun with another recipe or
+        another list of pairs to exclude: only more steps may be asked for."""
         check_id("encoder_id", encoder_id)
         folder, name = self._own / encoder_id, f"encoders/{encoder_id}"
         if encoder_id in self._shipped:
             raise WrongState(f"{name} is shipped: train under another name", kind="encoder", name=name)
-        check_goes_on(folder, recipe)
+        check_goes_on(folder, recipe, excluded)
         return folder
 
     def named(self, name: str, model_name: str) -> Shelved:
@@ -119,8 +121,9 @@ class Shelf:
         return self.get(name)
 
 
-def check_goes_on(folder: Path, recipe: Mapping[str, Any]) -> None:
-    """WrongState unless a training of this recipe may begin, or go on, in the folder."""
+def check_goes_on(folder: Path, recipe: Mapping[str, Any], excluded: str = "") -> None:
+    """WrongState unless a training of this recipe may begin, or go on, in the folder. `excluded`: the text of a list
+    of pairs; empty: the one that was kept, if it goes on."""
     if not _is_encoder(folder):
         return
     known = _read(folder.name, folder, folder, shipped=False)
@@ -137,6 +140,23 @@ def check_goes_on(folder: Path, recipe: Mapping[str, Any]) -> None:
             "ask for more steps, or take another name",
             **details,
         )
+    check_same_pairs(folder, excluded, known.manifest)
+
+
+def begin(folder: Path, recipe: Mapping[str, Any], excluded: str) -> None:
+    """Writes down what `check_goes_on` compares with. Of a training that goes on the pairs stay as they are kept;
+    where an earlier version kept none, those that are given now are."""
+    if not _is_encoder(folder) or (excluded and kept_pairs(folder) is None):
+        write_text(folder / EXCLUDED, excluded)
+    write_text(folder / BEGUN, json.dumps(recipe, indent=1) + "\n")
+
+
+def forget_if_empty(folder: Path) -> None:
+    """Takes back what `begin` wrote, where the training made nothing before it failed."""
+    made = [folder / MANIFEST, *(folder / BEGUN).parent.glob("*.safetensors")]
+    if not any(path.is_file() for path in made):
+        for path in (folder / BEGUN, folder / EXCLUDED, folder / SITTINGS):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

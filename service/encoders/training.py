@@ -28,7 +28,7 @@ from engines.embedder import MiniLMEmbedder
 from engines.models import file_digest, load_model, model_digest, resolve_model
 from kb_store.factbank import digest as facts_digest
 from kb_store.factbank import load_facts_with_relation, read_pairs, relations
-from service.encoders.maps import new_encoder, start, with_maps_of
+from service.encoders.maps import layers_of, maps_source, new_encoder, start, with_maps_of
 from service.encoders.teaching import teach_judge
 from service.serving.evidence import scorer
 
@@ -66,6 +66,7 @@ def train_encoder(
     began = time.time()
     path = resolve_model(recipe.model)
     model, tokenizer = load_model(path, dtype=torch.float32)
+    _check_fits(model, recipe, maps_from)  # teaching the judge takes an hour
     embedder = MiniLMEmbedder.load()
     bank = load_phrases()
     world = World(bank, tokenizer, real_relations(exclude_pairs))
@@ -129,6 +130,13 @@ def train_encoder(
     save_encoder(encoder, folder, manifest)
     write_text(folder / "curve.json", json.dumps(curve if known else _thinned(curve)) + "\n")
     return manifest
+
+
+def _check_fits(model: Any, recipe: Recipe, maps_from: Path | None) -> None:
+    if maps_from is None:
+        layers_of(model, recipe.layers)
+    else:
+        maps_source(maps_from, model)
 
 
 def _excluded(pairs: Path | None) -> dict[str, Any] | None:

@@ -111,6 +111,7 @@ def test_work_is_off_unless_it_is_switched_on(server: Running) -> None:
         ({"model": "/etc"}, "model"),
         ({"steps": -1}, "steps"),
         ({"exclude_pairs": "a\0b"}, "exclude_pairs"),
+        ({"exclude_pairs": "no tab here"}, "exclude_pairs"),
         ({"request_id": "x"}, "request_id"),
     ],
 )
@@ -170,6 +171,9 @@ def test_a_cancelled_training_is_gone_and_goes_on_when_it_is_named_again(
     steps = seen.step + 1
     other = refusal(lambda: working.encoders.TrainEncoder(train("again", model, "[train]\nseed = 9")))
     assert "begun with another recipe" in other.message
+    more = train("again", model, ENDLESS, steps=steps, exclude_pairs="Mali\tBamako\n")
+    other = refusal(lambda: working.encoders.TrainEncoder(more))
+    assert (other.code, "another list of pairs" in other.message) == ("FAILED_PRECONDITION", True)
     done = ended(working, working.encoders.TrainEncoder(train("again", model, ENDLESS, steps=steps)))
     assert done.error.message == ""
     trained = pb.Encoder()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from kb_store import factbank
-from kb_store.factbank import load_facts, load_facts_with_relation, read_pairs, relations
+from kb_store.factbank import load_facts, load_facts_with_relation, parse_pairs, read_pairs, relations
 from kb_store.model import Content, Limits
 from kb_store.text import fold_name
 
@@ -196,8 +196,15 @@ def test_pairs_of_an_evaluation_can_be_left_out(tmp_path: Path) -> None:
     capitals = list(load_facts(["country_capital"]))
     left = list(load_facts(["country_capital"], exclude_pairs=read_pairs(pairs)))
     assert [content.subject for content in capitals if content not in left] == ["Norway"]
-    pairs.write_text("Norway, Oslo\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="line 1"):
+    for text, line in (("Norway, Oslo\n", 1), ("a\tb\r\nno tab here", 2), ("a\tb\n\na\tb\tc\n", 3)):
+        pairs.write_bytes(text.encode())
+        with pytest.raises(ValueError, match=f"pairs.tsv, line {line}: a pair is a subject"):
+            read_pairs(pairs)
+        with pytest.raises(ValueError, match=f"^line {line}: a pair is a subject"):
+            parse_pairs(text)
+    assert parse_pairs("a\tb\r\n\r\nc\td") == {("a", "b"), ("c", "d")}
+    pairs.write_bytes(b"\xff\n")
+    with pytest.raises(ValueError, match=r"pairs\.tsv"):
         read_pairs(pairs)
 
 

@@ -63,6 +63,17 @@ def test_refusals_are_sentences(tmp_path: Path) -> None:
     assert not (tmp_path / "encoders").exists() or not list((tmp_path / "encoders").glob("*/manifest.json"))
 
 
+def test_layers_that_the_model_has_not_are_refused_before_anything_is_taught(tmp_path: Path) -> None:
+    data, recipe = ("--data-dir", str(tmp_path)), tmp_path / "recipe.toml"
+    recipe.write_text("layers = [99]\n[matching]\nsteps = 1\nrecalled = 0\n[states]\nsteps = 0\n")
+    words = ("train", "mine", "--model", str(tiny_folder(tmp_path / "tiny")), "--config", str(recipe), *data)
+    assert "layers: must be from 0 to 3 for this model" in run(*words, code=1)
+    assert not list((tmp_path / "encoders").rglob("*.safetensors"))
+    assert "mine" not in {item["name"] for item in json.loads(run("list", "--json", *data))}
+    recipe.write_text("layers = [98]\n")  # another recipe: the name is free
+    assert "layers: must be from 0 to 3 for this model" in run(*words, code=1)
+
+
 def test_the_data_folder_is_the_configured_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By INTERLEAF_CONFIG and by an option; `--data-dir` goes before both."""
     file, own, data = tmp_path / "server.toml", tmp_path / "own.toml", tmp_path / "data"

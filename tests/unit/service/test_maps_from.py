@@ -77,3 +77,5 @@ def test_maps_are_of_an_encoder_that_is_there_and_of_this_model(shelf: Path) -> 
     tiny_folder(shelf / "other", "gpt_neox")
     with pytest.raises(EncoderMismatch, match="was trained for"):
         trained(shelf, "fourth", model="other", maps_from="first")
+    left = {path.name for path in (shelf / FOLDER / "fourth").rglob("*") if path.is_file()}
+    assert left == {".lock"}  # refused before the judge was taught, and the name is free
