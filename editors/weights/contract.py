@@ -71,9 +71,15 @@ def delta_of(
 
 
 def check_edit(editable: EditableModel, requests: Sequence[EditRequest], layers: Sequence[int]) -> None:
-    """InvalidEdit for nothing to do, and for a layer that the model does not have."""
+    """InvalidEdit for nothing to do, and as `check_within`."""
     if not requests:
         raise InvalidEdit("requests", "there are none")
-    count = len(editable.spec.layers)
+    check_within(layers, len(editable.spec.layers))
+
+
+def check_within(layers: Sequence[int], count: int) -> None:
+    """InvalidEdit for a layer that a model of so many does not have, and for layers that do not ascend."""
     if not layers or any(not 0 <= layer < count for layer in layers):
         raise InvalidEdit("layer", f"{list(layers)} is not within the model's {count} layers")
+    if list(layers) != sorted(set(layers)):
+        raise InvalidEdit("layers", "must ascend")

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from editors.weights.contract import Means, check_edit, delta_of
 from editors.weights.delta import Delta, LowRank
-from editors.weights.errors import InvalidEdit
 from editors.weights.hooks import Passed, forward_until, reweighted
 from editors.weights.model import EditableModel
 from editors.weights.norms import scale
@@ -49,7 +48,7 @@ class Memit:
         """What the last layer should write at each subject. A fact's value does not depend on the other facts, so
         that values found for some can be put together with others found earlier."""
         config = self.config
-        self._check(editable, requests)
+        check_edit(editable, requests, config.layers)
         prefixes = own_prefixes(editable, config.prefixes)
         last = editable.spec.layers[config.layers[-1]]
         with torch.inference_mode(False), torch.enable_grad():
@@ -60,7 +59,7 @@ class Memit:
     ) -> Delta:
         """One delta that brings all values about: `found` has a row for each request, in their order."""
         config, spec = self.config, editable.spec
-        self._check(editable, requests)
+        check_edit(editable, requests, config.layers)
         prefixes = own_prefixes(editable, config.prefixes)
         moments = means.required_statistics().moments(editable, config.layers)
         last = spec.layers[config.layers[-1]]
@@ -86,11 +85,6 @@ class Memit:
             weights[module] = spec.weight_of(module).detach().double() + missing.T @ adjusted
         stored = [editable.change_at(module, change) for module, change in changes.items()]
         return delta_of(self, editable, requests, stored, losses=list(found.losses))
-
-    def _check(self, editable: EditableModel, requests: Sequence[EditRequest]) -> None:
-        check_edit(editable, requests, self.config.layers)
-        if list(self.config.layers) != sorted(set(self.config.layers)):
-            raise InvalidEdit("layers", "must ascend")
 
 
 def _at_subjects(editable: EditableModel, module: nn.Module, texts: Sequence[Located], side: str) -> Tensor:

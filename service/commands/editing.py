@@ -11,7 +11,7 @@ from ulid import ULID
 
 from editors.metrics.counterfact import EditCase
 from editors.weights.errors import DeltaDamaged
-from editors.weights.methods import make_editor, named_method
+from editors.weights.methods import check_layers, make_editor, named_method
 from editors.weights.session import measured_settings
 from kb_store.contract import Store
 from kb_store.errors import AlreadyExists, NotFound
@@ -104,7 +104,7 @@ class Editing:
         """Computes an edit. InvalidEdit and Unmeasured before anything is begun."""
         _, model = self._allowed()
         await self._workers.reads.run(self._store.get_namespace, edit.namespace)
-        await self._workers.reads.run(_check_settings, model.digest, edit)
+        await self._workers.reads.run(_check_settings, model, edit)
         chosen = edit_id or f"{edit.method.replace('_', '-')}-{str(ULID()).lower()[-10:]}"
 
         async def work(note: Callable[[Progress], None]) -> bytes:
@@ -245,7 +245,8 @@ class Editing:
         return await self._operations.once(begun.kind, asked.request_id, begin, same)
 
 
-def _check_settings(model_digest: str, edit: AskedEdit) -> None:
+def _check_settings(model: LabModel, edit: AskedEdit) -> None:
     """InvalidEdit, Unmeasured."""
     method, fixed = named_method(edit.method)
-    make_editor(method, measured_settings(model_digest, method, {**edit.settings, **fixed}))
+    settings = measured_settings(model.digest, method, {**edit.settings, **fixed})
+    check_layers(make_editor(method, settings), model.layers)

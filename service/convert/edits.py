@@ -118,7 +118,7 @@ def settings_of(text: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text, parse_constant=lambda name: _refuse(f"{name} is no number"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also thousands of digits, or of brackets
         raise InvalidInput("settings", f"is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise InvalidInput("settings", "must be a JSON object")

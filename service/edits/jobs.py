@@ -27,6 +27,7 @@ class LabModel:
     name: str  # as the configuration has it
     digest: str
     dtype: str
+    layers: int  # how many it has
     encoder: str = ""  # folder of the encoder, empty where there is none
     calibration: str = ""
 

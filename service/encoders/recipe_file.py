@@ -13,15 +13,40 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
+from editors.written_values import ABOVE_ZERO, COUNT, NOT_NEGATIVE, RATE, SHARE, Bound, NotThat, written
 from service.config import ConfigError
 from service.encoders.training import Recipe
 
 T = TypeVar("T")
 
-# Then the judge reads no states; recalls nothing.
-_MAY_BE_NONE = frozenset({"states.steps", "matching.recalled"})
+# Other numbers would train into nowhere, and say that it went well.
+_BOUNDS: Mapping[str, Bound] = {
+    "states.steps": NOT_NEGATIVE,  # 0: the judge reads no states
+    "matching.recalled": NOT_NEGATIVE,  # 0: recalls nothing
+    "rehearsal.subjects": NOT_NEGATIVE,
+    "train.learning_rate": RATE,
+    "train.bias_learning_rate": RATE,
+    "train.weight_decay": NOT_NEGATIVE,
+    "train.clip": ABOVE_ZERO,
+    "train.weights.absent": NOT_NEGATIVE,
+    "train.weights.after": NOT_NEGATIVE,
+    "train.weights.closing": NOT_NEGATIVE,
+    "train.weights.attention": NOT_NEGATIVE,
+    "matching.learning_rate": RATE,
+    "matching.other_names": SHARE,
+    "matching.context": SHARE,
+    "states.learning_rate": RATE,
+    "states.weight_decay": NOT_NEGATIVE,
+    "states.other_names": SHARE,
+    "states.dropout": Bound("0 or more, and below 1", lambda value: 0 <= value < 1),
+    "start.written_share": ABOVE_ZERO,
+    "start.matched_logit": ABOVE_ZERO,
+    "rehearsal.learning_rate": RATE,
+    "rehearsal.decay": Bound("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "rehearsal.later": SHARE,
+    "rehearsal.absent": SHARE,
+    "rehearsal.layerwise": NOT_NEGATIVE,
+}
 # Keys of which less than one makes no sense, whatever section they are in.
 _COUNTS = frozenset(
     {
@@ -115,15 +140,9 @@ def _changed(base: T, values: Mapping[str, Any], where: str) -> T:
 
 def _value(name: str, key: str, value: Any, kind: Any) -> Any:
     try:
-        # As JSON a list may become a tuple and an integer a float, and nothing else becomes something else.
-        found = TypeAdapter(kind).validate_json(json.dumps(value, allow_nan=False), strict=True)
-    except ValidationError as error:
-        raise RecipeError(f"{name}: {error.errors()[0]['msg']}") from None
-    except (TypeError, ValueError):
-        raise RecipeError(f"{name}: {value} is not a value that a recipe can hold") from None
-    if key in _COUNTS and name not in _MAY_BE_NONE and isinstance(found, int) and found < 1:
-        raise RecipeError(f"{name}: must be 1 or more")
-    return found
+        return written(value, kind, _BOUNDS.get(name, COUNT if key in _COUNTS else None))
+    except NotThat as error:
+        raise RecipeError(f"{name}: {error}") from None
 
 
 def _tables(values: Mapping[str, Any], name: str) -> list[str]:

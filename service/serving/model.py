@@ -101,7 +101,9 @@ def load(settings: EngineSettings, data_dir: Path, embedder_digest: str) -> Serv
         if encoder is not None:
             encoder.check(digest, embedder_digest)
         served = _serve(settings, path.name, model, tokenizer, digest, encoder, device, EditShelf(data_dir))
-        lab = LabModel(settings.model, digest, str(model.dtype).removeprefix("torch."))
+        lab = LabModel(
+            settings.model, digest, str(model.dtype).removeprefix("torch."), len(spec_for(model).layers)
+        )
         if encoder is not None:
             lab = replace(lab, encoder=str(encoder.folder), calibration=str(calibrations(encoder, data_dir)))
         return replace(served, lab=lab)

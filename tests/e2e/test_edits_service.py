@@ -296,6 +296,10 @@ def test_a_cancelled_edit_leaves_nothing(editing: Running) -> None:
         ({"settings": "{"}, "settings"),
         ({"settings": '{"layer": NaN}'}, "settings"),
         ({"settings": '{"layer": 1, "speed": 2}'}, "settings.speed"),
+        ({"settings": '{"layer": %s}' % ("1" * 5000)}, "settings"),
+        ({"settings": '{"layer": "x"}'}, "settings.layer"),
+        ({"settings": '{"layer": 1, "facts_at_once": 0}'}, "settings.facts_at_once"),
+        ({"settings": '{"layer": 99}'}, "layer"),
         ({"request_id": "x"}, "request_id"),
     ],
 )

@@ -54,7 +54,10 @@ def at_once(
         operations = Operations(store, workers)
         settings = EncoderSettings(work=True, jobs=jobs, models=["one", "two"])
         encoders = Encoding(Shelf(tmp_path), settings, "one", store, operations, workers, PACKING)
-        live, model = cast(Any, SimpleNamespace(applied={}, not_restored={})), LabModel("one", "d", "float32")
+        live, model = (
+            cast(Any, SimpleNamespace(applied={}, not_restored={})),
+            LabModel("one", "d", "float32", 4),
+        )
         edits = Editing(
             live,
             model,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +22,7 @@ from service.encoders.recipe_file import (
     recipe_values,
 )
 from service.encoders.training import Recipe
+from tests.tiny import RECIPE
 
 
 def test_the_default_recipe_can_be_read_back() -> None:
@@ -51,6 +56,17 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("[train]\nsteps = 0", "train.steps: must be 1 or more"),
         ("[train]\nlearning_rate = nan", "train.learning_rate: "),
         ("[train]\nlearning_rate = 2031-03-14", "train.learning_rate: "),
+        ("[train]\nlearning_rate = -1.0", "train.learning_rate: must be above 0 and at most 100"),
+        ("[train]\nlearning_rate = 0", "train.learning_rate: must be above 0"),
+        ("[train]\nlearning_rate = 1e30", "train.learning_rate: must be above 0 and at most 100"),
+        ("[train]\nclip = 0.0", "train.clip: must be above 0"),
+        ("[train]\nweight_decay = -0.1", "train.weight_decay: must be 0 or more"),
+        ("[train.weights]\nabsent = -0.5", "train.weights.absent: must be 0 or more"),
+        ("[matching]\nother_names = 1.5", "matching.other_names: must be from 0 to 1"),
+        ("[states]\ndropout = 1.0", "states.dropout: must be 0 or more, and below 1"),
+        ("[states]\nsteps = -1", "states.steps: must be 0 or more"),
+        ("[rehearsal]\ndecay = 0", "rehearsal.decay: must be above 0 and at most 1"),
+        ("[start]\nhead_bias = inf", "start.head_bias: "),
         ("train = 3", "train: must be a table"),
         ("model = [1]", "model: "),
         ("model =", "not TOML"),
@@ -60,6 +76,36 @@ def test_what_is_wrong_is_named(text: str, said: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse_recipe(text)
     assert said in str(caught.value)
+
+
+def floats(part: Any, where: str = "") -> Iterator[str]:
+    for item in fields(part):
+        value = getattr(part, item.name)
+        if is_dataclass(value):
+            yield from floats(value, f"{where}{item.name}.")
+        elif isinstance(value, float):
+            yield f"{where}{item.name}"
+
+
+def test_every_float_of_a_recipe_has_a_bound() -> None:
+    anywhere = {"start.head_bias"}  # in front of a softmax
+    for name in set(floats(Recipe())) - anywhere:
+        *sections, key = name.split(".")
+        with pytest.raises(RecipeError, match=f"{name}: must be "):
+            parse_recipe(f"[{'.'.join(sections)}]\n{key} = -1.5")
+
+
+def test_every_recipe_of_the_repository_can_be_read() -> None:
+    root = Path(__file__).parents[3]
+    files = sorted(root.glob("scripts/**/recipe*.toml"))
+    assert len(files) == 2
+    for file in files:
+        read_recipe(file)
+    parse_recipe(RECIPE)
+    shipped = sorted(root.glob("editors/kv/weights/*/manifest.json"))
+    assert shipped
+    for file in shipped:
+        recipe_of(json.loads(file.read_text())["recipe"])
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Stand:
         unused = cast(Any, None)
         self.editing = Editing(
             self.live,
-            LabModel("tiny", "d", "float32"),
+            LabModel("tiny", "d", "float32", 4),
             self.shelf,
             EditSettings(work=True),
             nobody_else,
