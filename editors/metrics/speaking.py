@@ -28,7 +28,9 @@ class Forced:
     wanted: tuple[int, ...]
     predicted: tuple[int, ...]  # at each place the likeliest token, given the wanted ones before
     log_probabilities: tuple[float, ...]  # of the wanted ones
-    ranks: tuple[int, ...] = ()  # of the wanted ones at their places; 1: the likeliest
+    ranks: tuple[
+        int, ...
+    ] = ()  # of the wanted ones at their places: how many tokens are as likely or likelier
 
     @property
     def mean(self) -> float:
@@ -133,7 +135,7 @@ class ModelSpeaker:
                     tuple(int(best[row, i]) for i in at),
                     tuple(float(said[row, i, token]) for i, token in zip(at, tail, strict=True)),
                     tuple(
-                        int((said[row, i] > said[row, i, token]).sum()) + 1
+                        int((~(said[row, i] < said[row, i, token])).sum())  # of what is no number: all
                         for i, token in zip(at, tail, strict=True)
                     ),
                 )
