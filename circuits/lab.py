@@ -139,9 +139,10 @@ class Lab:
         """Greedy continuations, one pass a token."""
         rows = [list(prompt) for prompt in prompts]
         for _ in range(tokens):
-            logits = self.run(rows)
+            since = min(map(len, rows)) - 1
+            logits = self.run(rows, since=since)
             for at, row in enumerate(rows):
-                row.append(int(logits[at, len(row) - 1].argmax()))
+                row.append(int(logits[at, len(row) - 1 - since].argmax()))
         return [row[len(prompt) :] for row, prompt in zip(rows, prompts, strict=True)]
 
     def injected(

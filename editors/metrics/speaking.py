@@ -28,9 +28,8 @@ class Forced:
     wanted: tuple[int, ...]
     predicted: tuple[int, ...]  # at each place the likeliest token, given the wanted ones before
     log_probabilities: tuple[float, ...]  # of the wanted ones
-    ranks: tuple[
-        int, ...
-    ] = ()  # of the wanted ones at their places: how many tokens are as likely or likelier
+    # Of the wanted ones at their places: how many tokens are as likely or likelier.
+    ranks: tuple[int, ...] = ()
 
     @property
     def mean(self) -> float:
