@@ -17,7 +17,7 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from editors.kv.phrases import load
 from interleaf import Answer
 from scripts.small_model import SIZES, Size, TrainedModel, recipe_path, train_small_model
 from service.encoders.jobs import Progress, TrainJob
-from service.encoders.recipe_file import read_recipe, recipe_values
+from service.encoders.recipe_file import differences, read_recipe, recipe_values
+from service.encoders.shelf import MANIFEST, Shelf
 from service.encoders.training import real_relations
 
 CELLS = ("right_seen", "right_phrasing", "right_relation", "right_relation_named", "right_chat")
@@ -113,8 +114,19 @@ def _make(bench: Bench, folder: Path, size: Size, recipe: dict[str, Any]) -> _Ma
         model = train_small_model(folder / "model", size, bench.seed, note)
     values = recipe | {"model": str(model.folder), "train": recipe["train"] | {"seed": bench.seed}}
     with bench.stage("its encoder"):
-        result = TrainJob(str(folder / "encoder"), values).run(on_progress, lambda: False)
-    return _Made(model, folder / "encoder", result["manifest"])
+        encoder = folder / "encoder"
+        manifest = _trained_before(encoder, values)
+        if not manifest:
+            manifest = TrainJob(str(encoder), values).run(on_progress, lambda: False)["manifest"]
+    return _Made(model, encoder, dict(manifest))
+
+
+def _trained_before(encoder: Path, values: dict[str, Any]) -> Mapping[str, Any]:
+    """The manifest of an encoder that an earlier run has finished by this recipe; else nothing."""
+    if not (encoder / MANIFEST).is_file():
+        return {}
+    known = Shelf(encoder.parent).named(str(encoder), "")
+    return {} if differences(known.recipe, values) else known.manifest
 
 
 async def _ask(bench: Bench, made: _Made, count: int, facts: int) -> Record:

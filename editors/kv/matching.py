@@ -54,6 +54,7 @@ class MatchSettings:
         8  # texts that ask for a relation, of which the taught embedder keeps the middle; 0: of none
     )
     seed: int = 0
+    afresh: bool = False  # teach, though an encoder that is shipped was taught just so
 
 
 def match_relations(

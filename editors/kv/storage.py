@@ -43,13 +43,19 @@ def load_weights(folder: Path) -> tuple[KVEncoder, dict[str, Any]]:
             f"{folder}: made by another version of Interleaf; train the encoder again with this one"
         )
     tensors = load_file(folder / _WEIGHTS)
-    changes = load_file(folder / _EMBEDDER) if (folder / _EMBEDDER).is_file() else {}
+    changes = load_changes(folder)
     if _digest(tensors | changes) != manifest["digest"]:
         raise ValueError(f"{folder}: the weights do not match the manifest's digest")
     encoder = KVEncoder(EncoderConfig.from_json(manifest["shape"]))
     encoder.load_state_dict({name: value.float() for name, value in tensors.items()})
     encoder.digest, encoder.meaning.changes = manifest["digest"], changes
     return encoder.eval().requires_grad_(False), manifest
+
+
+def load_changes(folder: Path) -> dict[str, Tensor]:
+    """The changes to the text embedder that an encoder was saved with; none where it was not taught."""
+    path = folder / _EMBEDDER
+    return load_file(path) if path.is_file() else {}
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -92,6 +92,7 @@ def write_record(folder: Path, manifest: Mapping[str, Any]) -> tuple[Path, ...]:
         "model": {"name": manifest["model"], "digest": manifest["model_digest"]},
         "recipe": manifest["recipe"],
         "data": manifest["data"],
+        "embedder_taken_from": manifest["embedder_taken_from"],
         "excluded_pairs": manifest["excluded_pairs"],
         "figures": manifest["figures"],
         "hours": round(sum(sitting["seconds"] for sitting in sittings) / 3600, 2),
@@ -138,6 +139,7 @@ def _page(record: Mapping[str, Any]) -> str:
         ("model", f"{record['model']['name']} ({record['model']['digest']})"),
         ("hours", f"{record['hours']:g}"),
         *((f"data: {name}", str(digest)) for name, digest in sorted(record["data"].items())),
+        ("embedder", f"as taught for {taken}" if (taken := record["embedder_taken_from"]) else "taught here"),
         ("pairs never trained on", f"{excluded['count']} ({excluded['sha256']})" if excluded else "none"),
     ]
     parts = [f"# Training of {record['encoder']}", "", *_table(("what", "value"), rows)]

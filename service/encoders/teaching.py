@@ -1,11 +1,14 @@
 """Makes the judge of what a text asks for: the embedder is taught, the model's states are mapped, the background read.
 
-Nothing of it depends on facts. What an interrupted run has made already is taken from its folder.
+Nothing of it depends on facts, and the embedder's part not on the model either: where an encoder that is shipped was
+taught just so, its embedder is taken. What an interrupted run has made already is taken from its folder.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,8 @@ from editors.kv.meaning import Meaning
 from editors.kv.phrases import PhraseBank
 from editors.kv.state_matching import StateMatchSettings, match_states
 from editors.kv.states import StateMaps, bind_to_model, state_layers
-from editors.kv.storage import write_tensors
+from editors.kv.storage import load_changes, write_tensors
+from editors.kv.trained import SHIPPED
 from engines.architectures import spec_for
 from engines.embedder import MiniLMEmbedder
 from kb_store.scoring import Question
@@ -36,10 +40,14 @@ def teach_judge(
     states: StateMatchSettings,
     folder: Path,
     report: Report,
+    taught: Path | None = None,
 ) -> Meaning:
-    """Bound to the model."""
+    """Bound to the model. `taught`: an encoder whose embedder is taken as it is, see `taught_alike`."""
     folder.mkdir(parents=True, exist_ok=True)
-    changes = _changes(embedder, bank, matching, folder / "embedder.safetensors", report)
+    if taught:
+        changes = load_changes(taught)
+    else:
+        changes = _changes(embedder, bank, matching, folder / "embedder.safetensors", report)
     maps = _maps(model, tokenizer, bank, states, folder / "states.safetensors", report)
     bind_to_model(maps, model, tokenizer)
     vectors = JudgeVectors(embedder, changes, maps)
@@ -51,6 +59,26 @@ def teach_judge(
     )
     meaning.changes = changes
     return meaning
+
+
+def taught_alike(
+    embedder: MiniLMEmbedder, bank: PhraseBank, settings: MatchSettings, shipped: Path = SHIPPED
+) -> Path | None:
+    """The folder of a shipped encoder whose embedder was taught on the same bank by the same settings."""
+    if settings.afresh or not settings.steps:
+        return None
+    for path in sorted(shipped.glob("*/manifest.json")):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        data = {"phrases": bank.digest, "embedder": embedder.digest}
+        same_settings = _teaching(settings).items() <= manifest["recipe"]["matching"].items()
+        if same_settings and data.items() <= manifest["data"].items():
+            return path.parent
+    return None
+
+
+def _teaching(settings: MatchSettings) -> dict[str, Any]:
+    """What decides how the embedder is taught."""
+    return {name: value for name, value in asdict(settings).items() if name not in ("recalled", "afresh")}
 
 
 def _changes(

@@ -29,7 +29,7 @@ from engines.models import file_digest, load_model, model_digest, resolve_model
 from kb_store.factbank import digest as facts_digest
 from kb_store.factbank import load_facts_with_relation, read_pairs, relations
 from service.encoders.maps import layers_of, maps_source, new_encoder, start, with_maps_of
-from service.encoders.teaching import teach_judge
+from service.encoders.teaching import taught_alike, teach_judge
 from service.serving.evidence import scorer
 
 
@@ -72,8 +72,9 @@ def train_encoder(
     world = World(bank, tokenizer, real_relations(exclude_pairs))
     score = scorer(embedder)
     seed = recipe.train.seed
+    taught = taught_alike(embedder, bank, recipe.matching)
     meaning = teach_judge(
-        model, tokenizer, embedder, bank, recipe.matching, recipe.states, folder / "run", on_start
+        model, tokenizer, embedder, bank, recipe.matching, recipe.states, folder / "run", on_start, taught
     )
     known: dict[str, Any] | None = None
     if maps_from is None:
@@ -116,6 +117,7 @@ def train_encoder(
         "figures": figures | {f"likely_{name}": value for name, value in asdict(likely).items()},
         "recipe": asdict(recipe),
         "data": {"phrases": bank.digest, "facts": facts_digest(), "embedder": embedder.digest},
+        "embedder_taken_from": taught.name if taught else "",
         "excluded_pairs": known["excluded_pairs"] if known else _excluded(exclude_pairs),
         "run": {
             "steps": known["run"]["steps"] if known else len(curve),

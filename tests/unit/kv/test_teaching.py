@@ -13,8 +13,9 @@ from editors.kv.matching import taught as taught_relations
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import load
 from editors.kv.state_matching import StateMatchSettings
+from editors.kv.storage import load_changes
 from engines.embedder import MiniLMEmbedder
-from service.encoders.teaching import teach_judge
+from service.encoders.teaching import taught_alike, teach_judge
 from service.serving.judging import JudgeVectors
 
 MATCHING = MatchSettings(steps=1, batch=8, recalled=2)
@@ -54,3 +55,36 @@ def test_its_parts_are_made_once_and_states_may_be_left_out(
     alone, stages = taught(replace(STATES, steps=0), tmp_path / "alone")
     assert (stages, alone.states) == ({"matching", "recalling"}, None)
     assert alone.relations.shape[1] == embedder.dimension
+
+
+def test_the_embedder_of_a_shipped_encoder_is_taken_where_it_was_taught_alike(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    bank, embedder, usual = load(), MiniLMEmbedder.load(), MatchSettings()
+    shipped = taught_alike(embedder, bank, usual)
+    assert shipped is not None
+    assert (
+        taught_alike(embedder, bank, replace(usual, recalled=0)) == shipped
+    )  # recalled with it, not taught to it
+    assert taught_alike(embedder, bank, replace(usual, afresh=True)) is None
+    assert taught_alike(embedder, bank, replace(usual, rank=8)) is None
+    assert taught_alike(embedder, bank, replace(usual, steps=0)) is None
+    few = replace(bank, relations=bank.relations_of("train")[:30])
+    assert taught_alike(embedder, replace(few, digest="another"), usual) is None
+    assert taught_alike(embedder, bank, usual, shipped=tmp_path) is None
+    stages: set[str] = set()
+    meaning = teach_judge(
+        model,
+        tokenizer,
+        embedder,
+        few,
+        replace(usual, recalled=0),
+        replace(STATES, steps=0),
+        tmp_path,
+        lambda what, share: stages.add(what),
+        shipped,
+    )
+    assert stages == set()
+    known = load_changes(shipped)
+    assert known.keys() == meaning.changes.keys()
+    assert all(torch.equal(known[name], meaning.changes[name]) for name in known)

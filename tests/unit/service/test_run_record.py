@@ -18,6 +18,7 @@ MANIFEST: dict[str, Any] = {
     "model_digest": "m1",
     "recipe": recipe_values(recipe_of({"train": {"steps": 500}})),
     "data": {"phrases": "p1", "facts": "f1"},
+    "embedder_taken_from": "Big",
     "excluded_pairs": {"count": 3, "sha256": "e1"},
     "figures": {"right_seen": 0.987},
 }
@@ -60,6 +61,7 @@ def test_the_record_of_a_run(folder: Path) -> None:
         "tiny (m1)",
         "| data: phrases | p1 |",
         "3 (e1)",
+        "| embedder | as taught for Big |",
         "| right_seen | 0.987 |",
         "steps = 500",
         "curve.svg",
