@@ -10,7 +10,8 @@ questions (the published claim: relation before subject); worst_*: where it cost
 share of a subject's attributes (LRE's and the built-in facts' words) among the first 500 tokens that its last token
 stands for at seven tenths of the depth; attributes_drop_*: how much of that goes when MLPs, or attention, are silent in
 early layers. extraction_rate: share of questions for which the attention update of some layer says the model's answer
-above all; extraction_mlp: of MLPs. Questions are kept as they are studied (bench/kept.py).
+above all; extraction_mlp: of MLPs. Relations differ widely: intervals are of relations, drawn whole. Questions are kept
+as they are studied (bench/kept.py).
 """
 
 from __future__ import annotations
@@ -184,28 +185,32 @@ def _by_name(rows: Sequence[Row], part: str) -> dict[str, list[Any]]:
 def _keys(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     curves, attributes = _by_name(rows, "curves"), _by_name(rows, "attributes_held")
     extracted = _by_name(rows, "extracted")
+    relations = [row["relation"] for row in rows]
     keys: dict[str, Any] = {}
     for name, source in (("relation", "relation"), ("subject", "subject")):
-        keys |= sample_keys_of_curves(f"first_{name}_layer", curves[source], seed)
+        keys |= sample_keys_of_curves(f"first_{name}_layer", curves[source], relations, seed)
         mean = _mean(curves[source])
         worst = min(range(len(mean)), key=mean.__getitem__)
         keys |= {f"worst_{name}_layer": worst, f"worst_{name}_change": mean[worst]}
     for name in ("mlp", "attention"):
         keys[f"worst_{name}_change"] = min(_mean(curves[name]))
     if plain := attributes.get("plain", []):
-        keys |= sample_keys("attributes_held", plain, seed=seed)
+        of = [row["relation"] for row in rows if row["attributes_held"]]
+        keys |= sample_keys("attributes_held", plain, clusters=of, seed=seed)
         for name in ("mlp", "mhsa"):
             drops = [before - after for before, after in zip(plain, attributes[name], strict=True)]
-            keys |= sample_keys(f"attributes_drop_{name}", drops, seed=seed)
+            keys |= sample_keys(f"attributes_drop_{name}", drops, clusters=of, seed=seed)
     else:
         keys |= {"attributes_drop_mlp": None, "attributes_drop_mhsa": None}
     keys["attribute_subjects"] = len(attributes.get("plain", []))
-    keys |= share_keys("extraction_rate", [any(hits) for hits in extracted["attention"]], seed=seed)
-    keys |= share_keys("extraction_mlp", [any(hits) for hits in extracted["mlp"]], seed=seed)
+    for name, part in (("extraction_rate", "attention"), ("extraction_mlp", "mlp")):
+        keys |= share_keys(name, [any(hits) for hits in extracted[part]], clusters=relations, seed=seed)
     return keys
 
 
-def sample_keys_of_curves(name: str, curves: Sequence[Sequence[float]], seed: int) -> dict[str, float]:
+def sample_keys_of_curves(
+    name: str, curves: Sequence[Sequence[float]], relations: Sequence[str], seed: int
+) -> dict[str, float]:
     """`name`, `name_lo`, `name_hi` of the first layer at which the mean curve is halfway down to its worst."""
 
     def first(chosen: Sequence[Any]) -> float:
@@ -213,7 +218,7 @@ def sample_keys_of_curves(name: str, curves: Sequence[Sequence[float]], seed: in
         half = min(mean) / 2 if min(mean) < 0 else min(mean)  # where nothing hurts: where it helps least
         return float(next(at for at, value in enumerate(mean) if value <= half))
 
-    low, high = interval(list(curves), statistic=first, rounds=300, seed=seed)
+    low, high = interval(list(curves), statistic=first, clusters=relations, rounds=300, seed=seed)
     return {name: first(curves), f"{name}_lo": low, f"{name}_hi": high}
 
 
