@@ -26,7 +26,7 @@ from editors.kv.start import StartSettings, closed_form_start
 from editors.kv.states import bind_to_model
 from editors.kv.trained import load_encoder
 from editors.kv.world import World
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import DEFAULT_MODEL, default_model_path, load_model
 from service.encoders.maps import new_encoder
 from service.serving.evidence import scorer
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     subjects, asked = (600, 120) if bench.full else (40, 16)
     settings = RehearsalSettings(subjects=subjects)
     model, tokenizer = load_model(default_model_path(), dtype=torch.float32)
-    embedder, bank = MiniLMEmbedder.load(), load()
+    embedder, bank = SentenceEmbedder.load(), load()
     score = scorer(embedder)
     judge = load_encoder("default", DEFAULT_MODEL).meaning
     bind_to_model(judge.states, model, tokenizer)

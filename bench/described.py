@@ -29,7 +29,7 @@ from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights
 from editors.kv.trained import load_encoder
 from editors.kv.world import World
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import load_model, resolve_model
 from kb_store.model import RelationExamples
 from service.serving.evidence import scorer
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, tokenizer = load_model(path, dtype=torch.float32)
     encoder, _ = load_weights(load_encoder(bench.args.encoder, path.name).folder)
     bind_to_model(encoder.meaning.states, model, tokenizer)
-    bank, embedder = load(), MiniLMEmbedder.load()
+    bank, embedder = load(), SentenceEmbedder.load()
     world = World(bank, tokenizer)
     scorers = {count: scorer(embedder, described(bank, count, bench.seed)) for count in COUNTS}
     keys: dict[str, Any] = {}

@@ -67,7 +67,7 @@ def settings_of(bench: Bench, digest: str, methods: list[str], specs: Path) -> d
 def facts_beside(bench: Bench, editable: EditableModel, model: str) -> tuple[Contender | None, str]:
     """Facts as served, but one at a time, and the encoder's digest; None for a model without a shipped encoder."""
     from editors.kv.trained import load_encoder
-    from engines.embedder import MiniLMEmbedder
+    from engines.embedder import SentenceEmbedder
     from service.edits.fact_contender import FactContender
 
     try:
@@ -75,4 +75,4 @@ def facts_beside(bench: Bench, editable: EditableModel, model: str) -> tuple[Con
     except FileNotFoundError as error:
         bench.log(f"kv: {error}")
         return None, ""
-    return FactContender(editable, encoder, MiniLMEmbedder.load()), encoder.digest
+    return FactContender(editable, encoder, SentenceEmbedder.load()), encoder.digest

@@ -32,7 +32,7 @@ from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights, save_encoder, write_tensors
 from editors.kv.trained import load_encoder
 from editors.kv.world import Mix, TrainingCourse, World
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import load_model, model_digest, resolve_model
 from service.serving.evidence import scorer
 
@@ -61,7 +61,7 @@ class Variants:
         """A full run's `kept` has what an earlier one got done."""
         path = resolve_model(model)
         self.model, self.tokenizer = load_model(path, dtype=torch.float32)
-        embedder = MiniLMEmbedder.load()
+        embedder = SentenceEmbedder.load()
         loaded = load_encoder(encoder, path.name)
         loaded.check(model_digest(self.model), embedder.digest)
         self.encoder, self.manifest = load_weights(loaded.folder)

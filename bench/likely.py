@@ -27,7 +27,7 @@ from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights
 from editors.kv.trained import load_encoder
 from editors.kv.world import World
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import load_model, resolve_model
 from service.serving.evidence import scorer
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, tokenizer = load_model(path, dtype=torch.float32)
     encoder, _ = load_weights(load_encoder(bench.args.encoder, path.name).folder)
     bind_to_model(encoder.meaning.states, model, tokenizer)
-    world, score = World(load(), tokenizer), scorer(MiniLMEmbedder.load())
+    world, score = World(load(), tokenizer), scorer(SentenceEmbedder.load())
     own = float(encoder.prior.likely)
     keys: dict[str, Any] = {"threshold_own": own}
     rows: list[dict[str, Any]] = []

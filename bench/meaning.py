@@ -23,12 +23,12 @@ from bench.common import Bench, share_keys
 from editors.kv.phrases import PhraseBank, Relation, load
 from editors.kv.states import bind_to_model
 from editors.kv.trained import load_encoder
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import DEFAULT_MODEL, default_model_path, load_model
 from kb_store.keys import key_text
 from kb_store.scoring import Question
 from service.encoders.background import background
-from service.serving.judging import JudgeVectors
+from service.serving.judging import JudgeVectors, judging
 
 _FACTS = 10
 _FALSE_ALARMS = 0.03
@@ -37,11 +37,11 @@ _FALSE_ALARMS = 0.03
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
     bench = Bench("meaning", description=__doc__ or "", argv=argv)
-    embedder, bank = MiniLMEmbedder.load(), load()
+    embedder, bank = SentenceEmbedder.load(), load()
     judged = load_encoder("default", DEFAULT_MODEL).meaning
     bind_to_model(judged.states, *load_model(default_model_path(), dtype=torch.float32))
     judge = background(bank, JudgeVectors(embedder, {}, None))
-    judged_by = JudgeVectors(embedder, judged.changes, judged.states)
+    judged_by = judging(embedder, judged)
     asked = _questions(bank, bench, each=22 if bench.full else 1, at_most=None if bench.full else 1000)
     with bench.stage(f"{len(asked)} questions"):
         texts = embedder.embed([text for _, text, _ in asked])

@@ -24,7 +24,7 @@ from sqlalchemy import make_url
 from bench.common import Bench, percentile
 from bench.postgres_stand import PostgresServer, running_server
 from bench.retrieval_world import world
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from kb_store.contract import Store, Vectors
 from kb_store.index.pgvector_index import GraphSettings, PgVectorIndex
 from kb_store.keys import key_text
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     drawn = world(facts + creates + vectors + 100, bench.seed)
     contents = [Content(fact.subject, fact.relation, fact.object) for fact in drawn]
     keys: dict[str, Any] = {}
-    embedder = MiniLMEmbedder.load()
+    embedder = SentenceEmbedder.load()
     with tempfile.TemporaryDirectory() as folder, running_server() as server:
         with bench.stage(f"{facts} facts into both"):
             path = Path(folder) / "facts.db"

@@ -23,7 +23,7 @@ from bench.common import Bench, percentile, share_keys
 from bench.retrieval_phrasings import PHRASINGS
 from bench.retrieval_vectors import CACHE, embed_cached
 from bench.retrieval_world import WorldFact, world
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from kb_store.contract import Vectors
 from kb_store.index import FaissIndex
 from kb_store.keys import key_text, query_text
@@ -41,7 +41,7 @@ _SIZE_NAMES = {1_000: "1e3", 100_000: "1e5", 1_000_000: "1e6"}
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
     bench = Bench("retrieval", description=__doc__ or "", argv=argv, add_arguments=_arguments)
-    embedder = MiniLMEmbedder.load()
+    embedder = SentenceEmbedder.load()
     sizes = bench.args.facts or ([1_000, 100_000, 1_000_000] if bench.full else [1_000, 100_000])
     asked = bench.args.asked or (400 if bench.full else 80)
     keys: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of embedded keys")
 
 
-def _vectors(bench: Bench, facts: Sequence[WorldFact], embedder: MiniLMEmbedder) -> Vectors:
+def _vectors(bench: Bench, facts: Sequence[WorldFact], embedder: SentenceEmbedder) -> Vectors:
     texts = [key_text(fact.relation, fact.subject) for fact in facts]
 
     with bench.stage(f"{len(facts)} keys"):
@@ -118,7 +118,7 @@ class Measurement:
         bench: Bench,
         store: SqlStore,
         index: FaissIndex,
-        embedder: MiniLMEmbedder,
+        embedder: SentenceEmbedder,
         facts: Sequence[WorldFact],
         vectors: Vectors,
         asked: int,
@@ -145,7 +145,7 @@ class Measurement:
         return found.index(wanted) if wanted in found else None
 
     def _compare_with_exact(
-        self, index: FaissIndex, embedder: MiniLMEmbedder, facts: Sequence[WorldFact], vectors: Vectors
+        self, index: FaissIndex, embedder: SentenceEmbedder, facts: Sequence[WorldFact], vectors: Vectors
     ) -> None:
         faiss.omp_set_num_threads(1)
         flat: Any = faiss.IndexFlatIP(vectors.shape[1])

@@ -20,7 +20,7 @@ import numpy as np
 from bench.common import Bench, sample_keys
 from bench.retrieval_vectors import CACHE, embed_cached
 from bench.retrieval_world import world
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from kb_store.contract import Vectors
 from kb_store.keys import key_text
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
     bench = Bench("scaling", description=__doc__ or "", argv=argv)
     count, questions = (100_000, 512) if bench.full else (20_000, 256)
-    embedder = MiniLMEmbedder.load()
+    embedder = SentenceEmbedder.load()
     texts = [key_text(fact.relation, fact.subject) for fact in world(count, bench.seed)]
     with bench.stage(f"{count} vectors"):
         vectors = embed_cached(texts, embedder, CACHE, lambda _told: None)

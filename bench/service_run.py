@@ -21,7 +21,7 @@ import numpy as np
 
 from bench.kept_asking import KeptAnswers
 from bench.retrieval_vectors import CACHE, embed_cached
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import resolve_model
 from interleaf import Answer, AsyncClient, Scores, Timeout
 from interleaf._calls import Call
@@ -71,7 +71,7 @@ class KeptEmbedder:
     """
 
     def __init__(self) -> None:
-        self._embedder = MiniLMEmbedder.load()
+        self._embedder = SentenceEmbedder.load()
         self._kept: dict[str, Vectors] = {}
         self.dimension = self._embedder.dimension
         self.digest = self._embedder.digest

@@ -29,7 +29,7 @@ import numpy as np
 from bench.common import Bench, percentile, sample_keys
 from bench.retrieval_world import world
 from bench.store_service import create_through_service, running_server
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from kb_store.contract import Store, Vectors
 from kb_store.index import FaissIndex
 from kb_store.indexer import Indexer
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     imported = 100_000 if bench.full else 10_000
     searchable = 4_000 if bench.full else 600
     supply = Supply(bench.seed, rounds * (2 * sum(creates.values()) + searchable) + 3 * imported)
-    embedder = MiniLMEmbedder.load()
+    embedder = SentenceEmbedder.load()
     keys: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -214,7 +214,7 @@ def _plain_sqlite(path: Path, contents: Sequence[Content]) -> float:
 def _import_searchable(
     folder: Path,
     supply: Supply,
-    embedder: MiniLMEmbedder,
+    embedder: SentenceEmbedder,
     count: int,
     rounds: int,
     rows: list[dict[str, Any]],
@@ -243,7 +243,7 @@ def _import_searchable(
     }
 
 
-def _searchable_rate(folder: Path, contents: Sequence[Content], embedder: MiniLMEmbedder) -> float:
+def _searchable_rate(folder: Path, contents: Sequence[Content], embedder: SentenceEmbedder) -> float:
     folder.mkdir()
     store = _opened(folder / "facts.db")
     index = FaissIndex(folder / "index", dimension=embedder.dimension, embedder=embedder.digest)

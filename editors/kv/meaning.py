@@ -50,13 +50,15 @@ class Meaning(nn.Module):
         self.register_buffer("relations", relations)
         self.register_buffer("texts", texts)
         self.register_buffer("asked", asked)
-        # To the text embedder that all these vectors come from (engines.embedder.MiniLMEmbedder.adapted).
+        # The text embedder that all these vectors come from, by name; none: the one that retrieval searches with. And
+        # the changes to it (engines.embedder.SentenceEmbedder.adapted).
+        self.reader = ""
         self.changes: Mapping[str, Tensor] = {}
         self._chances: tuple[tuple[int, int], Tensor, Tensor] | None = None
 
     def taught_as(self, other: Meaning) -> None:
         """Judges by the same vectors: what is not in the tensors of a state dict."""
-        self.changes = other.changes
+        self.reader, self.changes = other.reader, other.changes
         if self.states is not None and other.states is not None:
             self.states.read_as(other.states)
 

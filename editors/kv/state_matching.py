@@ -27,9 +27,9 @@ _CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class StateMatchSettings:
-    """The defaults are the recipe of the shipped encoder."""
+    """None by default: the shipped encoder's reader is as good alone (docs/adr/0034). 1000 steps are enough."""
 
-    steps: int = 1000  # 0: the embedder judges alone, and questions cost no forward of their own
+    steps: int = 0  # the embedder judges alone, and questions cost no forward of their own
     phrasings: int = 8  # of each relation, at most
     batch: int = 512
     of_kind: int = 48  # relations of one kind of subject in a batch: they are each other's rivals

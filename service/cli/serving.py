@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -103,23 +105,27 @@ def serve(
 
 @serve_app.command()
 def prepare() -> None:
-    """Make the default model ready: once, from its installed package, without a download."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
+    """Make the default model and the reader of questions ready: once, from installed packages, without a download."""
     from engines.errors import EngineError
-    from engines.models import prepare_default_model
+    from engines.models import DEFAULT_MODEL, prepare_default_model
+    from engines.reader import READER, prepare_reader
 
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console) as progress:
-            task = progress.add_task("starting", total=1.0)
-            path = prepare_default_model(
-                lambda what, share: progress.update(task, description=what, completed=share)
-            )
+            paths = []
+            for name, prepare_one in ((READER, prepare_reader), (DEFAULT_MODEL, prepare_default_model)):
+                task = progress.add_task(name, total=1.0)
+                paths.append(prepare_one(partial(_tell, progress, task, name)))
     except EngineError as error:
         refuse(error)
-    typer.echo(str(path))
+    for path in paths:
+        typer.echo(str(path))
+
+
+def _tell(progress: Progress, task: TaskID, name: str, what: str, share: float) -> None:
+    progress.update(task, description=f"{name}: {what}", completed=share)
 
 
 @serve_app.command()

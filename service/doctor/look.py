@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.errors import EngineError
 from engines.models import resolve_model
 from kb_store.contract import Embedder
@@ -39,9 +39,9 @@ def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     """Looks at everything; with `deep` also loads the model and compares SQL with the index."""
     findings = [*_machine(), *_installed()]
     findings.append(checked("access", lambda: _access(settings)))
-    embedder: MiniLMEmbedder | None = None
+    embedder: SentenceEmbedder | None = None
     try:
-        embedder = MiniLMEmbedder.load(settings.retrieval.embedder)
+        embedder = SentenceEmbedder.load(settings.retrieval.embedder)
         found = Finding("embedder", f"{embedder.digest}, {embedder.dimension} numbers")
     except (EngineError, OSError, ValueError) as error:
         found = Finding("embedder", "", str(error))

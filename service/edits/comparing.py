@@ -76,7 +76,7 @@ class CompareJob:
     def _facts(self, editable: EditableModel, cases: Sequence[EditCase]) -> Contender:
         from editors.kv.trained import load_encoder
         from editors.weights.errors import InvalidEdit, Unmeasured
-        from engines.embedder import MiniLMEmbedder
+        from engines.embedder import SentenceEmbedder
         from service.edits.fact_contender import FactContender
 
         if not self.encoder:
@@ -85,7 +85,7 @@ class CompareJob:
             raise InvalidEdit("relation", "not every fact has one")
         calibration = Path(self.calibration) if self.calibration else None
         encoder = load_encoder(self.encoder, "", calibration)
-        return FactContender(editable, encoder, MiniLMEmbedder.load())
+        return FactContender(editable, encoder, SentenceEmbedder.load())
 
 
 def hops_of(case: EditCase) -> list[Hop]:

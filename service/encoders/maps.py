@@ -47,6 +47,7 @@ def new_encoder(model: Any, meaning: Meaning, layers: Sequence[int] = ()) -> KVE
         state_layers=() if meaning.states is None else meaning.states.layers,
         state_width=0 if meaning.states is None else len(meaning.states.text_bias),
         recalled_relations=0 if meaning.asked is None else len(meaning.asked),
+        reader=meaning.reader,
     )
     encoder = KVEncoder(shape)
     encoder.meaning.load_state_dict(meaning.state_dict())

@@ -16,7 +16,7 @@ from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights
 from editors.kv.trained import LoadedEncoder
 from editors.kv.world import World
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import load_model, model_digest
 from kb_store.contract import Embedder
 from service.encoders.models import model_folder
@@ -47,6 +47,6 @@ def set_up(model: str) -> Stand:
     """Loads a model by its name, as `service.encoders.models` has it. Blocks."""
     folder = model_folder(model)
     loaded, tokenizer = load_model(folder, dtype=torch.float32)
-    bank, embedder = load_phrases(), MiniLMEmbedder.load()
+    bank, embedder = load_phrases(), SentenceEmbedder.load()
     world = World(bank, tokenizer)
     return Stand(folder.name, loaded, tokenizer, bank, world, embedder, scorer(embedder))

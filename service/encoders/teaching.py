@@ -23,7 +23,8 @@ from editors.kv.states import StateMaps, bind_to_model, state_layers
 from editors.kv.storage import load_changes, write_tensors
 from editors.kv.trained import SHIPPED
 from engines.architectures import spec_for
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
+from engines.reader import reader_path
 from kb_store.scoring import Question
 from service.encoders.background import background
 from service.serving.judging import JudgeVectors
@@ -34,7 +35,7 @@ Report = Callable[[str, float], None]
 def teach_judge(
     model: Any,
     tokenizer: Any,
-    embedder: MiniLMEmbedder,
+    embedder: SentenceEmbedder,
     bank: PhraseBank,
     matching: MatchSettings,
     states: StateMatchSettings,
@@ -42,8 +43,10 @@ def teach_judge(
     report: Report,
     taught: Path | None = None,
 ) -> Meaning:
-    """Bound to the model. `taught`: an encoder whose embedder is taken as it is, see `taught_alike`."""
+    """Bound to the model. `embedder`: retrieval's, which is taught where the settings name no other. `taught`: an encoder whose embedder is taken as it is, see `taught_alike`."""
     folder.mkdir(parents=True, exist_ok=True)
+    if matching.reader:
+        embedder = SentenceEmbedder.load(reader_path(matching.reader))
     if taught:
         changes = load_changes(taught)
     else:
@@ -57,12 +60,12 @@ def teach_judge(
         recalled=matching.recalled if matching.steps else 0,
         progress=lambda share: report("recalling", share),
     )
-    meaning.changes = changes
+    meaning.reader, meaning.changes = matching.reader, changes
     return meaning
 
 
 def taught_alike(
-    embedder: MiniLMEmbedder, bank: PhraseBank, settings: MatchSettings, shipped: Path = SHIPPED
+    embedder: SentenceEmbedder, bank: PhraseBank, settings: MatchSettings, shipped: Path = SHIPPED
 ) -> Path | None:
     """The folder of a shipped encoder whose embedder was taught on the same bank by the same settings."""
     if settings.afresh or not settings.steps:
@@ -82,7 +85,7 @@ def _teaching(settings: MatchSettings) -> dict[str, Any]:
 
 
 def _changes(
-    embedder: MiniLMEmbedder, bank: PhraseBank, settings: MatchSettings, path: Path, report: Report
+    embedder: SentenceEmbedder, bank: PhraseBank, settings: MatchSettings, path: Path, report: Report
 ) -> dict[str, Tensor]:
     """To the embedder."""
     if not settings.steps:

@@ -24,7 +24,7 @@ from editors.kv.state_matching import StateMatchSettings
 from editors.kv.storage import save_encoder, write_text
 from editors.kv.train import StepReport, TrainSettings, train
 from editors.kv.world import RealRelation, TrainingCourse, World
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import file_digest, load_model, model_digest, resolve_model
 from kb_store.factbank import digest as facts_digest
 from kb_store.factbank import load_facts_with_relation, read_pairs, relations
@@ -67,7 +67,7 @@ def train_encoder(
     path = resolve_model(recipe.model)
     model, tokenizer = load_model(path, dtype=torch.float32)
     _check_fits(model, recipe, maps_from)  # teaching the judge takes an hour
-    embedder = MiniLMEmbedder.load()
+    embedder = SentenceEmbedder.load()
     bank = load_phrases()
     world = World(bank, tokenizer, real_relations(exclude_pairs))
     score = scorer(embedder)

@@ -17,7 +17,7 @@ from kb_store.contract import Embedder
 from kb_store.keys import key_text, query_text
 from kb_store.scoring import Candidate, Cover, Described, Question
 from service.serving.examples import NOTHING_SAID, Asking, key_of
-from service.serving.judging import JudgeVectors, Relation
+from service.serving.judging import Relation, judging
 
 # Of what is said about a subject only the words around its last mention matter: more is not embedded.
 _MOST_WORDS = 96
@@ -97,6 +97,10 @@ class EvidenceReader:
             found[row][place] = max(fits[text][column[candidates[place].relation]] for text in rows)
         return found
 
+    def prepare(self, meaning: Meaning) -> None:
+        """Loads what this judge reads with, so that no question has to wait for it."""
+        self._judge(meaning)
+
     def read_ahead(
         self, relations: Sequence[str], meaning: Meaning, asking: Asking, go_on: Callable[[], bool]
     ) -> None:
@@ -112,7 +116,7 @@ class _Judge:
     """Judges by meaning. Relations come again: kept. May be used from any thread."""
 
     def __init__(self, embedder: Embedder, meaning: Meaning) -> None:
-        self._vectors = JudgeVectors(embedder, meaning.changes, meaning.states)
+        self._vectors = judging(embedder, meaning)
         self._meaning = copy(meaning)
         self._kept: dict[Relation, Tensor] = {}
 

@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from editors.kv.contract import spoken
+from editors.kv.meaning import Meaning
 from editors.kv.states import StateMaps
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
+from engines.reader import reader_path
 from kb_store.contract import Embedder
 
 Relation = tuple[str, tuple[str, ...]]  # its name, and texts that ask for it
@@ -22,7 +24,7 @@ class JudgeVectors:
 
     def __init__(self, embedder: Embedder, changes: Mapping[str, Tensor], states: StateMaps | None) -> None:
         # Only the embedder that Interleaf comes with can have been changed.
-        if changes and isinstance(embedder, MiniLMEmbedder):
+        if changes and isinstance(embedder, SentenceEmbedder):
             embedder = embedder.adapted(changes)
         self._embedder, self.states = embedder, states
 
@@ -52,3 +54,9 @@ class JudgeVectors:
     def _beside(self, texts: Sequence[str], states: Tensor | None) -> Tensor:
         embedded = self.embedded(texts)
         return embedded if states is None else torch.cat([embedded, states], dim=-1) / 2**0.5
+
+
+def judging(embedder: Embedder, meaning: Meaning) -> JudgeVectors:
+    """What this judge reads with: its own reader, or the embedder of retrieval that is given. Blocks while it loads."""
+    reader = SentenceEmbedder.load(reader_path(meaning.reader)) if meaning.reader else embedder
+    return JudgeVectors(reader, meaning.changes, meaning.states)

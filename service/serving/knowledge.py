@@ -89,6 +89,8 @@ class KnowledgeSource:
     ) -> None:
         self._store, self._retriever, self._evidence = store, retriever, EvidenceReader(embedder)
         self._revisions, self._compiled, self._workers = revisions, compiled, workers
+        if compiled is not None:
+            self._evidence.prepare(compiled.encoder.meaning)
 
     async def oldest(self, namespace: str, count: int) -> tuple[Fact, ...]:
         """The namespace's facts in the order in which they were made, at most so many."""

@@ -22,6 +22,7 @@ from engines.architectures import spec_for
 from engines.contract import Engine, KVAdapter
 from engines.errors import EngineError
 from engines.models import load_model, model_digest, pick_dtype, resolve_model
+from engines.reader import reader_path
 from engines.transformers_engine import EngineSettings as TransformersSettings
 from engines.transformers_engine import TransformersEngine
 from kb_store.errors import NotFound
@@ -100,6 +101,8 @@ def load(settings: EngineSettings, data_dir: Path, embedder_digest: str) -> Serv
         digest = model_digest(model)
         if encoder is not None:
             encoder.check(digest, embedder_digest)
+            if encoder.meaning.reader:
+                reader_path(encoder.meaning.reader)
         served = _serve(settings, path.name, model, tokenizer, digest, encoder, device, EditShelf(data_dir))
         lab = LabModel(
             settings.model, digest, str(model.dtype).removeprefix("torch."), len(spec_for(model).layers)

@@ -14,7 +14,7 @@ from editors.kv.encoder import KVEncoder
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import load as load_phrases
 from editors.kv.storage import load_weights, save_encoder
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from interleaf import Client, Weight
 from interleaf.cli._app import build
 from interleaf.v1 import inference_pb2 as pb
@@ -38,11 +38,11 @@ RELATIONS = 60
 def meaning() -> Meaning:
     bank = load_phrases()
     few = replace(bank, relations=bank.relations_of("train")[:RELATIONS])
-    return background(few, JudgeVectors(MiniLMEmbedder.load(), {}, None))
+    return background(few, JudgeVectors(SentenceEmbedder.load(), {}, None))
 
 
 def fit(meaning: Meaning, *said: RelationExamples) -> float:
-    reader = EvidenceReader(MiniLMEmbedder.load())
+    reader = EvidenceReader(SentenceEmbedder.load())
     candidate = Candidate(*FACT[:2])
     return reader.read([QUESTION], [candidate], meaning, asking=asking(said))[0][0].meaning
 

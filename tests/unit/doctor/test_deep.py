@@ -11,7 +11,7 @@ import torch
 
 from editors.kv.contract import Evidence, FactText
 from engines.contract import KVAdapter, KVTokens
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from kb_store.index import FaissIndex
 from kb_store.model import Content, Context, CreateFact
 from kb_store.sql import open_store
@@ -153,7 +153,7 @@ def test_the_shipped_encoder_compiles_facts_alone_as_among_others(tmp_path: Path
         store.write([CreateFact("people", said)], ANYONE)
     store.close()
     chosen = load(None, {"store": {"data_dir": tmp_path}})
-    embedder = MiniLMEmbedder.load(None)
+    embedder = SentenceEmbedder.load(None)
     model = served.load(chosen.engine, tmp_path, embedder.digest)
     assert model is not None
     assert model.encoder is not None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.together import Together
 
 
@@ -77,7 +77,7 @@ def test_what_the_work_raises_reaches_all_who_were_joined_and_nobody_later() -> 
 
 
 def test_joined_texts_have_the_vectors_that_they_have_alone() -> None:
-    embedder = MiniLMEmbedder.load()
+    embedder = SentenceEmbedder.load()
     texts = [f"The employer of person {number} is" + " known" * number for number in range(12)]
     alone = np.concatenate([embedder.embed([text]) for text in texts])
     found: dict[int, np.ndarray] = {}

@@ -14,7 +14,7 @@ from editors.kv.likely import fit_likely
 from editors.kv.matching import kept_back, taught
 from editors.kv.meaning import FLOOR, Meaning
 from editors.kv.phrases import load
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from service.encoders.background import background
 from service.serving.evidence import scorer
 from service.serving.judging import JudgeVectors
@@ -29,7 +29,7 @@ def test_some_relations_of_the_training_side_are_not_taught() -> None:
 
 
 def test_the_threshold_tells_most_questions_with_a_fact_from_those_without(tokenizer: Any) -> None:
-    bank, embedder = load(), MiniLMEmbedder.load()
+    bank, embedder = load(), SentenceEmbedder.load()
     judge = background(bank, JudgeVectors(embedder, {}, None))
     found = fit_likely(bank, tokenizer, scorer(embedder), judge, seed=0, problems=2)
     assert FLOOR < found.threshold < 0.0
@@ -45,7 +45,7 @@ def test_a_judge_that_finds_everything_likely_shows_as_little_as_can_be(tokenize
 
 
 def test_without_relations_to_find_it_on_every_fact_is_likely(tokenizer: Any) -> None:
-    bank, embedder = load(), MiniLMEmbedder.load()
+    bank, embedder = load(), SentenceEmbedder.load()
     few = replace(bank, relations=kept_back(bank)[:1])
     judge = background(bank, JudgeVectors(embedder, {}, None))
     found = fit_likely(few, tokenizer, scorer(embedder), judge, seed=0, problems=1)

@@ -10,7 +10,7 @@ import torch
 
 from editors.kv.matching import MatchSettings, match_relations
 from editors.kv.phrases import PhraseBank, load
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from kb_store.scoring import Question
 
 SETTINGS = MatchSettings(steps=8, batch=24, rank=4, warmup=2, learning_rate=4e-3)
@@ -21,8 +21,8 @@ def about(text: str, subject: str) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def embedder() -> MiniLMEmbedder:
-    return MiniLMEmbedder.load()
+def embedder() -> SentenceEmbedder:
+    return SentenceEmbedder.load()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def bank() -> PhraseBank:
 
 
 def test_texts_come_nearer_to_the_relations_that_they_ask_for(
-    embedder: MiniLMEmbedder, bank: PhraseBank
+    embedder: SentenceEmbedder, bank: PhraseBank
 ) -> None:
     before = {name: value.clone() for name, value in embedder.model.state_dict().items()}
     shares: list[float] = []
@@ -60,7 +60,7 @@ def test_texts_come_nearer_to_the_relations_that_they_ask_for(
     assert found["changed"] > found["plain"] + 0.03
 
 
-def test_an_adapted_embedder_is_another_one(embedder: MiniLMEmbedder) -> None:
+def test_an_adapted_embedder_is_another_one(embedder: SentenceEmbedder) -> None:
     plain = embedder.embed(["it works for"])
     name = "encoder.layer.0.output.dense"
     shape = embedder.model.get_submodule(name).weight.shape

@@ -13,7 +13,7 @@ from editors.kv.states import bind_to_model
 from editors.kv.storage import load_weights
 from editors.kv.trained import SHIPPED, load_encoder
 from editors.kv.world import World
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import DEFAULT_MODEL, default_model_path, load_model, model_digest
 from service.encoders.training import real_relations
 from service.serving.evidence import scorer
@@ -56,7 +56,7 @@ def test_it_does_what_the_manifest_says(served: tuple[Any, Any], name: str) -> N
         model,
         tokenizer,
         world,
-        scorer(MiniLMEmbedder.load()),
+        scorer(SentenceEmbedder.load()),
         problems=recipe["evaluation_problems"],
         seed=recipe["evaluation_seed"],
         slices={name: SLICES[name]},

@@ -18,7 +18,7 @@ from editors.kv.phrases import PhraseBank, load
 from editors.kv.state_matching import StateMatchSettings, match_states
 from editors.kv.states import StateMaps, asking, bind_to_model, naming, read_states, state_layers
 from editors.kv.storage import load_weights, save_encoder
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from engines.models import default_model_path, load_model
 from kb_store.scoring import Question
 from service.serving.judging import JudgeVectors
@@ -103,7 +103,7 @@ def test_texts_and_names_have_maps_of_their_own(model: Any, tokenizer: Any) -> N
     assert torch.allclose(texts.norm(dim=-1), torch.ones(1))
     assert torch.allclose(names.norm(dim=-1), torch.ones(1))
     assert not torch.allclose(maps.names(["works for"]), maps.texts(["works for"]), atol=1e-3)
-    vectors = JudgeVectors(MiniLMEmbedder.load(), {}, maps)
+    vectors = JudgeVectors(SentenceEmbedder.load(), {}, maps)
     alone, both = vectors.relations([("worksFor", ()), ("worksFor", ("it works for", "who pays it?"))])
     assert torch.allclose(alone, vectors.names(["worksFor"])[0], atol=1e-5)
     middle = vectors.texts(["it works for", "who pays it?"]).mean(0)

@@ -14,7 +14,7 @@ from editors.kv.meaning import Meaning
 from editors.kv.phrases import load
 from editors.kv.state_matching import StateMatchSettings
 from editors.kv.storage import load_changes
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from service.encoders.teaching import taught_alike, teach_judge
 from service.serving.judging import JudgeVectors
 
@@ -25,7 +25,7 @@ STATES = StateMatchSettings(steps=2, phrasings=1, batch=16, width=8)
 def test_its_parts_are_made_once_and_states_may_be_left_out(
     model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
-    bank, embedder = load(), MiniLMEmbedder.load()
+    bank, embedder = load(), SentenceEmbedder.load()
     few = replace(bank, relations=bank.relations_of("train")[:30])
 
     def taught(states: StateMatchSettings, folder: Path) -> tuple[Meaning, set[str]]:
@@ -60,7 +60,7 @@ def test_its_parts_are_made_once_and_states_may_be_left_out(
 def test_the_embedder_of_a_shipped_encoder_is_taken_where_it_was_taught_alike(
     model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
-    bank, embedder, usual = load(), MiniLMEmbedder.load(), MatchSettings()
+    bank, embedder, usual = load(), SentenceEmbedder.load(), MatchSettings()
     shipped = taught_alike(embedder, bank, usual)
     assert shipped is not None
     assert (

@@ -11,11 +11,11 @@ pytestmark = pytest.mark.model
 
 @pytest.fixture(scope="module")
 def minilm() -> Any:
-    from engines.embedder import MiniLMEmbedder
+    from engines.embedder import SentenceEmbedder
     from engines.errors import ModelMissing
 
     try:
-        return MiniLMEmbedder.load()
+        return SentenceEmbedder.load()
     except ModelMissing as error:
         pytest.skip(str(error))
 

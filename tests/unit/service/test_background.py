@@ -9,7 +9,7 @@ import torch
 
 from editors.kv.matching import kept_back, taught
 from editors.kv.phrases import PhraseBank, load
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from service.encoders.background import background
 from service.serving.judging import JudgeVectors
 
@@ -27,7 +27,7 @@ def test_the_relations_that_are_taught_are_recalled_by_how_texts_ask_for_them(ba
     """Each is nearer to its own texts than to those of others, mostly. What was kept back is not recalled, and what is
     held out is not known at all."""
     shares: list[float] = []
-    vectors = JudgeVectors(MiniLMEmbedder.load(), {}, None)
+    vectors = JudgeVectors(SentenceEmbedder.load(), {}, None)
     made = background(bank, vectors, recalled=3, progress=shares.append)
     assert made.asked is not None
     assert made.asked.shape == (24, vectors.embedded(["it"]).shape[1])
@@ -41,7 +41,7 @@ def test_the_relations_that_are_taught_are_recalled_by_how_texts_ask_for_them(ba
 
 
 def test_the_background_is_the_same_with_and_without(bank: PhraseBank) -> None:
-    vectors = JudgeVectors(MiniLMEmbedder.load(), {}, None)
+    vectors = JudgeVectors(SentenceEmbedder.load(), {}, None)
     without, recalling = background(bank, vectors), background(bank, vectors, recalled=1)
     assert without.asked is None
     assert torch.equal(without.relations, recalling.relations)

@@ -8,7 +8,7 @@ import pytest
 
 from editors.kv.meaning import FLOOR, Meaning
 from editors.kv.phrases import load as load_phrases
-from engines.embedder import MiniLMEmbedder
+from engines.embedder import SentenceEmbedder
 from kb_store.contract import Vectors
 from kb_store.scoring import Candidate
 from service.encoders.background import background
@@ -19,12 +19,12 @@ from service.serving.judging import JudgeVectors
 
 
 @pytest.fixture(scope="module")
-def embedder() -> MiniLMEmbedder:
-    return MiniLMEmbedder.load()
+def embedder() -> SentenceEmbedder:
+    return SentenceEmbedder.load()
 
 
 @pytest.fixture(scope="module")
-def meaning(embedder: MiniLMEmbedder) -> Meaning:
+def meaning(embedder: SentenceEmbedder) -> Meaning:
     return background(load_phrases(), JudgeVectors(embedder, {}, None))
 
 
@@ -44,7 +44,7 @@ FACTS = [
     ],
 )
 def test_the_relation_that_is_meant_fits_best(
-    embedder: MiniLMEmbedder, meaning: Meaning, text: str, relation: str
+    embedder: SentenceEmbedder, meaning: Meaning, text: str, relation: str
 ) -> None:
     (row,) = EvidenceReader(embedder).read([text], FACTS, meaning)
     best = max(zip(row, FACTS, strict=True), key=lambda pair: pair[0].meaning)
@@ -52,7 +52,7 @@ def test_the_relation_that_is_meant_fits_best(
 
 
 def test_a_fact_of_another_subject_is_not_judged_and_one_that_is_vouched_for_is(
-    embedder: MiniLMEmbedder, meaning: Meaning
+    embedder: SentenceEmbedder, meaning: Meaning
 ) -> None:
     stranger = [Candidate("Norwind Shipping", "headquarters")]
     reader = EvidenceReader(embedder)
@@ -64,7 +64,7 @@ def test_a_fact_of_another_subject_is_not_judged_and_one_that_is_vouched_for_is(
 
 
 def test_what_is_stored_of_others_may_be_what_is_asked_for(
-    embedder: MiniLMEmbedder, meaning: Meaning
+    embedder: SentenceEmbedder, meaning: Meaning
 ) -> None:
     """Nobody taught "wages one lives on"; the question asks for it rather than for the employer."""
     reader, text = EvidenceReader(embedder), ["Whose wages does Marta Oliveira live on?"]
@@ -81,7 +81,7 @@ def test_what_is_stored_of_others_may_be_what_is_asked_for(
 class _Noting:
     """An embedder that notes what it reads."""
 
-    def __init__(self, embedder: MiniLMEmbedder) -> None:
+    def __init__(self, embedder: SentenceEmbedder) -> None:
         self._embedder = embedder
         self.dimension, self.digest = embedder.dimension, embedder.digest
         self.texts: list[str] = []
@@ -95,7 +95,7 @@ NAMES = [fact.relation for fact in FACTS]
 ASKED = ["Marta Oliveira grew up speaking"]
 
 
-def test_no_question_reads_a_name_that_was_read_ahead(embedder: MiniLMEmbedder, meaning: Meaning) -> None:
+def test_no_question_reads_a_name_that_was_read_ahead(embedder: SentenceEmbedder, meaning: Meaning) -> None:
     noting = _Noting(embedder)
     reader = EvidenceReader(noting)
     reader.read_ahead(NAMES, meaning, NOTHING_SAID, lambda: True)
@@ -110,7 +110,7 @@ def test_no_question_reads_a_name_that_was_read_ahead(embedder: MiniLMEmbedder, 
 
 
 def test_reading_ahead_ends_when_it_is_told_to_and_where_memory_does(
-    embedder: MiniLMEmbedder, meaning: Meaning, monkeypatch: pytest.MonkeyPatch
+    embedder: SentenceEmbedder, meaning: Meaning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noting = _Noting(embedder)
     reader = EvidenceReader(noting)
