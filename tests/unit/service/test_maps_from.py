@@ -48,7 +48,7 @@ def trained(folder: Path, name: str, *, model: str = "model", **keys: Any) -> li
 
 
 def test_only_the_judge_is_taught(shelf: Path) -> None:
-    matching = {"steps": 2, "batch": 8, "seed": 5}
+    matching = {"reader": "", "steps": 2, "batch": 8, "seed": 5}
     stages = trained(shelf, "second", maps_from="first", matching=matching)
     assert "matching" in stages
     assert not {"start", "reading", "training"} & set(stages)
