@@ -12,6 +12,7 @@ from pathlib import Path
 from engines.embedder import SentenceEmbedder
 from engines.errors import EngineError
 from engines.models import resolve_model
+from engines.reader import reader_path
 from kb_store.contract import Embedder
 from kb_store.index.files import read_manifest
 from service.access.listening import decide
@@ -112,7 +113,8 @@ def _encoder(settings: EngineSettings, data_dir: Path) -> str:
     if trained_for != name:
         raise ValueError(f"encoder {loaded.digest} was trained for {trained_for}, the model is {name}")
     calibrated = "" if loaded.calibration is None else ", calibrated"
-    return f"{loaded.digest} for {trained_for}{calibrated}"
+    reader = f", read with {reader_path(reader).name}" if (reader := loaded.meaning.reader) else ""
+    return f"{loaded.digest} for {trained_for}{calibrated}{reader}"
 
 
 def _index(settings: Settings, embedder: Embedder) -> str:
