@@ -15,16 +15,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from editors.kv.moments import moments, remember
 from editors.kv.phrases import PhraseBank, Relation
+from editors.kv.storage import write_tensors
 
 _SHARPNESS = 20.0
 _LIKELIHOOD_OF_NONE = -8.0
+_CHECKPOINT_EVERY = 25  # steps: some minutes
 _KEPT_BACK = 0.1  # of the relations
 
 # What a text says of a subject, the subject's name replaced: the store's own reading of texts, given from outside.
@@ -60,8 +65,10 @@ def match_relations(
     about: About,
     settings: MatchSettings,
     progress: Callable[[float], None] = lambda share: None,
+    checkpoint: Path | None = None,
 ) -> dict[str, Tensor]:
-    """The changes, as `SentenceEmbedder.adapted` takes them. The model given is left as it was."""
+    """The changes, as `SentenceEmbedder.adapted` takes them. The model given is left as it was. `checkpoint`: a file;
+    what was interrupted goes on from it."""
     torch.manual_seed(settings.seed)
     draw = _Draw(bank, about, settings)
     sharpness = nn.Parameter(torch.tensor(math.log(_SHARPNESS)))
@@ -74,7 +81,8 @@ def match_relations(
             ],
             lr=settings.learning_rate,
         )
-        for step in range(settings.steps):
+        named: dict[str, Tensor] = {**changes, "sharpness": sharpness, "none": none}
+        for step in range(_resumed(checkpoint, optimiser, named), settings.steps):
             factor = min(1.0, (step + 1) / settings.warmup)
             factor *= 0.05 + 0.475 * (1 + math.cos(math.pi * step / settings.steps))
             for group in optimiser.param_groups:
@@ -86,8 +94,28 @@ def match_relations(
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(list(changes.values()), 1.0)
             optimiser.step()
+            if checkpoint and (step + 1) % _CHECKPOINT_EVERY == 0:
+                _keep(checkpoint, optimiser, named, step + 1)
             progress((step + 1) / settings.steps)
         return {name: value.detach().half().contiguous() for name, value in changes.items()}
+
+
+def _keep(path: Path, optimiser: torch.optim.Optimizer, named: Mapping[str, Tensor], step: int) -> None:
+    tensors = {name: parameter.detach().contiguous() for name, parameter in named.items()}
+    write_tensors({**tensors, **moments(optimiser, named), "step": torch.tensor(step)}, path)
+
+
+def _resumed(path: Path | None, optimiser: torch.optim.Optimizer, named: Mapping[str, Tensor]) -> int:
+    """The step to go on with."""
+    if path is None or not path.is_file():
+        return 0
+    tensors = load_file(path)
+    with torch.no_grad():
+        for name, parameter in named.items():
+            parameter.copy_(tensors[name])
+    step = int(tensors["step"])
+    remember(optimiser, named, tensors, step)
+    return step
 
 
 def taught(bank: PhraseBank) -> tuple[Relation, ...]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from editors.kv.encoder import KVEncoder
 from editors.kv.library import Course, Library
+from editors.kv.moments import moments, remember
 from editors.kv.objective import REPORTED, Weights, losses
 from editors.kv.problems import Scorer
 from editors.kv.storage import write_tensors, write_text
@@ -120,15 +121,12 @@ def _checkpoint(
     curve: list[dict[str, float]],
 ) -> None:
     tensors = {f"encoder.{name}": value.detach().contiguous() for name, value in encoder.state_dict().items()}
-    for name, parameter in _trained(encoder):
-        for key in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{key}.{name}"] = optimiser.state[parameter][key].contiguous()
-    write_tensors(tensors, folder / "checkpoint.safetensors")
+    write_tensors(tensors | moments(optimiser, _trained(encoder)), folder / "checkpoint.safetensors")
     write_text(folder / "curve.json", json.dumps({"step": step, "curve": curve}))
 
 
-def _trained(encoder: KVEncoder) -> list[tuple[str, nn.Parameter]]:
-    return [(name, part) for name, part in encoder.named_parameters() if part.requires_grad]
+def _trained(encoder: KVEncoder) -> dict[str, nn.Parameter]:
+    return {name: part for name, part in encoder.named_parameters() if part.requires_grad}
 
 
 def _resume(
@@ -141,10 +139,5 @@ def _resume(
     prefix = "encoder."
     encoder.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
     saved = json.loads(curve_path.read_text())
-    for name, parameter in _trained(encoder):
-        optimiser.state[parameter] = {
-            "step": torch.tensor(float(saved["step"])),
-            "exp_avg": tensors[f"exp_avg.{name}"],
-            "exp_avg_sq": tensors[f"exp_avg_sq.{name}"],
-        }
+    remember(optimiser, _trained(encoder), tensors, saved["step"])
     return int(saved["step"]), list(saved["curve"])

@@ -93,10 +93,18 @@ def _changes(
         return {}
     if path.is_file():
         return load_file(path)
+    half_way = path.with_name("matching.safetensors")
     changes = match_relations(
-        embedder.model, embedder.encode, bank, _about, settings, lambda share: report("matching", share)
+        embedder.model,
+        embedder.encode,
+        bank,
+        _about,
+        settings,
+        lambda share: report("matching", share),
+        half_way,
     )
     write_tensors(changes, path)
+    half_way.unlink(missing_ok=True)
     return changes
 
 

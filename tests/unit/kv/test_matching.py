@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from editors.kv import matching
 from editors.kv.matching import MatchSettings, match_relations
 from editors.kv.phrases import PhraseBank, load
 from engines.embedder import SentenceEmbedder
@@ -58,6 +60,26 @@ def test_texts_come_nearer_to_the_relations_that_they_ask_for(
     for name, judge in (("plain", embedder), ("changed", embedder.adapted(changes))):
         found[name] = float((judge.embed(texts) @ judge.embed(names).T).argmax(-1).__eq__(right).mean())
     assert found["changed"] > found["plain"] + 0.03
+
+
+def test_an_interrupted_teaching_ends_where_an_uninterrupted_one_does(
+    embedder: SentenceEmbedder, bank: PhraseBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "_CHECKPOINT_EVERY", 2)
+    path, few = tmp_path / "half.safetensors", replace(SETTINGS, steps=5, batch=8)
+
+    def stop(share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    whole = match_relations(embedder.model, embedder.encode, bank, about, few)
+    with pytest.raises(KeyboardInterrupt):
+        match_relations(embedder.model, embedder.encode, bank, about, few, stop, path)
+    shares: list[float] = []
+    again = match_relations(embedder.model, embedder.encode, bank, about, few, shares.append, path)
+    assert shares == [0.6, 0.8, 1.0]
+    for name, value in whole.items():
+        torch.testing.assert_close(again[name], value)
 
 
 def test_an_adapted_embedder_is_another_one(embedder: SentenceEmbedder) -> None:
