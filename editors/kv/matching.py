@@ -40,9 +40,7 @@ About = Callable[[str, str], Sequence[str]]
 class MatchSettings:
     """The defaults are the recipe of the shipped encoder."""
 
-    reader: str = (
-        "all-mpnet-base-v2"  # the embedder that is taught; empty: the one that retrieval searches with
-    )
+    reader: str = "all-mpnet-base-v2"  # the embedder that is taught; empty: retrieval's
     steps: int = 500
     batch: int = 192
     of_kind: int = 32  # relations of one kind of subject in a batch: they are each other's rivals

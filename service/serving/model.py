@@ -96,13 +96,13 @@ def load(settings: EngineSettings, data_dir: Path, embedder_digest: str) -> Serv
     try:
         path = resolve_model(settings.model)
         encoder = find_encoder(settings, path.name, data_dir)
+        if encoder is not None and encoder.meaning.reader:
+            reader_path(encoder.meaning.reader)  # told before a model is loaded
         device = device_of(settings)
         model, tokenizer = load_model(path, dtype_of(settings, device), device)
         digest = model_digest(model)
         if encoder is not None:
             encoder.check(digest, embedder_digest)
-            if encoder.meaning.reader:
-                reader_path(encoder.meaning.reader)
         served = _serve(settings, path.name, model, tokenizer, digest, encoder, device, EditShelf(data_dir))
         lab = LabModel(
             settings.model, digest, str(model.dtype).removeprefix("torch."), len(spec_for(model).layers)
