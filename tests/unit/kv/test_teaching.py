@@ -11,7 +11,7 @@ import torch
 from editors.kv.matching import MatchSettings
 from editors.kv.matching import taught as taught_relations
 from editors.kv.meaning import Meaning
-from editors.kv.phrases import load
+from editors.kv.phrases import PhraseBank, load
 from editors.kv.state_matching import StateMatchSettings
 from editors.kv.storage import load_changes
 from engines.embedder import SentenceEmbedder
@@ -22,6 +22,25 @@ MATCHING = MatchSettings(reader="", steps=1, batch=8, recalled=2)
 STATES = StateMatchSettings(steps=2, phrasings=1, batch=16, width=8)
 
 
+def teach(
+    model: Any,
+    tokenizer: Any,
+    bank: PhraseBank,
+    matching: MatchSettings,
+    states: StateMatchSettings,
+    folder: Path,
+    taught: Path | None = None,
+) -> tuple[Meaning, set[str]]:
+    """The judge, and the stages that it went through."""
+    stages: set[str] = set()
+
+    def report(what: str, share: float) -> None:
+        stages.add(what)
+
+    embedder = SentenceEmbedder.load()
+    return teach_judge(model, tokenizer, embedder, bank, matching, states, folder, report, taught), stages
+
+
 def test_its_parts_are_made_once_and_states_may_be_left_out(
     model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -29,18 +48,7 @@ def test_its_parts_are_made_once_and_states_may_be_left_out(
     few = replace(bank, relations=bank.relations_of("train")[:30])
 
     def taught(states: StateMatchSettings, folder: Path) -> tuple[Meaning, set[str]]:
-        stages: set[str] = set()
-        meaning = teach_judge(
-            model,
-            tokenizer,
-            embedder,
-            few,
-            MATCHING,
-            states,
-            folder,
-            lambda what, share: stages.add(what),
-        )
-        return meaning, stages
+        return teach(model, tokenizer, few, MATCHING, states, folder)
 
     first, stages = taught(STATES, tmp_path / "whole")
     assert stages == {"matching", "recalling", "states"}
@@ -72,19 +80,10 @@ def test_the_embedder_of_a_shipped_encoder_is_taken_where_it_was_taught_alike(
     few = replace(bank, relations=bank.relations_of("train")[:30])
     assert taught_alike(embedder, replace(few, digest="another"), usual) is None
     assert taught_alike(embedder, bank, usual, shipped=tmp_path) is None
-    stages: set[str] = set()
-    meaning = teach_judge(
-        model,
-        tokenizer,
-        embedder,
-        few,
-        replace(usual, recalled=0),
-        replace(STATES, steps=0),
-        tmp_path,
-        lambda what, share: stages.add(what),
-        shipped,
-    )
+    alone = replace(STATES, steps=0)
+    meaning, stages = teach(model, tokenizer, few, replace(usual, recalled=0), alone, tmp_path, shipped)
     assert stages == set()
+    assert meaning.reader == usual.reader
     known = load_changes(shipped)
     assert known.keys() == meaning.changes.keys()
     assert all(torch.equal(known[name], meaning.changes[name]) for name in known)
