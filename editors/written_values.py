@@ -12,10 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a number must be, and how that is said."""
+    """What a value must be, and how that is said."""
 
     said: str
-    holds: Callable[[float], bool]
+    holds: Callable[[Any], bool]
 
 
 COUNT = Bound("1 or more", lambda value: value >= 1)

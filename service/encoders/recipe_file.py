@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from editors.written_values import ABOVE_ZERO, COUNT, NOT_NEGATIVE, RATE, SHARE, Bound, NotThat, written
+from engines.reader import READER
 from service.config import ConfigError
 from service.encoders.training import Recipe
 
@@ -32,6 +33,7 @@ _BOUNDS: Mapping[str, Bound] = {
     "train.weights.after": NOT_NEGATIVE,
     "train.weights.closing": NOT_NEGATIVE,
     "train.weights.attention": NOT_NEGATIVE,
+    "matching.reader": Bound(f"{READER!r}, or '' for the embedder of retrieval", ("", READER).__contains__),
     "matching.learning_rate": RATE,
     "matching.other_names": SHARE,
     "matching.context": SHARE,

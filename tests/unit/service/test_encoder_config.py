@@ -63,6 +63,7 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("[train]\nweight_decay = -0.1", "train.weight_decay: must be 0 or more"),
         ("[train.weights]\nabsent = -0.5", "train.weights.absent: must be 0 or more"),
         ("[matching]\nother_names = 1.5", "matching.other_names: must be from 0 to 1"),
+        ("[matching]\nreader = 'other'", "matching.reader: must be 'all-mpnet-base-v2', or '' for"),
         ("[states]\ndropout = 1.0", "states.dropout: must be 0 or more, and below 1"),
         ("[states]\nsteps = -1", "states.steps: must be 0 or more"),
         ("[rehearsal]\ndecay = 0", "rehearsal.decay: must be above 0 and at most 1"),
