@@ -20,6 +20,8 @@ import torch
 
 from bench.answers import auroc
 from bench.common import Bench, share_keys
+from editors.kv.closer import CloserLook, weighed
+from editors.kv.contract import spoken
 from editors.kv.phrases import PhraseBank, Relation, load
 from editors.kv.states import bind_to_model
 from editors.kv.trained import load_encoder
@@ -32,6 +34,8 @@ from service.serving.judging import JudgeVectors, judging
 
 _FACTS = 10
 _FALSE_ALARMS = 0.03
+_WAYS = ("key", "relation", "meaning", "judged", "closer", "together")
+_AT_ONCE = 64  # texts
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     judged = load_encoder("default", DEFAULT_MODEL).meaning
     bind_to_model(judged.states, *load_model(default_model_path(), dtype=torch.float32))
     judge = background(bank, JudgeVectors(embedder, {}, None))
-    judged_by = judging(embedder, judged)
+    judged_by, look = judging(embedder, judged)
     asked = _questions(bank, bench, each=22 if bench.full else 1, at_most=None if bench.full else 1000)
     with bench.stage(f"{len(asked)} questions"):
         texts = embedder.embed([text for _, text, _ in asked])
@@ -52,10 +56,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         relations = embedder.embed(list(names))
         fits = judge(torch.from_numpy(said), torch.from_numpy(relations)).numpy()
         better_fits = judged(judged_by.texts(about), judged_by.names(list(names))).numpy()
+    arounds = [[wanted.name, *(item.name for item in _rivals(bank, bench, wanted))] for *_, wanted in asked]
+    with bench.stage("a closer look"):
+        odds = _looked(look, about, arounds, bench)
     rows: list[dict[str, Any]] = []
     for place, (subject, text, wanted) in enumerate(asked):
-        rivals = [item.name for item in _rivals(bank, bench, wanted)]
-        around = [wanted.name, *rivals]
+        around = arounds[place]
         keys = embedder.embed([key_text(name, subject) for name in around])
         columns = [names[name] for name in around]
         scores = {
@@ -63,15 +69,40 @@ def main(argv: Sequence[str] | None = None) -> None:
             "relation": relations[columns] @ said[place],
             "meaning": fits[place][columns],
             "judged": better_fits[place][columns],
+            "closer": odds[place],
+            "together": [
+                weighed(*pair) for pair in zip(better_fits[place][columns], odds[place], strict=True)
+            ],
         }
         rows.append({"text": text, "relation": wanted.name, "held": wanted.split == "held_out"} | scores)
         if place % 200 == 0:
             bench.log(f"{place} of {len(asked)}")
     keys_out: dict[str, Any] = {"facts": _FACTS}
     for suffix, chosen in (("", rows), ("_held", [row for row in rows if row["held"]])):
-        for name in ("key", "relation", "meaning", "judged"):
+        for name in _WAYS:
             keys_out |= _figures(f"{name}{suffix}", [row[name] for row in chosen], bench.seed)
     bench.finish(keys_out, n=len(rows), model=f"all-MiniLM-L6-v2 {embedder.digest}", rows=[])
+
+
+def _looked(
+    look: CloserLook | None, texts: Sequence[str], names: Sequence[Sequence[str]], bench: Bench
+) -> list[list[float]]:
+    """The log-odds of names in their places; nothing but zeros where no closer look was taught."""
+    if look is None:
+        return [[0.0] * len(row) for row in names]
+    # The right one is the first: the places of a sheet must not tell.
+    orders = [bench.random.sample(range(len(row)), len(row)) for row in names]
+    sheets = [
+        (text, tuple(spoken(row[place]) for place in order))
+        for text, row, order in zip(texts, names, orders, strict=True)
+    ]
+    found = []
+    for start in range(0, len(sheets), _AT_ONCE):
+        found += look(sheets[start : start + _AT_ONCE])
+    return [
+        [odds[order.index(place)] for place in range(len(order))]
+        for odds, order in zip(found, orders, strict=True)
+    ]
 
 
 def _questions(

@@ -91,6 +91,11 @@ class SentenceEmbedder:
         """For training changes to it; whoever does so leaves it as it was."""
         return self._model
 
+    @property
+    def tokenizer(self) -> Any:
+        """The model's."""
+        return self._tokenizer
+
     def encode(self, texts: Sequence[str]) -> Mapping[str, Tensor]:
         """What the model takes."""
         encoded: Mapping[str, Tensor] = self._tokenizer(

@@ -25,6 +25,9 @@ recalled = 0
 [states]
 steps = 0
 
+[closer]
+steps = 0
+
 [rehearsal]
 subjects = 4
 epochs = 1

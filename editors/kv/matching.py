@@ -11,21 +11,18 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from editors.kv.moments import moments, remember
+from editors.kv.low_rank import low_rank, tiles
+from editors.kv.moments import keep, resumed
 from editors.kv.phrases import PhraseBank, Relation
-from editors.kv.storage import write_tensors
 
 _SHARPNESS = 20.0
 _LIKELIHOOD_OF_NONE = -8.0
@@ -68,10 +65,10 @@ def match_relations(
     """The changes, as `SentenceEmbedder.adapted` takes them. The model given is left as it was. `checkpoint`: a file;
     what was interrupted goes on from it."""
     torch.manual_seed(settings.seed)
-    draw = _Draw(bank, about, settings)
+    draw = Draw(bank, about, settings)
     sharpness = nn.Parameter(torch.tensor(math.log(_SHARPNESS)))
     none = nn.Parameter(torch.tensor(_LIKELIHOOD_OF_NONE))
-    with _low_rank(model, settings.rank) as changes:
+    with low_rank(model, settings.rank) as changes:
         optimiser = torch.optim.AdamW(
             [
                 {"params": list(changes.values()), "weight_decay": 0.01, "base": settings.learning_rate},
@@ -80,7 +77,7 @@ def match_relations(
             lr=settings.learning_rate,
         )
         named: dict[str, Tensor] = {**changes, "sharpness": sharpness, "none": none}
-        for step in range(_resumed(checkpoint, optimiser, named), settings.steps):
+        for step in range(resumed(checkpoint, optimiser, named), settings.steps):
             factor = min(1.0, (step + 1) / settings.warmup)
             factor *= 0.05 + 0.475 * (1 + math.cos(math.pi * step / settings.steps))
             for group in optimiser.param_groups:
@@ -93,27 +90,9 @@ def match_relations(
             torch.nn.utils.clip_grad_norm_(list(changes.values()), 1.0)
             optimiser.step()
             if checkpoint and (step + 1) % _CHECKPOINT_EVERY == 0:
-                _keep(checkpoint, optimiser, named, step + 1)
+                keep(checkpoint, optimiser, named, step + 1)
             progress((step + 1) / settings.steps)
         return {name: value.detach().half().contiguous() for name, value in changes.items()}
-
-
-def _keep(path: Path, optimiser: torch.optim.Optimizer, named: Mapping[str, Tensor], step: int) -> None:
-    tensors = {name: parameter.detach().contiguous() for name, parameter in named.items()}
-    write_tensors({**tensors, **moments(optimiser, named), "step": torch.tensor(step)}, path)
-
-
-def _resumed(path: Path | None, optimiser: torch.optim.Optimizer, named: Mapping[str, Tensor]) -> int:
-    """The step to go on with."""
-    if path is None or not path.is_file():
-        return 0
-    tensors = load_file(path)
-    with torch.no_grad():
-        for name, parameter in named.items():
-            parameter.copy_(tensors[name])
-    step = int(tensors["step"])
-    remember(optimiser, named, tensors, step)
-    return step
 
 
 def taught(bank: PhraseBank) -> tuple[Relation, ...]:
@@ -132,28 +111,29 @@ def _kept_back(relation: Relation) -> bool:
     return int.from_bytes(digest[:4], "big") < _KEPT_BACK * 2**32
 
 
-class _Draw:
+class Draw:
     """Batches of relations with a text that asks for each and a name that each goes by."""
 
     def __init__(self, bank: PhraseBank, about: About, settings: MatchSettings) -> None:
         self._bank, self._about, self._settings = bank, about, settings
-        self._all = taught(bank)
-        self._kinds: dict[str, list[Relation]] = {}
-        for relation in self._all:
-            self._kinds.setdefault(relation.subject_kind, []).append(relation)
+        self.relations = taught(bank)
+        self.kinds: dict[str, list[Relation]] = {}
+        for relation in self.relations:
+            self.kinds.setdefault(relation.subject_kind, []).append(relation)
 
     def batch(self, rng: random.Random) -> tuple[list[Relation], list[str], list[str]]:
         """Each relation at most once."""
         settings = self._settings
         chosen: dict[str, Relation] = {}
-        while len(chosen) < min(settings.batch, len(self._all)):
-            known = self._kinds[rng.choice(self._all).subject_kind]
+        while len(chosen) < min(settings.batch, len(self.relations)):
+            known = self.kinds[rng.choice(self.relations).subject_kind]
             for relation in rng.sample(known, min(len(known), settings.of_kind)):
                 chosen.setdefault(relation.name, relation)
         relations = list(chosen.values())[: settings.batch]
-        return relations, [self._text(rng, r) for r in relations], [self._name(rng, r) for r in relations]
+        return relations, [self.text(rng, r) for r in relations], [self.name(rng, r) for r in relations]
 
-    def _text(self, rng: random.Random, relation: Relation) -> str:
+    def text(self, rng: random.Random, relation: Relation) -> str:
+        """That asks for it."""
         subject = self._bank.subject(relation.subject_kind, rng)
         user, start = rng.choice(relation.train_phrasings).filled(subject, relation.name, "")
         text = user or start
@@ -161,7 +141,8 @@ class _Draw:
             text = f"{rng.choice(self._bank.sentences)} {text}"
         return rng.choice(self._about(text, subject))
 
-    def _name(self, rng: random.Random, relation: Relation) -> str:
+    def name(self, rng: random.Random, relation: Relation) -> str:
+        """That it goes by."""
         if relation.also and rng.random() < self._settings.other_names:
             return rng.choice(relation.also)
         return relation.name
@@ -191,49 +172,8 @@ def _vectors(
     rows: list[Tensor] = []
     for start in range(0, len(order), 64):
         inputs = encode([texts[place] for place in order[start : start + 64]])
-        with torch.autocast("cpu", torch.bfloat16, enabled=_tiles()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=tiles()):
             hidden = model(**inputs).last_hidden_state.float()
         mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         rows.append(F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
     return torch.cat(rows)[torch.tensor(order).argsort()]
-
-
-@cache
-def _tiles() -> bool:
-    """Whether this processor multiplies bfloat16 in tiles: several times as fast."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
-
-
-class _LowRank(nn.Module):
-    """A linear map and a change to it that begins at nothing."""
-
-    def __init__(self, linear: nn.Linear, rank: int) -> None:
-        super().__init__()
-        self.linear = linear
-        self.down = nn.Parameter(torch.randn(rank, linear.in_features) / linear.in_features**0.5)
-        self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
-
-    def forward(self, states: Tensor) -> Tensor:
-        changed: Tensor = self.linear(states) + F.linear(F.linear(states, self.down), self.up)
-        return changed
-
-
-@contextmanager
-def _low_rank(model: Any, rank: int) -> Iterator[dict[str, Tensor]]:
-    """The changes by name; within, they are part of the model."""
-    model.requires_grad_(False)
-    layers = model.get_submodule("encoder.layer").named_modules(prefix="encoder.layer")
-    names = [name for name, part in layers if isinstance(part, nn.Linear)]
-    originals = {name: model.get_submodule(name) for name in names}
-    wrapped = {name: _LowRank(linear, rank) for name, linear in originals.items()}
-    try:
-        for name, module in wrapped.items():
-            model.set_submodule(name, module)
-        yield {
-            f"{name}.{side}": getattr(module, side)
-            for name, module in wrapped.items()
-            for side in ("down", "up")
-        }
-    finally:
-        for name, linear in originals.items():
-            model.set_submodule(name, linear)

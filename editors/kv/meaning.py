@@ -54,11 +54,13 @@ class Meaning(nn.Module):
         # the changes to it (engines.embedder.SentenceEmbedder.adapted).
         self.reader = ""
         self.changes: Mapping[str, Tensor] = {}
+        # What was taught to look closer (editors/kv/closer.py); nothing: no closer look is taken.
+        self.closer: Mapping[str, Tensor] = {}
         self._chances: tuple[tuple[int, int], Tensor, Tensor] | None = None
 
     def taught_as(self, other: Meaning) -> None:
         """Judges by the same vectors: what is not in the tensors of a state dict."""
-        self.reader, self.changes = other.reader, other.changes
+        self.reader, self.changes, self.closer = other.reader, other.changes, other.closer
         if self.states is not None and other.states is not None:
             self.states.read_as(other.states)
 

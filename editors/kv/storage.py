@@ -16,11 +16,13 @@ from torch import Tensor
 from editors.kv.encoder import EncoderConfig, KVEncoder
 
 _FORMAT = 2  # 1 had a prior that was trained
-_WEIGHTS, _EMBEDDER, _MANIFEST = "encoder.safetensors", "embedder.safetensors", "manifest.json"
+_WEIGHTS, _EMBEDDER, _CLOSER = "encoder.safetensors", "embedder.safetensors", "closer.safetensors"
+_MANIFEST = "manifest.json"
 
 
 def save_encoder(encoder: KVEncoder, folder: Path, manifest: Mapping[str, Any]) -> str:
-    """Writes weights (float16), the changes to the embedder and the manifest; returns the encoder's digest.
+    """Writes weights (float16), the changes to the embedder, what looks closer, and the manifest; returns the
+    encoder's digest.
 
     `manifest` says which model it is for, what it was trained on and what was measured.
     """
@@ -29,7 +31,12 @@ def save_encoder(encoder: KVEncoder, folder: Path, manifest: Mapping[str, Any]) 
     write_tensors(tensors, folder / _WEIGHTS)
     changes = {name: value.half().contiguous() for name, value in encoder.meaning.changes.items()}
     write_tensors(changes, folder / _EMBEDDER)
-    digest = _digest(tensors | changes)
+    closer = dict(encoder.meaning.closer)
+    if closer:
+        write_tensors(closer, folder / _CLOSER)
+    else:
+        (folder / _CLOSER).unlink(missing_ok=True)
+    digest = _digest(tensors | changes | _named(closer))
     full = {"format": _FORMAT, "digest": digest, "shape": encoder.config.to_json(), **manifest}
     write_text(folder / _MANIFEST, json.dumps(full, indent=2, sort_keys=True) + "\n")
     return digest
@@ -43,19 +50,32 @@ def load_weights(folder: Path) -> tuple[KVEncoder, dict[str, Any]]:
             f"{folder}: made by another version of Interleaf; train the encoder again with this one"
         )
     tensors = load_file(folder / _WEIGHTS)
-    changes = load_changes(folder)
-    if _digest(tensors | changes) != manifest["digest"]:
+    changes, closer = load_changes(folder), load_closer(folder)
+    if _digest(tensors | changes | _named(closer)) != manifest["digest"]:
         raise ValueError(f"{folder}: the weights do not match the manifest's digest")
     encoder = KVEncoder(EncoderConfig.from_json(manifest["shape"]))
     encoder.load_state_dict({name: value.float() for name, value in tensors.items()})
-    encoder.digest, encoder.meaning.changes = manifest["digest"], changes
+    encoder.digest = manifest["digest"]
+    encoder.meaning.changes, encoder.meaning.closer = changes, closer
     return encoder.eval().requires_grad_(False), manifest
 
 
 def load_changes(folder: Path) -> dict[str, Tensor]:
     """The changes to the text embedder that an encoder was saved with; none where it was not taught."""
-    path = folder / _EMBEDDER
+    return _read(folder / _EMBEDDER)
+
+
+def load_closer(folder: Path) -> dict[str, Tensor]:
+    """What was taught to look closer; none where nothing was."""
+    return _read(folder / _CLOSER)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
     return load_file(path) if path.is_file() else {}
+
+
+def _named(closer: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"closer.{name}": value for name, value in closer.items()}
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -76,5 +96,5 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensors[name].reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

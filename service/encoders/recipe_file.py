@@ -24,6 +24,11 @@ T = TypeVar("T")
 _BOUNDS: Mapping[str, Bound] = {
     "states.steps": NOT_NEGATIVE,  # 0: the judge reads no states
     "matching.recalled": NOT_NEGATIVE,  # 0: recalls nothing
+    "closer.steps": NOT_NEGATIVE,  # 0: no closer look
+    "closer.learning_rate": RATE,
+    "closer.absent": SHARE,
+    "closer.near": SHARE,
+    "closer.by_example": SHARE,
     "rehearsal.subjects": NOT_NEGATIVE,
     "train.learning_rate": RATE,
     "train.bias_learning_rate": RATE,

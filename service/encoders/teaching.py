@@ -15,12 +15,13 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
+from editors.kv.closer_teaching import CloserSettings, teach_closer
 from editors.kv.matching import MatchSettings, match_relations
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import PhraseBank
 from editors.kv.state_matching import StateMatchSettings, match_states
 from editors.kv.states import StateMaps, bind_to_model, state_layers
-from editors.kv.storage import load_changes, write_tensors
+from editors.kv.storage import load_changes, load_closer, write_tensors
 from editors.kv.trained import SHIPPED
 from engines.architectures import spec_for
 from engines.embedder import SentenceEmbedder
@@ -39,12 +40,13 @@ def teach_judge(
     bank: PhraseBank,
     matching: MatchSettings,
     states: StateMatchSettings,
+    closer: CloserSettings,
     folder: Path,
     report: Report,
     taught: Path | None = None,
 ) -> Meaning:
     """Bound to the model. `embedder`: retrieval's, which is taught where the settings name no other reader. `taught`:
-    an encoder whose embedder is taken as it is, see `taught_alike`."""
+    an encoder whose embedder is taken as it is, see `taught_alike`, and what looks closer, where that was too."""
     folder.mkdir(parents=True, exist_ok=True)
     if matching.reader:
         embedder = SentenceEmbedder.load(reader_path(matching.reader))
@@ -62,6 +64,10 @@ def teach_judge(
         progress=lambda share: report("recalling", share),
     )
     meaning.reader, meaning.changes = matching.reader, changes
+    if taught and closer_alike(taught, closer):
+        meaning.closer = load_closer(taught)
+    else:
+        meaning.closer = _closer(embedder, changes, bank, matching, closer, folder, report)
     return meaning
 
 
@@ -78,6 +84,12 @@ def taught_alike(
         if same_settings and data.items() <= manifest["data"].items():
             return path.parent
     return None
+
+
+def closer_alike(taught: Path, settings: CloserSettings) -> bool:
+    """Whether what looks closer was taught by the same settings to this encoder, whose embedder is taken."""
+    manifest = json.loads((taught / "manifest.json").read_text(encoding="utf-8"))
+    return bool(settings.steps) and manifest["recipe"].get("closer") == asdict(settings)
 
 
 def _teaching(settings: MatchSettings) -> dict[str, Any]:
@@ -106,6 +118,36 @@ def _changes(
     write_tensors(changes, path)
     half_way.unlink(missing_ok=True)
     return changes
+
+
+def _closer(
+    embedder: SentenceEmbedder,
+    changes: dict[str, Tensor],
+    bank: PhraseBank,
+    matching: MatchSettings,
+    settings: CloserSettings,
+    folder: Path,
+    report: Report,
+) -> dict[str, Tensor]:
+    """What looks closer; nothing where no steps are asked for."""
+    if not settings.steps:
+        return {}
+    path, half_way = folder / "closer.safetensors", folder / "looking.safetensors"
+    if path.is_file():
+        return load_file(path)
+    made = teach_closer(
+        embedder,
+        changes,
+        bank,
+        _about,
+        matching,
+        settings,
+        lambda share: report("looking closer", share),
+        half_way,
+    )
+    write_tensors(made, path)
+    half_way.unlink(missing_ok=True)
+    return made
 
 
 def _maps(

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from editors.kv.closer_teaching import CloserSettings
 from editors.kv.evaluate import evaluate
 from editors.kv.likely import fit_likely
 from editors.kv.matching import MatchSettings
@@ -43,6 +44,7 @@ class Recipe:
     train: TrainSettings = field(default_factory=TrainSettings)
     matching: MatchSettings = field(default_factory=MatchSettings)
     states: StateMatchSettings = field(default_factory=StateMatchSettings)
+    closer: CloserSettings = field(default_factory=CloserSettings)
     start: StartSettings = field(default_factory=StartSettings)
     rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
     evaluation_problems: int = 4
@@ -74,7 +76,16 @@ def train_encoder(
     seed = recipe.train.seed
     taught = taught_alike(embedder, bank, recipe.matching)
     meaning = teach_judge(
-        model, tokenizer, embedder, bank, recipe.matching, recipe.states, folder / "run", on_start, taught
+        model,
+        tokenizer,
+        embedder,
+        bank,
+        recipe.matching,
+        recipe.states,
+        recipe.closer,
+        folder / "run",
+        on_start,
+        taught,
     )
     known: dict[str, Any] | None = None
     if maps_from is None:

@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from editors.kv.contract import Evidence, FactText
+from editors.kv.closer import CloserLook, weighed
+from editors.kv.contract import Evidence, FactText, spoken
 from editors.kv.meaning import FLOOR, Meaning
 from editors.kv.prior import MIN_SUBJECT_COVER
 from editors.kv.problems import Scorer
@@ -91,8 +92,17 @@ class EvidenceReader:
         if not wanted:
             return found
         names = list(dict.fromkeys(candidates[place].relation for _, place, _ in wanted))
-        fits = self._judge(meaning).fits(list(texts), _described(names, asking), _described(rivals, asking))
         column = {name: place for place, name in enumerate(names)}
+        of_interest: list[dict[int, None]] = [{} for _ in texts]
+        for _, place, rows in wanted:
+            for text in rows:
+                of_interest[text][column[candidates[place].relation]] = None
+        fits = self._judge(meaning).fits(
+            list(texts),
+            _described(names, asking),
+            _described(rivals, asking),
+            [list(own) for own in of_interest],
+        )
         for row, place, rows in wanted:
             found[row][place] = max(fits[text][column[candidates[place].relation]] for text in rows)
         return found
@@ -116,18 +126,48 @@ class _Judge:
     """Judges by meaning. Relations come again: kept. May be used from any thread."""
 
     def __init__(self, embedder: Embedder, meaning: Meaning) -> None:
-        self._vectors = judging(embedder, meaning)
+        self._vectors, self._closer = judging(embedder, meaning)
         self._meaning = copy(meaning)
         self._kept: dict[Relation, Tensor] = {}
 
     def fits(
-        self, texts: Sequence[str], relations: Sequence[Relation], rivals: Sequence[Relation]
+        self,
+        texts: Sequence[str],
+        relations: Sequence[Relation],
+        rivals: Sequence[Relation],
+        of_interest: Sequence[Sequence[int]],
     ) -> list[list[float]]:
-        """[texts][relations]."""
+        """[texts][relations]. `of_interest`: of each text, the relations that are looked at closer."""
         known = self._known([*relations, *rivals])
         fits = self._meaning(self._vectors.texts(texts), known[: len(relations)], known[len(relations) :])
         found: list[list[float]] = fits.tolist()
+        if self._closer is not None:
+            self._look_closer(self._closer, found, texts, relations, of_interest)
         return found
+
+    def _look_closer(
+        self,
+        look: CloserLook,
+        fits: list[list[float]],
+        texts: Sequence[str],
+        relations: Sequence[Relation],
+        of_interest: Sequence[Sequence[int]],
+    ) -> None:
+        """Each relation by its name and by the texts that ask for it; what fits best stands for it."""
+        known = [(spoken(name), *examples) for name, examples in relations]
+        sheets = []
+        for text, row, own in zip(texts, fits, of_interest, strict=True):
+            likeliest = sorted(
+                own, key=row.__getitem__, reverse=True
+            )  # long sheets are cut: the best stay together
+            sheets.append((text, [(place, words) for place in likeliest for words in known[place]]))
+        read = look([(text, tuple(words for _, words in named)) for text, named in sheets])
+        for row, (_, named), odds in zip(fits, sheets, read, strict=True):
+            best: dict[int, float] = {}
+            for (place, _), each in zip(named, odds, strict=True):
+                best[place] = max(best.get(place, each), each)
+            for place, each in best.items():
+                row[place] = weighed(row[place], each)
 
     def read_ahead(self, relations: Sequence[Relation], go_on: Callable[[], bool]) -> None:
         """As many as there is room for: those that questions have met stay."""

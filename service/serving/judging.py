@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from editors.kv.closer import CloserLook
 from editors.kv.contract import spoken
 from editors.kv.meaning import Meaning
 from editors.kv.states import StateMaps
@@ -56,7 +57,11 @@ class JudgeVectors:
         return embedded if states is None else torch.cat([embedded, states], dim=-1) / 2**0.5
 
 
-def judging(embedder: Embedder, meaning: Meaning) -> JudgeVectors:
-    """What this judge reads with: its own reader, or the embedder of retrieval that is given. Blocks while it loads."""
+def judging(embedder: Embedder, meaning: Meaning) -> tuple[JudgeVectors, CloserLook | None]:
+    """What this judge reads with: its own reader, or the embedder of retrieval that is given; and what looks closer,
+    where that was taught. Blocks while it loads."""
     reader = SentenceEmbedder.load(reader_path(meaning.reader)) if meaning.reader else embedder
-    return JudgeVectors(reader, meaning.changes, meaning.states)
+    closer = None
+    if meaning.closer and isinstance(reader, SentenceEmbedder):
+        closer = CloserLook(reader, meaning.closer)
+    return JudgeVectors(reader, meaning.changes, meaning.states), closer

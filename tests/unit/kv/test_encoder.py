@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from editors.kv.closer import Closer, closer_tensors
 from editors.kv.contract import FactText
 from editors.kv.encoder import EncoderConfig, KVEncoder
 from editors.kv.features import read_features
@@ -94,6 +96,25 @@ def test_what_an_encoder_recalls_survives_the_disk(encoder: KVEncoder, tmp_path:
     loaded, _ = load_weights(tmp_path)
     assert loaded.meaning.asked is not None
     assert torch.equal(loaded.meaning.asked, torch.eye(3, 4))
+
+
+def test_what_looks_closer_survives_the_disk_and_is_part_of_the_digest(
+    encoder: KVEncoder, tmp_path: Path
+) -> None:
+    about = {"model": "tiny", "model_digest": "d"}
+    looking = deepcopy(encoder)
+    looking.meaning.closer = closer_tensors(Closer(6), {"encoder.layer.0.up": torch.ones(2, 3)})
+    digest = save_encoder(looking, tmp_path, about)
+    assert digest != save_encoder(encoder, tmp_path / "without", about)
+    loaded, _ = load_weights(tmp_path)
+    assert loaded.meaning.closer.keys() == looking.meaning.closer.keys()
+    assert torch.equal(loaded.meaning.closer["reader.encoder.layer.0.up"], torch.ones(2, 3).half())
+    (tmp_path / "closer.safetensors").unlink()
+    with pytest.raises(ValueError, match="do not match"):
+        load_weights(tmp_path)
+    save_encoder(looking, tmp_path, about)
+    save_encoder(encoder, tmp_path, about)  # nothing of the one before is left
+    assert not load_weights(tmp_path)[0].meaning.closer
 
 
 def test_an_encoder_that_knows_no_states_is_read(encoder: KVEncoder, tmp_path: Path) -> None:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from editors.kv.closer_teaching import CloserSettings
 from editors.kv.matching import MatchSettings
 from editors.kv.matching import taught as taught_relations
 from editors.kv.meaning import Meaning
 from editors.kv.phrases import PhraseBank, load
 from editors.kv.state_matching import StateMatchSettings
-from editors.kv.storage import load_changes
+from editors.kv.storage import load_changes, write_tensors
 from engines.embedder import SentenceEmbedder
-from service.encoders.teaching import taught_alike, teach_judge
+from service.encoders.teaching import closer_alike, taught_alike, teach_judge
 from service.serving.judging import JudgeVectors
 
 MATCHING = MatchSettings(reader="", steps=1, batch=8, recalled=2)
+NOT_CLOSER = CloserSettings(steps=0)
 STATES = StateMatchSettings(steps=2, phrasings=1, batch=16, width=8)
 
 
@@ -30,6 +33,7 @@ def teach(
     states: StateMatchSettings,
     folder: Path,
     taught: Path | None = None,
+    closer: CloserSettings = NOT_CLOSER,
 ) -> tuple[Meaning, set[str]]:
     """The judge, and the stages that it went through."""
     stages: set[str] = set()
@@ -38,7 +42,9 @@ def teach(
         stages.add(what)
 
     embedder = SentenceEmbedder.load()
-    return teach_judge(model, tokenizer, embedder, bank, matching, states, folder, report, taught), stages
+    return teach_judge(
+        model, tokenizer, embedder, bank, matching, states, closer, folder, report, taught
+    ), stages
 
 
 def test_its_parts_are_made_once_and_states_may_be_left_out(
@@ -87,3 +93,28 @@ def test_the_embedder_of_a_shipped_encoder_is_taken_where_it_was_taught_alike(
     known = load_changes(shipped)
     assert known.keys() == meaning.changes.keys()
     assert all(torch.equal(known[name], meaning.changes[name]) for name in known)
+
+
+def test_what_looks_closer_is_taught_once_and_taken_where_it_was_taught_alike(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    few = replace(load(), relations=load().relations_of("train")[:30])
+    alone, closer = replace(STATES, steps=0), CloserSettings(steps=1, batch=4, rank=2)
+    first, stages = teach(model, tokenizer, few, MATCHING, alone, tmp_path, closer=closer)
+    assert "looking closer" in stages
+    assert "reader.encoder.layer.0.output.dense.up" in first.closer
+    again, stages = teach(model, tokenizer, few, MATCHING, alone, tmp_path, closer=closer)
+    assert stages == {"recalling"}
+    assert again.closer.keys() == first.closer.keys()
+
+    other = tmp_path / "other"
+    other.mkdir()
+    write_tensors(dict(first.changes), other / "embedder.safetensors")
+    write_tensors(dict(first.closer), other / "closer.safetensors")
+    (other / "manifest.json").write_text(json.dumps({"recipe": {"closer": asdict(closer)}}))
+    assert closer_alike(other, closer)
+    assert not closer_alike(other, replace(closer, steps=2))
+    assert not closer_alike(other, NOT_CLOSER)
+    taken, stages = teach(model, tokenizer, few, MATCHING, alone, tmp_path / "mine", other, closer)
+    assert stages == {"recalling"}
+    assert all(torch.equal(taken.closer[name], value) for name, value in first.closer.items())

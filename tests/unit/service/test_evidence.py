@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import pytest
 
+from editors.kv.closer import Closer, CloserLook, closer_tensors, weighed
 from editors.kv.meaning import FLOOR, Meaning
 from editors.kv.phrases import load as load_phrases
 from engines.embedder import SentenceEmbedder
 from kb_store.contract import Vectors
-from kb_store.scoring import Candidate
+from kb_store.scoring import Candidate, Question
 from service.encoders.background import background
 from service.serving import evidence
 from service.serving.evidence import EvidenceReader
-from service.serving.examples import NOTHING_SAID
+from service.serving.examples import NOTHING_SAID, Asking, key_of
 from service.serving.judging import JudgeVectors
 
 
@@ -76,6 +78,29 @@ def test_what_is_stored_of_others_may_be_what_is_asked_for(
 
     assert fit("wages one lives on") < fit() - 0.3
     assert fit("favourite food") == pytest.approx(fit(), abs=1e-3)
+
+
+def test_a_closer_look_decides_among_what_is_stored_of_the_subject(
+    embedder: SentenceEmbedder, meaning: Meaning
+) -> None:
+    def read(closer: Meaning, asking: Asking = NOTHING_SAID) -> list[float]:
+        return [
+            item.meaning for item in EvidenceReader(embedder).read(ASKED, FACTS, closer, asking=asking)[0]
+        ]
+
+    looked = copy(meaning)
+    looked.closer = closer_tensors(Closer(embedder.dimension), {})
+    names = tuple(fact.relation for fact in FACTS)
+    before, after = read(meaning), read(looked)
+    said = Question(ASKED[0]).about(FACTS[0].subject)[-1]
+    # Read in the order of their fits, so that those that do not fit on a sheet are the least likely.
+    order = sorted(range(len(names)), key=before.__getitem__, reverse=True)
+    odds = CloserLook(embedder, looked.closer)([(said, tuple(names[place] for place in order))])[0]
+    for place, each in zip(order, odds, strict=True):
+        assert after[place] == pytest.approx(weighed(before[place], each), abs=0.02)
+    # What a relation is asked for by stands for it where it fits better than the name.
+    described = read(looked, {key_of("favourite food"): ("it grew up speaking",)})
+    assert described[1] > after[1] + 1.0
 
 
 class _Noting:
