@@ -32,7 +32,7 @@ _HEAD = 1e-2  # learning rate of the bias
 class CloserSettings:
     """The defaults are the recipe of the shipped encoder."""
 
-    steps: int = 1500  # 0: no closer look is taken
+    steps: int = 1000  # 0: no closer look is taken
     batch: int = 32  # texts
     rank: int = 32
     learning_rate: float = 7e-4

@@ -93,6 +93,7 @@ def write_record(folder: Path, manifest: Mapping[str, Any]) -> tuple[Path, ...]:
         "recipe": manifest["recipe"],
         "data": manifest["data"],
         "embedder_taken_from": manifest["embedder_taken_from"],
+        "closer_taken_from": manifest["closer_taken_from"],
         "excluded_pairs": manifest["excluded_pairs"],
         "figures": manifest["figures"],
         "hours": round(sum(sitting["seconds"] for sitting in sittings) / 3600, 2),
@@ -133,13 +134,18 @@ def _thinned(curve: Curve) -> Curve:
     ]
 
 
+def _made(taken_from: str) -> str:
+    return f"as taught for {taken_from}" if taken_from else "taught here"
+
+
 def _page(record: Mapping[str, Any]) -> str:
     excluded = record["excluded_pairs"]
     rows = [
         ("model", f"{record['model']['name']} ({record['model']['digest']})"),
         ("hours", f"{record['hours']:g}"),
         *((f"data: {name}", str(digest)) for name, digest in sorted(record["data"].items())),
-        ("embedder", f"as taught for {taken}" if (taken := record["embedder_taken_from"]) else "taught here"),
+        ("embedder", _made(record["embedder_taken_from"])),
+        ("closer look", _made(record["closer_taken_from"]) if record["recipe"]["closer"]["steps"] else "none"),
         ("pairs never trained on", f"{excluded['count']} ({excluded['sha256']})" if excluded else "none"),
     ]
     parts = [f"# Training of {record['encoder']}", "", *_table(("what", "value"), rows)]

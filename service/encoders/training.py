@@ -30,7 +30,7 @@ from engines.models import file_digest, load_model, model_digest, resolve_model
 from kb_store.factbank import digest as facts_digest
 from kb_store.factbank import load_facts_with_relation, read_pairs, relations
 from service.encoders.maps import layers_of, maps_source, new_encoder, start, with_maps_of
-from service.encoders.teaching import taught_alike, teach_judge
+from service.encoders.teaching import closer_alike, taught_alike, teach_judge
 from service.serving.evidence import scorer
 
 
@@ -129,6 +129,7 @@ def train_encoder(
         "recipe": asdict(recipe),
         "data": {"phrases": bank.digest, "facts": facts_digest(), "embedder": embedder.digest},
         "embedder_taken_from": taught.name if taught else "",
+        "closer_taken_from": taught.name if taught and closer_alike(taught, recipe.closer) else "",
         "excluded_pairs": known["excluded_pairs"] if known else _excluded(exclude_pairs),
         "run": {
             "steps": known["run"]["steps"] if known else len(curve),

@@ -19,6 +19,7 @@ MANIFEST: dict[str, Any] = {
     "recipe": recipe_values(recipe_of({"train": {"steps": 500}})),
     "data": {"phrases": "p1", "facts": "f1"},
     "embedder_taken_from": "Big",
+    "closer_taken_from": "",
     "excluded_pairs": {"count": 3, "sha256": "e1"},
     "figures": {"right_seen": 0.987},
 }
@@ -62,6 +63,7 @@ def test_the_record_of_a_run(folder: Path) -> None:
         "| data: phrases | p1 |",
         "3 (e1)",
         "| embedder | as taught for Big |",
+        "| closer look | taught here |",
         "| right_seen | 0.987 |",
         "steps = 500",
         "curve.svg",
