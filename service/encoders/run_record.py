@@ -145,7 +145,10 @@ def _page(record: Mapping[str, Any]) -> str:
         ("hours", f"{record['hours']:g}"),
         *((f"data: {name}", str(digest)) for name, digest in sorted(record["data"].items())),
         ("embedder", _made(record["embedder_taken_from"])),
-        ("closer look", _made(record["closer_taken_from"]) if record["recipe"]["closer"]["steps"] else "none"),
+        (
+            "closer look",
+            _made(record["closer_taken_from"]) if record["recipe"]["closer"]["steps"] else "none",
+        ),
         ("pairs never trained on", f"{excluded['count']} ({excluded['sha256']})" if excluded else "none"),
     ]
     parts = [f"# Training of {record['encoder']}", "", *_table(("what", "value"), rows)]

@@ -77,6 +77,7 @@ def test_the_embedder_of_a_shipped_encoder_is_taken_where_it_was_taught_alike(
     bank, embedder, usual = load(), SentenceEmbedder.load(), MatchSettings()
     shipped = taught_alike(embedder, bank, usual)
     assert shipped is not None
+    assert closer_alike(shipped, CloserSettings())
     assert (
         taught_alike(embedder, bank, replace(usual, recalled=0)) == shipped
     )  # recalled with it, not taught to it
